@@ -1,0 +1,387 @@
+//! A valid configuration, as the proxy uses it: every reference resolved, every bound checked, nothing left to fail.
+//!
+//! These types are never deserialised. The TOML mirrors in `text` turn into them or into a list of errors.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use policy::units::{NetworkId, NetworkSet, Urgency};
+use policy::view::{Price, Pricing, ShadowLimits};
+
+/// Everything that one configuration file says.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where jobs, peers, the service's own fetches and the operator come in.
+    pub listen: Listen,
+    /// The network this sidecar stands on.
+    pub home: NetworkId,
+    /// The networks, in the order of the file; a `NetworkId` is a place in here.
+    pub networks: Vec<Network>,
+    /// The routes, first match wins; a request that no route matches is passed on to home, untouched by the policy.
+    pub routes: Vec<Route>,
+    /// What time is worth.
+    pub pricing: Pricing,
+    /// How shadows are bounded.
+    pub shadow: Shadow,
+    /// Bounds on what clients and peers may send.
+    pub limits: Limits,
+    /// Where request bodies are kept while they may still be needed again.
+    pub spool: Spool,
+    /// The data cache and what may be fetched into it.
+    pub data: Data,
+    /// How the model is kept fresh.
+    pub oracle: Oracle,
+    /// The decision log.
+    pub log: Log,
+    /// Worker threads; each runs its share of the connections on its own.
+    pub workers: usize,
+    /// How long a shutdown waits for jobs in flight.
+    pub drain: Duration,
+}
+
+/// The sockets.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Jobs.
+    pub jobs: SocketAddr,
+    /// TLS for jobs, if they come encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Other sidecars, in the clear: only ever a loopback address.
+    pub peers: Option<SocketAddr>,
+    /// The service's way out to its inputs.
+    pub egress: Option<SocketAddr>,
+    /// Health, metrics, status, decisions.
+    pub admin: SocketAddr,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// One network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Its name, as in `[networks.NAME]`.
+    pub name: String,
+    /// What stands there.
+    pub kind: Kind,
+    /// Its endpoints, at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// How often names are resolved again.
+    pub resolve_every: Duration,
+    /// Which HTTP version is spoken to it.
+    pub protocol: Protocol,
+    /// Jobs it can run at once; 0 where that is not known.
+    pub capacity: u32,
+    /// What it charges.
+    pub price: Price,
+    /// Bytes per second of the link to it, where the operator knows better than a measurement; 0 to measure.
+    pub link_bytes_per_s: f64,
+    /// Bounds on waiting for it.
+    pub timeouts: Timeouts,
+    /// How its health is watched.
+    pub health: Health,
+    /// Budgets of shadow work on it.
+    pub budget: Budget,
+    /// Verify its certificate against these roots instead of the public ones, where endpoints are `https`.
+    pub ca: Option<PathBuf>,
+}
+
+/// What stands at a network's endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The service itself, or any HTTP upstream: caps are what this side can enforce.
+    Upstream,
+    /// Another adumbra, reached at its peer listener.
+    Sidecar,
+}
+
+/// Where a network is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// A name or an address literal.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// The HTTP version towards a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 for gRPC, and where TLS negotiates it; else HTTP/1.1.
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only, by prior knowledge in the clear.
+    Http2,
+}
+
+/// Bounds on waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To a connection that may be used.
+    pub connect: Duration,
+    /// From the request's last byte to the final response head.
+    pub head: Duration,
+    /// Between two bytes of an answer.
+    pub idle: Duration,
+    /// The whole dispatch, upgrades and event streams excepted.
+    pub total: Duration,
+}
+
+/// How health is watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// A path to ask, if there are active checks.
+    pub path: Option<String>,
+    /// How often.
+    pub every: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// Failures in a row that open the breaker, active or real.
+    pub failures: u32,
+    /// How long the breaker stays open before one job may try.
+    pub open_for: Duration,
+}
+
+/// Budgets of shadow work on one network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Shadows at once.
+    pub in_flight: u32,
+    /// Shadows a second.
+    pub per_second: f64,
+    /// Bytes a second, both ways together, over all shadows.
+    pub bytes_per_second: f64,
+}
+
+/// How shadows are bounded, over all networks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shadow {
+    /// The kill switch: `false` makes every route `off`.
+    pub enabled: bool,
+    /// What the policy is told.
+    pub limits: ShadowLimits,
+    /// Bytes a second of one shadow, each way.
+    pub bytes_per_second: f64,
+    /// Bytes of an adoptable answer that are kept before it stops being read.
+    pub answer_bytes: usize,
+}
+
+/// What one kind of request is and what may be done with it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name, as in the log and the metrics.
+    pub name: String,
+    /// Which requests it takes.
+    pub matches: Match,
+    /// What tells its classes apart, if anything.
+    pub class_by: Option<ClassBy>,
+    /// How far adumbra may go.
+    pub shadow: Mode,
+    /// The share of jobs that `shadow` holds for, 0..=1; the rest is `off`.
+    pub rollout: f64,
+    /// Whether running a job twice is harmless, whatever its method.
+    pub repeatable: bool,
+    /// Whether the networks share the store behind `Idempotency-Key`, so that a job with a key may be repeated.
+    pub shared_idempotency: bool,
+    /// Whether the lead must wait for the decision.
+    pub hold: bool,
+    /// Whether a job runs on when its client goes away.
+    pub finish: bool,
+    /// Networks that jobs may leave a byte on.
+    pub residency: NetworkSet,
+    /// The most urgent a client can make a job.
+    pub urgency_most: Urgency,
+    /// The least urgent a client can make a job.
+    pub urgency_least: Urgency,
+    /// Numbers the model may use, `x_*`: at most [`policy::job::EXTRACTED`].
+    pub extract: Vec<Extract>,
+    /// Whether `Link: <…>; rel=preload` names inputs to warm.
+    pub warm: bool,
+}
+
+/// Which requests a route takes: all that is said must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// A path, or a prefix if it ends in `*`; empty for any.
+    pub path: String,
+    /// Methods; empty for any.
+    pub methods: Vec<http::Method>,
+    /// Headers that must be there, with this value if one is given.
+    pub headers: Vec<(http::HeaderName, Option<String>)>,
+}
+
+/// Where a class's name comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassBy {
+    /// A request header's value.
+    Header(http::HeaderName),
+    /// A query parameter's value.
+    Query(String),
+    /// The path's segment with this number, from 0.
+    Segment(usize),
+}
+
+/// A number taken from a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extract {
+    /// Its name, starting with `x_`.
+    pub name: String,
+    /// Where it stands; a value that is not a number is missing.
+    pub from: ClassBy,
+}
+
+/// How far adumbra may go with a route's jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Home first, spill when home is full; nothing is shadowed.
+    Off,
+    /// Shadow and predict, never act.
+    Observe,
+    /// Shadow, predict and act.
+    On,
+}
+
+/// Bounds on what clients and peers may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections at once; the next one waits in the backlog.
+    pub connections: usize,
+    /// Client connections at once from one address.
+    pub connections_per_address: usize,
+    /// From a request head's first byte to its last.
+    pub head_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub keep_alive: Duration,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Fields in a request head.
+    pub head_fields: usize,
+    /// HTTP/2 streams at once on one connection.
+    pub h2_streams: u32,
+    /// Streams a client may reset before they are answered, before its connection is closed.
+    pub h2_resets: usize,
+    /// Bytes of an unread request body that are drained before a connection is closed instead.
+    pub drain_bytes: usize,
+}
+
+/// Where request bodies are kept while they may be needed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Bytes of one body kept in memory.
+    pub memory_bytes: usize,
+    /// Bytes of one body at the most; a longer one makes the job unswitchable.
+    pub body_bytes: u64,
+    /// Bytes of all bodies on disk at the most.
+    pub disk_bytes: u64,
+    /// Where the files are made.
+    pub directory: PathBuf,
+}
+
+/// The data cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// Origins that may be fetched from, as `scheme://host:port`; none by default.
+    pub origins: Vec<Origin>,
+    /// Bytes kept in memory.
+    pub memory_bytes: usize,
+    /// Bytes of one object at the most.
+    pub object_bytes: usize,
+    /// How long one fetch may take.
+    pub timeout: Duration,
+    /// Fetches for warming at once.
+    pub warming: usize,
+}
+
+/// An origin data may come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: http::uri::Scheme,
+    /// The host, lower case.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// How the model is kept fresh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Oracle {
+    /// How often a refit is tried.
+    pub refit_every: Duration,
+    /// New labels a refit needs.
+    pub refit_after: usize,
+    /// Labels before the first model.
+    pub first_after: usize,
+    /// Labels kept.
+    pub window: usize,
+}
+
+/// The decision log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where each decision is written, one JSON object a line; `None` for nowhere.
+    pub decisions: Option<PathBuf>,
+    /// How many of the latest are kept for `/decisions`.
+    pub keep: usize,
+}
+
+impl Config {
+    /// The network with this id.
+    ///
+    /// # Panics
+    /// If `network` is not of this configuration.
+    #[must_use]
+    pub fn network(&self, network: NetworkId) -> &Network {
+        &self.networks[network.index()]
+    }
+
+    /// The ids of the networks there are.
+    pub fn network_ids(&self) -> impl Iterator<Item = NetworkId> + use<> {
+        (0..self.networks.len()).filter_map(NetworkId::new)
+    }
+
+    /// The first route that takes this request, and its place.
+    #[must_use]
+    pub fn route(&self, method: &http::Method, path: &str, headers: &http::HeaderMap) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.matches.takes(method, path, headers))
+    }
+}
+
+impl Match {
+    /// Whether this request is one of the route's.
+    #[must_use]
+    pub fn takes(&self, method: &http::Method, path: &str, headers: &http::HeaderMap) -> bool {
+        let path_fits = match self.path.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => self.path.is_empty() || path == self.path,
+        };
+        path_fits
+            && (self.methods.is_empty() || self.methods.contains(method))
+            && self.headers.iter().all(|(name, wanted)| match (headers.get(name), wanted) {
+                (Some(value), Some(wanted)) => value.as_bytes() == wanted.as_bytes(),
+                (value, None) => value.is_some(),
+                (None, Some(_)) => false,
+            })
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The cost of a job on a network: see [`crate::view::Price`].

@@ -1,0 +1,1 @@
+//! Gates: deterministic rules outside the model that make a network ineligible.

@@ -1,0 +1,50 @@
+//! A job as the policy sees it: what could be known on arrival, and what its route allows.
+//!
+//! It holds no request. Everything that decides is a number or a set, so that a trace can be replayed as jobs.
+
+use crate::units::{ClassId, NetworkSet, Urgency};
+
+/// How many numbers a route may extract from a request (`x_*` in the configuration).
+pub const EXTRACTED: usize = 4;
+
+/// How far adumbra may go with a job, after the route's mode, its rollout and the kill switch have spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadowMode {
+    /// Never shadowed, never placed by prediction: home first, spill when home is full.
+    Off,
+    /// Placed as with `Off`, but shadowed and predicted, to learn what acting would have done.
+    Observe,
+    /// Shadowed and acted on.
+    On,
+}
+
+/// One request for work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Job {
+    /// What kind of job it is.
+    pub class: ClassId,
+    /// How soon the answer is wanted, already clamped to what the route allows.
+    pub urgency: Urgency,
+    /// How far adumbra may go with it.
+    pub mode: ShadowMode,
+    /// Networks that the job's residency allows it to leave a byte on.
+    pub residency: NetworkSet,
+    /// Whether running it twice is harmless: a safe method, or the route says so.
+    pub repeatable: bool,
+    /// Whether its body may be teed: complete, or sure to fit the spool, and neither an upgrade nor a two-way stream.
+    pub spoolable: bool,
+    /// Whether the lead may not start before the decision (the route offers a dry run without side effects).
+    pub hold: bool,
+    /// Whether this sidecar must run it where it stands: a transfer that has arrived, or somebody's shadow.
+    pub last_hop: bool,
+    /// Bytes of the request's body, where the request says.
+    pub body_bytes: Option<u64>,
+    /// Bytes of the inputs it declares, where they are known.
+    pub input_bytes: Option<u64>,
+    /// Hour of the day, 0..24, in UTC.
+    pub hour: f32,
+    /// What the route extracts; NaN where it is missing.
+    pub extracted: [f32; EXTRACTED],
+    /// A uniform draw from 0..1, for exploration; the same draw gives the same plan.
+    pub draw: f64,
+}

@@ -1,0 +1,42 @@
+//! What adumbra does with a job, as values: which network should run it, whether a shadow is worth its bill, when the
+//! evidence is enough, and what an outcome teaches.
+//!
+//! Nothing here reads a clock, draws a random number, opens anything or waits. Time comes in as seconds since an origin
+//! of the caller's choice, random draws come in as arguments, and plans and decisions go out as values, so the proxy on
+//! live traffic and a bench in virtual time run the very same code.
+//!
+//! Reading order: the words first, then the two decisions, then learning.
+
+pub mod units;
+
+pub mod job;
+pub mod observation;
+pub mod reason;
+pub mod view;
+
+pub mod prediction;
+
+pub mod cost;
+pub mod gate;
+
+pub mod decide;
+pub mod plan;
+
+pub mod budget;
+pub mod fence;
+pub mod health;
+pub mod ledger;
+pub mod link;
+
+pub mod learn;
+pub mod model;
+
+pub use decide::{Action, Decision, Step, decide};
+pub use job::{Job, ShadowMode};
+pub use model::Model;
+pub use observation::{Evidence, Observation, Phase};
+pub use plan::{Plan, Shadowing, plan};
+pub use prediction::Prediction;
+pub use reason::Reason;
+pub use units::{ClassId, MAX_NETWORKS, NetworkId, NetworkSet, PerNetwork, Urgency};
+pub use view::{NetworkView, Pricing, View};
