@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The sidecar: carries out what `policy` decides.
+//!
+//! Nothing in here chooses a network, a shadow or a moment. It accepts requests, turns them into jobs, asks, and does as it
+//! is told: spool, fork, forward, adopt, cancel, settle.
+//!
+//! Reading order: [`app`] starts everything; [`path`] is the one file that a request runs through, top to bottom.
+
+pub mod app;
+mod runtime;
+
+mod accept;
+mod hygiene;
+mod problem;
+
+mod path;
+
+mod answer;
+mod body;
+mod spool;
+mod throttle;
+
+mod generation;
+mod upstream;
+
+mod clock;
+mod data;
+mod metrics;
+mod oracle;
+mod record;
+
+mod admin;
+
+pub mod cli;

@@ -1,0 +1,1 @@
+//! Stands between a client socket and hyper, and lets only whole, strict request heads through.

@@ -1,0 +1,1 @@
+//! Where one HTTP/1 message ends and the next begins, read as a strict parser would.

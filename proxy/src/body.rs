@@ -1,0 +1,107 @@
+//! Every body that passes through, as one type: hyper is generic over it, and a box for each frame's owner would cost the
+//! path an allocation that most requests do not need.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::answer;
+use crate::spool;
+use crate::throttle::Throttled;
+use crate::upstream::Answer;
+
+/// Why a body broke off. What is behind it is for logs; the reader of the body only learns that it is not whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The connection it came over failed.
+    #[error("the connection broke off in the middle of a body")]
+    Connection(#[source] hyper::Error),
+    /// Nothing came for too long.
+    #[error("no byte of the body came within {after_s} s; raise the network's `timeouts.idle` if that is normal")]
+    Idle {
+        /// The bound that bit.
+        after_s: f64,
+    },
+    /// The spooled copy could not be read back.
+    #[error("the spooled copy of the body cannot be read back")]
+    Spool(#[source] std::io::Error),
+    /// The dispatch behind it was cancelled.
+    #[error("the dispatch behind this body was cancelled")]
+    Cancelled,
+}
+
+/// A request's or a response's body.
+#[derive(Debug, Default)]
+pub(crate) enum Body {
+    /// No bytes.
+    #[default]
+    Empty,
+    /// One piece that is already here.
+    Full(Option<Bytes>),
+    /// Straight from a client or an h2 network.
+    Incoming(Incoming),
+    /// A network's answer, with what must happen when it ends.
+    Answer(Box<Answer>),
+    /// A client's body, copied into the spool as it passes.
+    Tee(Box<spool::Tee<Incoming>>),
+    /// The spooled copy.
+    Spooled(Box<spool::Reader>),
+    /// A shadow's answer, adopted.
+    Adopted(Box<answer::Source>),
+    /// Any of these with a cap on its bytes a second.
+    Throttled(Box<Throttled<Body>>),
+}
+
+impl Body {
+    /// One piece.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Connection),
+            Self::Answer(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Throttled(body) => Pin::new(&mut **body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Answer(body) => body.is_end_stream(),
+            Self::Tee(body) => body.is_end_stream(),
+            Self::Spooled(body) => body.is_end_stream(),
+            Self::Adopted(body) => body.is_end_stream(),
+            Self::Throttled(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Incoming(body) => body.size_hint(),
+            Self::Answer(body) => body.size_hint(),
+            Self::Tee(body) => body.size_hint(),
+            Self::Spooled(body) => body.size_hint(),
+            Self::Adopted(body) => body.size_hint(),
+            Self::Throttled(body) => body.size_hint(),
+        }
+    }
+}
