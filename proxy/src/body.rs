@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use crate::answer;
 use crate::spool;
 use crate::throttle::Throttled;
-use crate::upstream::Answer;
+use crate::upstream::{Answer, Outgoing};
 
 /// Why a body broke off. What is behind it is for logs; the reader of the body only learns that it is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// Straight from a client or an h2 network.
     Incoming(Incoming),
-    /// A network's answer, with what must happen when it ends.
+    /// A network's answer.
     Answer(Box<Answer>),
     /// A client's body, copied into the spool as it passes.
     Tee(Box<spool::Tee<Incoming>>),
@@ -51,6 +51,8 @@ pub(crate) enum Body {
     Spooled(Box<spool::Reader>),
     /// A shadow's answer, adopted.
     Adopted(Box<answer::Source>),
+    /// A request body whose progress is watched.
+    Outgoing(Box<Outgoing>),
     /// Any of these with a cap on its bytes a second.
     Throttled(Box<Throttled<Body>>),
 }
@@ -75,6 +77,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Outgoing(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Throttled(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
@@ -88,6 +91,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
+            Self::Outgoing(body) => body.is_end_stream(),
             Self::Throttled(body) => body.is_end_stream(),
         }
     }
@@ -101,6 +105,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
+            Self::Outgoing(body) => body.size_hint(),
             Self::Throttled(body) => body.size_hint(),
         }
     }
