@@ -1,1 +1,32 @@
 //! admin
+
+/// How a network is now, as the admin port shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct NetworkStatus {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// What stands there.
+    pub(crate) kind: &'static str,
+    /// Whether jobs may be sent there.
+    pub(crate) healthy: bool,
+    /// Jobs in flight there, as far as this sidecar knows.
+    pub(crate) in_flight: u32,
+    /// Jobs it can run at once; 0 if that is not known.
+    pub(crate) capacity: u32,
+    /// How long a job sent now would wait before it starts.
+    pub(crate) waiting_s: f64,
+    /// Measured round trip; 0 before the first.
+    pub(crate) rtt_s: f64,
+    /// Measured rate of the link; 0 before the first.
+    pub(crate) link_bytes_per_s: f64,
+    /// Its addresses.
+    pub(crate) endpoints: Vec<EndpointStatus>,
+}
+
+/// How one address of a network is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EndpointStatus {
+    pub(crate) address: String,
+    pub(crate) healthy: bool,
+    pub(crate) in_flight: u32,
+}
