@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Body, Watched};
 use crate::generation::Shared;
-use crate::hygiene::{Caller, Encryption, Forwarded};
-use crate::path::{self, Arrival};
+use crate::hygiene::{Encryption, Forwarded};
+use crate::path::{self, Arrival, From};
 use crate::runtime::Stopping;
 use crate::{admin, data, problem::Problem};
 
@@ -100,8 +100,6 @@ async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
             let response = answering.answer(request).await;
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                 watch.upgraded();
-            } else {
-                watch.declined();
             }
             Ok::<_, Infallible>(response.map(|body| Watched::wrap(body, watch)))
         }
@@ -159,13 +157,13 @@ impl Answering {
     fn new(accepted: Accepted) -> Self {
         let encryption = if accepted.tls.is_some() { Encryption::Tls } else { Encryption::None };
         let head_fields = accepted.shared.generation.load().config.limits.head_fields;
-        let caller = match accepted.port {
-            Port::Peers => Caller::Peer,
-            Port::Jobs | Port::Egress | Port::Admin => Caller::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
+        let from = match accepted.port {
+            Port::Peers => From::Peer,
+            Port::Jobs | Port::Egress | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
         };
         Self {
             port: accepted.port,
-            arrival: Arrival { shared: Arc::clone(&accepted.shared), worker: accepted.worker, caller },
+            arrival: Arrival { shared: Arc::clone(&accepted.shared), worker: accepted.worker, from },
             shared: accepted.shared,
             head_fields,
         }

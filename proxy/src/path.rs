@@ -13,29 +13,28 @@ pub(crate) mod shadow;
 mod upgrade;
 mod warm;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use policy::{Action, Decision, Job, NetworkId, PerNetwork, Plan, Shadowing, View};
+use policy::{Job, PerNetwork, Shadowing, View};
 
 use crate::body::Body;
 use crate::clock;
 use crate::generation::{Generation, Shared};
-use crate::hygiene::{self, Caller};
+use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
 use crate::record::Outcome;
-use crate::upstream::{Purpose, SendError, Upload};
+use crate::upstream::{SendError, Upload};
 
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Spare};
 use settle::{JobBody, Settle};
-use shadow::{Board, Shadow, Use};
 
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
@@ -46,22 +45,30 @@ pub(crate) struct Arrival {
     pub(crate) shared: Arc<Shared>,
     /// The worker that has it, and will have everything that comes of it.
     pub(crate) worker: usize,
-    pub(crate) caller: Caller,
-    pub(crate) encrypted: bool,
+    pub(crate) from: From,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum From {
+    /// Anybody, and what is said of them to the service.
+    Stranger(Forwarded),
+    /// Another sidecar.
+    Peer,
 }
 
 /// Answers one request.
 pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Body> {
-    let Arrival { shared, worker, caller, encrypted } = arrival;
+    let Arrival { shared, worker, from } = arrival;
     // Nothing looks at a request before it is known to be one: a parser differential is an attack.
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
     }
     // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
-    let mark = match caller {
-        Caller::Stranger(_) => Mark::None,
-        Caller::Peer if request.uri().path().starts_with(peer::CONTROL) => return peer::control(shared, request).await,
-        Caller::Peer => match Mark::read(request.headers()) {
+    let mark = match from {
+        From::Stranger(_) => Mark::None,
+        From::Peer if request.uri().path().starts_with(peer::CONTROL) => return peer::control(shared, request).await,
+        From::Peer => match Mark::read(request.headers()) {
             Some(mark) => mark,
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
         },
@@ -69,8 +76,13 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     let wanted = upgrade::wanted(&mut request);
     let needs = warm::declared(request.headers());
     // Before classifying: a route must not match on a header that is not the client's to send.
-    hygiene::scrub_request(request.headers_mut(), *caller, *encrypted, wanted.is_some());
-    let request = request.map(Body::Incoming);
+    let caller = match from {
+        From::Stranger(forwarded) => Caller::Stranger(forwarded),
+        From::Peer => Caller::Peer,
+    };
+    hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
+    peer::unmark(request.headers_mut());
+    let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
     let (course, settle) = plan(shared, *worker, &request, &mark, wanted.is_some());
     // Moving data takes longest, so it starts before anything is decided and is dropped if the decision goes elsewhere.
     let _warming = warm::towards(&course, needs);
@@ -103,7 +115,6 @@ fn plan(
     let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
     let model_version = model.as_ref().map_or(0, |m| m.version());
     let upload = Arc::new(Upload::default());
-    let settle = Settle::new(shared, &generation, &job, route, &plan, id, arrived_s, model_version, &upload);
     let course = Course {
         shared: Arc::clone(shared),
         generation,
@@ -117,6 +128,8 @@ fn plan(
         planned_s: arrived_s,
         upload,
     };
+    let settle = Settle::new(&course, model_version);
+    shared.metrics.planned(&plan.shadowing);
     (course, settle)
 }
 
@@ -156,9 +169,7 @@ async fn carry_out(course: Course, settle: Settle, request: Request<Body>) -> An
         Shadowing::Probe { on, window_s } => {
             let (request, spare) = keep_spare(&course, request);
             // The real job is held, so nobody else reads its body.
-            if http_body_util::BodyExt::collect(Drained(request.into_body())).await.is_err() {
-                return Err((Problem::Malformed, "the request's body broke off".to_owned()));
-            }
+            drain(request.into_body()).await?;
             let mut contest = Contest::new(course, spare);
             contest.shadow(on, window_s);
             finish(contest, settle, None).await
@@ -228,7 +239,7 @@ fn keep_spare(course: &Course, request: Request<Body>) -> (Request<Body>, Spare)
     let head = Some(Arc::new(Head::of(&request)));
     let (parts, body) = request.into_parts();
     let (body, spool) = match body {
-        Body::Incoming(incoming) if incoming.is_end_stream() => (Body::Empty, None),
+        Body::Empty => (Body::Empty, None),
         Body::Incoming(incoming) if course.job.spoolable => {
             let (tee, spool) = course.shared.spool.tee(incoming);
             (Body::Tee(Box::new(tee)), Some(spool))
@@ -238,19 +249,28 @@ fn keep_spare(course: &Course, request: Request<Body>) -> (Request<Body>, Spare)
     (Request::from_parts(parts, body), Spare { head, body: spool })
 }
 
+/// Reads a body to its end, for the sake of the copy that it leaves.
+async fn drain(mut body: Body) -> Result<(), (Problem, String)> {
+    while let Some(frame) = body.frame().await {
+        if let Err(error) = frame {
+            return Err((Problem::Malformed, error.to_string()));
+        }
+    }
+    Ok(())
+}
+
 /// Starts the shadows of a sample, as soon as the body is whole.
 fn sample(course: &Course, mut settle: Settle, spare: &Spare, on: policy::NetworkSet, window_s: f64) -> Settle {
     let Some(head) = &spare.head else { return settle };
     for network in on.iter() {
-        let background = Shadow::later(course, network, head, spare.body.as_ref(), window_s);
-        settle.keep_background(background);
+        settle.keep_background(shadow::later(course, network, head, spare.body.as_ref(), window_s));
     }
     settle.record().shadows = on;
     settle
 }
 
 /// The answer as the client gets it: scrubbed, with the decision on it, and settled when it ends.
-fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
+fn passed_on(response: Response<Body>, settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;

@@ -19,11 +19,9 @@ use tokio::sync::Notify;
 
 use crate::throttle::Throttle;
 
-pub(crate) use ask::{adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
+pub(crate) use ask::{Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
 pub(crate) use serve::control;
 
-/// On an answer: the request was not executed.
-pub(crate) const NOT_EXECUTED: &str = "adumbra-not-executed";
 /// On a request: a shadow, `id=…; window_ms=…; bytes_per_s=…`.
 pub(crate) const SHADOW: &str = "adumbra-shadow";
 /// On a request: a transferred job's id. It runs where it lands.
@@ -109,6 +107,12 @@ impl ShadowAsk {
         let Self { id, window, bytes_per_s } = self;
         format!("id={id}; window_ms={}; bytes_per_s={bytes_per_s}", window.as_millis()).parse().ok()
     }
+}
+
+/// Takes the marks off a request: they were meant for us, not for the service.
+pub(crate) fn unmark(headers: &mut HeaderMap) {
+    headers.remove(SHADOW);
+    headers.remove(TRANSFER);
 }
 
 fn is_id(id: &str) -> bool {

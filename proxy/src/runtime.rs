@@ -118,7 +118,7 @@ pub(crate) fn start(
     let runtime = runtime()?;
     let (shared, stopping) = (Arc::clone(shared), stopping.clone());
     threads.push(named("acceptor", move || {
-        runtime.block_on(accept_all(shared, listening, hands, stopping, drain));
+        runtime.block_on(accept_all(shared, listening, hands, stopping));
         runtime.shutdown_timeout(Duration::from_millis(100));
     })?);
     Ok(threads)
@@ -167,13 +167,7 @@ async fn work(
 }
 
 /// The acceptor's thread.
-async fn accept_all(
-    shared: Arc<Shared>,
-    listening: Vec<Listening>,
-    workers: Vec<Worker>,
-    mut stopping: Stopping,
-    drain: Duration,
-) {
+async fn accept_all(shared: Arc<Shared>, listening: Vec<Listening>, workers: Vec<Worker>, mut stopping: Stopping) {
     let limits = shared.generation.load().config.limits;
     let room = Arc::new(Semaphore::new(limits.connections));
     let addresses = Arc::new(Inflight::new());
@@ -196,9 +190,6 @@ async fn accept_all(
     stopping.begun().await;
     shared.ready.store(false, Ordering::Release);
     tasks.abort_all();
-    // The operator can still look while jobs drain; the process ends when the workers have.
-    drop(workers);
-    let _ = drain;
 }
 
 struct Acceptor {
@@ -223,7 +214,7 @@ impl Acceptor {
                 Err(error) => {
                     // Out of file descriptors, most likely: the next connection waits in the backlog meanwhile.
                     tracing::warn!(%error, ?port, "a connection cannot be accepted");
-                    self.shared.metrics.connection_refused(ConnectionRefusal::Accept);
+                    self.shared.metrics.connection_refused(ConnectionRefusal::Full);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -242,7 +233,7 @@ impl Acceptor {
     ) {
         let (address, open_there) = self.addresses.incr(from.ip(), 1);
         if open_there > self.per_address {
-            self.shared.metrics.connection_refused(ConnectionRefusal::PerAddress);
+            self.shared.metrics.connection_refused(ConnectionRefusal::Address);
             return;
         }
         self.shared.metrics.connection_opened();

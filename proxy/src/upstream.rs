@@ -22,7 +22,6 @@ use policy::ledger;
 use policy::link::Link;
 use policy::{NetworkId, NetworkView};
 
-pub(crate) use connect::ConnectError;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit};

@@ -13,7 +13,7 @@ use policy::{Action, Decision, NetworkId, NetworkSet, Observation, Phase, Plan, 
 
 use super::course::{Course, Head, Spare};
 use super::progress;
-use super::shadow::{Board, NotAdopted, Shadow, Use};
+use super::shadow::{Board, NotAdopted, Shadow};
 use crate::body::Body;
 use crate::clock;
 use crate::peer;
@@ -243,7 +243,7 @@ impl Contest {
                 continue;
             }
             let body = self.spare.body.as_ref();
-            match Shadow::start(&self.course, &self.board, network, &head, body, window_s, Use::Adopt) {
+            match Shadow::start(&self.course, &self.board, network, &head, body, window_s) {
                 Ok(shadow) => {
                     self.started = self.started.with(network);
                     self.shadows.push(shadow);
@@ -321,6 +321,9 @@ impl Contest {
         self.cancel_shadows(Reason::Failover);
         let Some(request) = request else { return };
         self.sent_again += 1;
+        if let Some((from, _)) = self.board.read().lead {
+            self.course.shared.metrics.failed_over(from);
+        }
         self.launch(Dispatch::Again(to, self.sent_again), request);
     }
 
@@ -379,7 +382,6 @@ impl Contest {
     fn note_failure(&mut self, from: NetworkId, failure: &Failure) {
         let phase = if failure.not_executed() { Phase::Refused } else { Phase::Failed };
         tracing::info!(network = self.course.network(from).name(), error = %failure, "a dispatch failed");
-        self.course.shared.metrics.dispatch_failed(from, failure.not_executed());
         self.board.write(|evidence| {
             let observed = evidence.lead.map_or_else(|| Observation::started(clock::now_s()), |(_, lead)| lead);
             evidence.lead = Some((from, Observation { phase, ..observed }));
@@ -446,7 +448,7 @@ pub(super) async fn answer_of(
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
     let response = course.send(to, Purpose::Job, request).await?;
-    if course.network(to).is_sidecar() && response.headers().contains_key(peer::NOT_EXECUTED) {
+    if course.network(to).is_sidecar() && response.headers().contains_key(&crate::problem::NOT_EXECUTED) {
         let network = course.network(to).name().to_owned();
         return Err(Failure::Refused { network, status: response.status() });
     }

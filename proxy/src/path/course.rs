@@ -12,7 +12,7 @@ use crate::spool::Spool;
 use crate::upstream::{Answer, Lane, Network, Outgoing, Purpose, SendError, Upload};
 
 /// One job under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Course {
     pub(super) shared: Arc<Shared>,
     pub(super) generation: Arc<Generation>,

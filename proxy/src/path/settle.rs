@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use policy::learn::{Label, Row};
-use policy::{Action, Decision, Job, NetworkId, Plan, Shadowing};
+use policy::{Action, Decision, Job, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
-use crate::generation::{Generation, Shared};
+use crate::generation::Shared;
 use crate::record::{Outcome, Record};
 use crate::upstream::{Flight, Upload};
 
+use super::course::Course;
 use super::shadow::Background;
 
 /// What is known of a job so far, and must be told when it ends.
@@ -37,23 +38,16 @@ pub(crate) struct Settle {
 
 impl Settle {
     /// Begins a job's record.
-    pub(super) fn new(
-        shared: &Arc<Shared>,
-        generation: &Arc<Generation>,
-        job: &Job,
-        route: Option<usize>,
-        plan: &Plan,
-        id: u64,
-        arrived_s: f64,
-        model_version: u64,
-        upload: &Arc<Upload>,
-    ) -> Self {
+    pub(super) fn new(course: &Course, model_version: u64) -> Self {
+        let Course { job, plan, .. } = course;
         let record = Record {
-            generation: Arc::clone(generation),
-            id,
+            generation: Arc::clone(&course.generation),
+            id: course.id,
             unix_ms: clock::unix_ms(),
-            route,
+            route: course.route,
+            job: *job,
             class: job.class,
+            eligible: plan.eligible,
             urgency: job.urgency.level(),
             mode: job.mode,
             plan: plan_word(&plan.shadowing),
@@ -75,12 +69,12 @@ impl Settle {
             possibly_running: 0,
         };
         Self {
-            shared: Arc::clone(shared),
+            shared: Arc::clone(&course.shared),
             job: *job,
-            arrived_s,
+            arrived_s: course.planned_s,
             record: Some(Box::new(record)),
             flight: None,
-            upload: Arc::clone(upload),
+            upload: Arc::clone(&course.upload),
             stalled_s: 0.0,
             background: None,
         }
@@ -115,9 +109,12 @@ impl Settle {
         record.head_s = head_s;
     }
 
-    /// Where the job is answered from now.
-    pub(super) fn target(&self) -> Option<NetworkId> {
-        self.record.as_ref().map(|record| record.target)
+    /// What the client is told: where its answer came from and why.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let record = self.record.as_ref()?;
+        let network = record.generation.networks[record.target.index()].name();
+        let (reason, action) = (record.reason.as_str(), action_word(record.action));
+        format!("{network}; reason={reason}; action={action}; id={:016x}", record.id).parse().ok()
     }
 
     /// The job has ended.
@@ -135,8 +132,9 @@ impl Settle {
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
-            let predicted = record.predictions[record.target].map(|p| p.mean_s);
-            self.shared.metrics.predicted(predicted, took_s);
+            if let Some(prediction) = &record.predictions[record.target] {
+                self.shared.metrics.predicted(record.target, prediction, took_s);
+            }
             self.shared.oracle.learn(Row {
                 job: self.job,
                 pair: record.id,
@@ -147,7 +145,8 @@ impl Settle {
                 response_bytes: Some(response_bytes as f64),
             });
         }
-        self.shared.metrics.job(&record);
+        self.shared.metrics.decided(record.reason);
+        self.shared.metrics.job_ended(record.target, outcome, record.took_s);
         self.shared.recorder.submit(record);
     }
 }
@@ -155,6 +154,14 @@ impl Settle {
 impl Drop for Settle {
     fn drop(&mut self) {
         self.end(Outcome::ClientGone, 0);
+    }
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "keep",
+        Action::Adopt => "adopt",
+        Action::Send => "send",
     }
 }
 

@@ -8,7 +8,6 @@ mod run;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,14 +21,15 @@ use tokio::task::AbortHandle;
 
 use crate::answer::Source;
 use crate::body::{Body, BodyError};
-use crate::clock;
 use crate::generation::Shared;
+use crate::metrics::{ShadowCount, ShadowEnd};
 use crate::peer;
 use crate::spool::Spool;
 use crate::throttle::Throttle;
 use crate::upstream::Network;
 
 use super::course::{Course, Head};
+use run::Run;
 
 /// What a job's dispatches have shown, for whoever decides.
 #[derive(Debug, Default)]
@@ -73,12 +73,11 @@ impl Board {
     }
 }
 
-/// How a shadow ended, for its counter.
+/// How a shadow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Fate {
-    /// It was stopped before it had shown an end.
-    Cancelled,
+enum Fate {
+    /// It runs, or was stopped before it had shown an end.
+    Open,
     /// It was stopped at its planned window.
     WindowEnded,
     /// Its answer was whole, and not used.
@@ -91,39 +90,48 @@ pub(crate) enum Fate {
     Adopted,
 }
 
-impl Fate {
-    const ALL: [Self; 6] =
-        [Self::Cancelled, Self::WindowEnded, Self::Finished, Self::Failed, Self::Refused, Self::Adopted];
-}
-
 /// A shadow's fate, counted once when its task and its holder are both done with it.
 #[derive(Debug)]
 struct Tally {
     shared: Arc<Shared>,
     on: NetworkId,
-    fate: AtomicU8,
+    fate: Mutex<Fate>,
+    count: Mutex<Option<ShadowCount>>,
 }
 
 impl Tally {
+    fn start(shared: &Arc<Shared>, on: NetworkId) -> Arc<Self> {
+        let count = Mutex::new(Some(shared.metrics.shadow_started(on)));
+        Arc::new(Self { shared: Arc::clone(shared), on, fate: Mutex::new(Fate::Open), count })
+    }
+
     fn fate(&self) -> Fate {
-        Fate::ALL[usize::from(self.fate.load(Ordering::Acquire)).min(Fate::ALL.len() - 1)]
+        *self.fate.lock()
     }
 
-    fn set(&self, fate: Fate) {
-        self.fate.store(fate as u8, Ordering::Release);
+    fn adopted(&self) {
+        *self.fate.lock() = Fate::Adopted;
     }
 
-    /// Sets it if nothing has been said yet.
-    fn set_if_running(&self, fate: Fate) {
-        if self.fate.compare_exchange(Fate::Cancelled as u8, fate as u8, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            tracing::trace!(?fate, was = ?self.fate(), "a shadow had ended before");
+    /// Sets it if nothing has been said yet: what was adopted or has ended stays so.
+    fn set_if_open(&self, ended: Fate) {
+        let mut fate = self.fate.lock();
+        if *fate == Fate::Open {
+            *fate = ended;
         }
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.shared.metrics.shadow_ended(self.on, self.fate());
+        let Some(count) = self.count.get_mut().take() else { return };
+        match *self.fate.get_mut() {
+            Fate::Open | Fate::WindowEnded => drop(count),
+            Fate::Finished => count.ended(ShadowEnd::Finished),
+            Fate::Failed => count.ended(ShadowEnd::Failed),
+            Fate::Refused => count.not_executed(),
+            Fate::Adopted => count.ended(ShadowEnd::Adopted),
+        }
     }
 }
 
@@ -137,15 +145,6 @@ impl Drop for AbortOnDrop {
             task.abort();
         }
     }
-}
-
-/// What a shadow is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// Its answer is kept: it may become the real job.
-    Adopt,
-    /// Its answer is thrown away as it comes, and it ends with its window.
-    Learn,
 }
 
 /// A shadow under way. Dropping it cancels it.
@@ -184,24 +183,13 @@ impl Shadow {
         head: &Arc<Head>,
         body: Option<&Spool>,
         window_s: f64,
-        what_for: Use,
     ) -> Result<Self, NoPermit> {
-        let network = course.network(on);
-        let bytes = body.and_then(Spool::settled).and_then(Result::ok).unwrap_or(0);
-        let metrics = &course.shared.metrics;
-        let permit = network.shadow_permit(bytes).inspect_err(|why| metrics.shadow_refused(on, *why))?;
-        metrics.shadow_started(on);
-        let tally =
-            Arc::new(Tally { shared: Arc::clone(&course.shared), on, fate: AtomicU8::new(Fate::Cancelled as u8) });
-        board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
-        let throttle = Throttle::new(course.generation.config.shadow.bytes_per_second);
-        let id = course.dispatch_id(&format!("s{}", on.index()));
+        let run = Run::prepare(course, board, on, body, window_s)?;
+        let (network, throttle, tally, id) = run.parts();
         let (head_sender, head_receiver) = oneshot::channel();
-        let run =
-            run::Run::new(course, Arc::clone(board), Arc::clone(&tally), permit, &id, &throttle, window_s, what_for);
-        let task = tokio::spawn(run.to_its_end(Arc::clone(head), body.cloned(), head_sender)).abort_handle();
+        let task = tokio::spawn(run.to_be_adopted(Arc::clone(head), body.cloned(), head_sender)).abort_handle();
         Ok(Self {
-            network: Arc::clone(network),
+            network,
             id,
             worker: course.worker,
             throttle,
@@ -222,7 +210,7 @@ impl Shadow {
         if self.network.is_sidecar() && !is_whole {
             peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer)?;
         }
-        self.tally.set(Fate::Adopted);
+        self.tally.adopted();
         self.throttle.lift();
         Ok(())
     }
@@ -237,13 +225,29 @@ impl Shadow {
 
     /// Says, before it is dropped, that it was its planned window that ended it.
     pub(super) fn window_ended(&self) {
-        self.tally.set_if_running(Fate::WindowEnded);
+        self.tally.set_if_open(Fate::WindowEnded);
     }
+}
 
-    /// Lets go of its answer and keeps only the hold on its life.
-    pub(super) fn into_background(self) -> Background {
-        Background(self.task)
-    }
+/// Starts a shadow that only teaches, as soon as the body is whole, if there is a permit for it then.
+pub(super) fn later(
+    course: &Course,
+    on: NetworkId,
+    head: &Arc<Head>,
+    body: Option<&Spool>,
+    window_s: f64,
+) -> Background {
+    let (course, head, body) = (course.clone(), Arc::clone(head), body.cloned());
+    let task = tokio::spawn(async move {
+        let whole = match &body {
+            Some(spool) => spool.complete().await.is_ok(),
+            None => true,
+        };
+        if whole && let Ok(run) = Run::prepare(&course, &Arc::default(), on, body.as_ref(), window_s) {
+            run.to_learn(head, body).await;
+        }
+    });
+    Background(AbortOnDrop(Some(task.abort_handle())))
 }
 
 impl Background {

@@ -252,7 +252,7 @@ impl Network {
         let good = match answered {
             Ok(response) => {
                 !matches!(response.status().as_u16(), 502..=504)
-                    || response.headers().contains_key(crate::peer::NOT_EXECUTED)
+                    || response.headers().contains_key(&crate::problem::NOT_EXECUTED)
             }
             Err(SendError::NoEndpoint { .. }) => return,
             Err(_) => false,
@@ -308,8 +308,12 @@ impl Network {
         loop {
             let kept = self.pools[worker].lock().take_h1(at, lane);
             let (mut connection, reused) = match kept {
-                Some(mut kept) if still_open(&mut kept).await => (kept, true),
-                Some(_closed) => continue,
+                Some(mut kept) => {
+                    if !still_open(&mut kept).await {
+                        continue;
+                    }
+                    (kept, true)
+                }
                 None => match self.open(at).await {
                     Ok(stream) if stream.negotiated_h2() => {
                         return self.over_new_h2(worker, at, lane, stream, busy, request).await;

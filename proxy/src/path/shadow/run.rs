@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
+use policy::budget::NoPermit;
 use policy::learn::{Label, Row};
-use policy::{Job, NetworkId, Phase};
+use policy::{Job, NetworkId, Observation, Phase};
 use tokio::sync::oneshot;
 
-use super::{Board, Fate, Tally, Use};
+use super::{Board, Fate, Tally};
 use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
@@ -32,7 +33,6 @@ pub(super) struct Run {
     window: Duration,
     answer_bytes: usize,
     bytes_per_s: f64,
-    what_for: Use,
 }
 
 /// What is owed at the end, whatever way it comes.
@@ -47,61 +47,71 @@ struct Lesson {
 }
 
 impl Run {
-    #[expect(clippy::too_many_arguments, reason = "one caller, which has each of them under its own name")]
-    pub(super) fn new(
+    /// Spends a permit and enters the shadow in the ledger; it is sent when it is run.
+    pub(super) fn prepare(
         course: &Course,
-        board: Arc<Board>,
-        tally: Arc<Tally>,
-        permit: ShadowPermit,
-        id: &str,
-        throttle: &Arc<Throttle>,
+        board: &Arc<Board>,
+        on: NetworkId,
+        body: Option<&Spool>,
         window_s: f64,
-        what_for: Use,
-    ) -> Self {
-        let on = tally.on;
+    ) -> Result<Self, NoPermit> {
         let network = Arc::clone(course.network(on));
+        let announced_bytes = body.and_then(Spool::settled).and_then(Result::ok).unwrap_or(0);
+        let refused = |why: &NoPermit| course.shared.metrics.shadow_refused(on, *why);
+        let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
+        board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let shadow = &course.generation.config.shadow;
-        Self {
+        let throttle = Throttle::new(shadow.bytes_per_second);
+        Ok(Self {
             lesson: Lesson {
-                tally,
+                tally: Tally::start(&course.shared, on),
                 job: course.job,
                 pair: course.id,
                 flight: Some(network.depart(course.predicted_s(on))),
-                throttle: Arc::clone(throttle),
-                announced_bytes: course.job.body_bytes.unwrap_or(0),
+                throttle: Arc::clone(&throttle),
+                announced_bytes,
                 permit,
             },
-            board,
+            board: Arc::clone(board),
             network,
             worker: course.worker,
-            id: id.to_owned(),
-            throttle: Arc::clone(throttle),
+            id: course.dispatch_id(&format!("s{}", on.index())),
+            throttle,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
             answer_bytes: shadow.answer_bytes,
             bytes_per_s: shadow.bytes_per_second,
-            what_for,
-        }
+        })
     }
 
-    /// Runs the shadow. Whoever holds its abort handle may end it at any point.
-    pub(super) async fn to_its_end(
+    /// What its holder needs to steer it.
+    pub(super) fn parts(&self) -> (Arc<Network>, Arc<Throttle>, Arc<Tally>, String) {
+        (Arc::clone(&self.network), Arc::clone(&self.throttle), Arc::clone(&self.lesson.tally), self.id.clone())
+    }
+
+    /// Runs the shadow and keeps its answer. Whoever holds its abort handle may end it at any point.
+    pub(super) async fn to_be_adopted(
         mut self,
         head: Arc<Head>,
         body: Option<Spool>,
         answered: oneshot::Sender<Response<Source>>,
     ) {
-        match self.what_for {
-            Use::Adopt => self.exchange(&head, body, answered).await,
-            Use::Learn => {
-                let window = self.window;
-                if tokio::time::timeout(window, self.exchange(&head, body, answered)).await.is_err() {
-                    self.lesson.tally.set_if_running(Fate::WindowEnded);
-                }
-            }
+        self.exchange(&head, body, Some(answered)).await;
+    }
+
+    /// Runs the shadow for its window at the most and throws its answer away as it comes.
+    pub(super) async fn to_learn(mut self, head: Arc<Head>, body: Option<Spool>) {
+        let window = self.window;
+        if tokio::time::timeout(window, self.exchange(&head, body, None)).await.is_err() {
+            self.lesson.tally.set_if_open(Fate::WindowEnded);
         }
     }
 
-    async fn exchange(&mut self, head: &Head, body: Option<Spool>, answered: oneshot::Sender<Response<Source>>) {
+    async fn exchange(
+        &mut self,
+        head: &Head,
+        body: Option<Spool>,
+        answered: Option<oneshot::Sender<Response<Source>>>,
+    ) {
         let request = self.request(head, body);
         let on = self.network.id;
         let board = Arc::clone(&self.board);
@@ -112,7 +122,7 @@ impl Run {
         })
         .await;
         match sent {
-            Ok(response) if response.headers().contains_key(peer::NOT_EXECUTED) => {
+            Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
                 self.end(Fate::Refused, Phase::Refused)
             }
             Ok(response) => self.keep(response, answered).await,
@@ -142,7 +152,7 @@ impl Run {
     }
 
     /// Keeps the answer for whoever adopts it, as far as its bound allows.
-    async fn keep(&mut self, response: Response<Answer>, answered: oneshot::Sender<Response<Source>>) {
+    async fn keep(&mut self, response: Response<Answer>, answered: Option<oneshot::Sender<Response<Source>>>) {
         // A conflict may come of the twin having gone first, so it says nothing about the job.
         let good = response.status().as_u16() < 500 && response.status() != http::StatusCode::CONFLICT;
         let at_s = self.since_sent_s();
@@ -150,10 +160,8 @@ impl Run {
         hygiene::scrub_response(&mut parts.headers, false, false);
         let mut answer = Throttled::new(answer, Arc::clone(&self.throttle));
         let (sink, source) = answer::pipe(self.answer_bytes);
-        let mut sink = match self.what_for {
-            Use::Adopt => answered.send(Response::from_parts(parts, source)).is_ok().then_some(sink),
-            Use::Learn => None,
-        };
+        let handed = answered.map(|answered| answered.send(Response::from_parts(parts, source)));
+        let mut sink = handed.filter(Result::is_ok).map(|_| sink);
         self.show(Phase::Head { at_s, good });
         match self.pump(&mut answer, &mut sink).await {
             Ok(()) if good => {
@@ -194,7 +202,7 @@ impl Run {
     }
 
     fn end(&self, fate: Fate, phase: Phase) {
-        self.lesson.tally.set_if_running(fate);
+        self.lesson.tally.set_if_open(fate);
         self.show(phase);
     }
 }
