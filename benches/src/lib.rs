@@ -1,1 +1,13 @@
-//! Placeholder.
+//! What the benches share.
+//!
+//! A bench here is an argument: it names its machine and commit, starts what it compares side by side, says how much of a
+//! difference is noise, and prints the target beside the figure.
+
+pub mod open_loop;
+pub mod statistics;
+
+pub mod accounting;
+pub mod answer;
+pub mod child;
+pub mod machine;
+pub mod pin;
