@@ -8,6 +8,7 @@
 //! A copy can only be read once it is whole. That keeps readers simple, and no shadow may start before the body is
 //! complete and valid anyway. What it deliberately does not do: keep a copy of a part, or read it back while it grows.
 
+pub(crate) mod budget;
 mod copy;
 mod disk;
 mod pieces;
@@ -22,6 +23,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::body::BodyError;
 
+use budget::Budget;
 use copy::Copy;
 pub(crate) use reader::Reader;
 
@@ -33,7 +35,7 @@ const QUEUE_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Store {
     bounds: config::value::Spool,
-    disk: Arc<disk::Budget>,
+    disk: Arc<Budget>,
     queue_bytes: usize,
     open: disk::Open,
 }
@@ -43,7 +45,7 @@ impl Store {
     pub(crate) fn new(bounds: &config::value::Spool) -> Arc<Self> {
         Arc::new(Self {
             bounds: bounds.clone(),
-            disk: disk::Budget::new(bounds.disk_bytes),
+            disk: Budget::new(bounds.disk_bytes),
             queue_bytes: QUEUE_BYTES,
             open: disk::anonymous,
         })

@@ -7,10 +7,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+
+use super::budget::{Budget, Share};
 
 /// Makes a file in a directory.
 pub(super) type Open = fn(&Path) -> io::Result<File>;
@@ -20,65 +21,23 @@ pub(super) fn anonymous(directory: &Path) -> io::Result<File> {
     tempfile::tempfile_in(directory)
 }
 
-/// Bytes on disk over all copies.
-#[derive(Debug)]
-pub(super) struct Budget {
-    used: AtomicU64,
-    bound: u64,
-}
-
-impl Budget {
-    pub(super) fn new(bound: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), bound })
-    }
-
-    pub(super) fn used_bytes(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-}
-
-/// What one file holds of the budget. Dropped, it is given back.
-#[derive(Debug)]
-struct Share {
-    budget: Arc<Budget>,
-    bytes: AtomicU64,
-}
-
-impl Share {
-    fn grow(&self, bytes: u64) -> bool {
-        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.budget.bound);
-        let granted = self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        if granted {
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
-        granted
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
-    }
-}
-
 /// One copy's file, made when the first byte is written to it.
 #[derive(Debug)]
 pub(super) struct Disk {
     open: Open,
-    // Closed before the share behind it is given back.
     held: Option<Held>,
 }
 
 #[derive(Debug)]
 struct Held {
+    /// Closed before the share behind it is given back.
     file: OnceLock<File>,
     share: Share,
 }
 
 impl Disk {
     pub(super) fn new(budget: &Arc<Budget>, open: Open) -> Arc<Self> {
-        let share = Share { budget: Arc::clone(budget), bytes: AtomicU64::new(0) };
-        Arc::new(Self { open, held: Some(Held { file: OnceLock::new(), share }) })
+        Arc::new(Self { open, held: Some(Held { file: OnceLock::new(), share: budget.share() }) })
     }
 
     /// Takes `bytes` more of the budget, if it has them.

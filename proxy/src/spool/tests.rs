@@ -71,7 +71,7 @@ fn store(change: impl FnOnce(&mut Store)) -> Arc<Store> {
     let mut store = Arc::into_inner(Store::new(&bounds())).expect("nobody else has it");
     change(&mut store);
     // The bound may have been changed, and the budget has its own copy of it.
-    store.disk = disk::Budget::new(store.bounds.disk_bytes);
+    store.disk = Budget::new(store.bounds.disk_bytes);
     Arc::new(store)
 }
 
