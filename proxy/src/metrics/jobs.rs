@@ -1,13 +1,13 @@
 //! What is counted of a job: its plan, its decision, its end.
 
-use policy::{NetworkId, Reason, Shadowing};
+use policy::{NetworkId, Reason};
 use prometheus_client::registry::Unit;
 
 use super::Metrics;
 use super::family::{Axis, Family, Head, Scraped};
 use super::histogram::Histogram;
-use super::words::{SHADOWINGS, Word, shadowing_place};
-use crate::record::Outcome;
+use super::words::{SHADOWINGS, Word};
+use crate::record::{Outcome, Record};
 
 /// Bounds for jobs, which take from milliseconds to an hour.
 const JOB_SECONDS: &[f64] =
@@ -20,7 +20,7 @@ pub(super) struct JobCounters {
     plans: Family<1>,
     decisions: Family<1>,
     failovers: Family<1>,
-    possibly_running: Family<1>,
+    possibly_running: Family<0>,
 }
 
 impl JobCounters {
@@ -52,7 +52,7 @@ impl JobCounters {
                     "adumbra_dispatches_possibly_running",
                     "Dispatches that were given up and may still run, for they could not be made sure to be gone",
                 ),
-                [network],
+                [],
             ),
         }
     }
@@ -63,30 +63,23 @@ impl JobCounters {
 }
 
 impl Metrics {
-    /// A job is over; `network` answered it, or would have.
-    pub(crate) fn job_ended(&self, network: NetworkId, outcome: Outcome, took_s: f64) {
-        self.jobs.jobs.add([network.index(), outcome.place()], 1);
-        self.jobs.seconds.observe(network.index(), took_s);
-    }
-
-    /// A job was planned.
-    pub(crate) fn planned(&self, shadowing: &Shadowing) {
-        self.jobs.plans.add([shadowing_place(shadowing)], 1);
-    }
-
-    /// A job was decided.
-    pub(crate) fn decided(&self, reason: Reason) {
-        self.jobs.decisions.add([reason.place()], 1);
+    /// A job is over.
+    pub(crate) fn job(&self, record: &Record) {
+        let network = record.target.index();
+        self.jobs.jobs.add([network, record.outcome.place()], 1);
+        self.jobs.seconds.observe(network, record.took_s);
+        self.jobs.decisions.add([record.reason.place()], 1);
+        if let Some(plan) = SHADOWINGS.iter().position(|word| *word == record.plan) {
+            self.jobs.plans.add([plan], 1);
+        }
+        if record.possibly_running > 0 {
+            self.jobs.possibly_running.add([], u64::from(record.possibly_running));
+        }
     }
 
     /// A job goes on to another network, because `from` failed.
     pub(crate) fn failed_over(&self, from: NetworkId) {
         self.jobs.failovers.add([from.index()], 1);
-    }
-
-    /// A dispatch was given up on and could not be made sure to be gone.
-    pub(crate) fn possibly_running(&self, network: NetworkId) {
-        self.jobs.possibly_running.add([network.index()], 1);
     }
 
     /// The decisions so far, by reason; only reasons that were given.

@@ -75,8 +75,9 @@ impl LearningCounters {
 }
 
 impl Metrics {
-    /// A job that was predicted to take `prediction` on `network` took `actual_s`.
-    pub(crate) fn predicted(&self, network: NetworkId, prediction: &Prediction, actual_s: f64) {
+    /// A job that was predicted to take `prediction` on `network`, if anything was predicted, took `actual_s`.
+    pub(crate) fn predicted(&self, network: NetworkId, prediction: Option<&Prediction>, actual_s: f64) {
+        let Some(prediction) = prediction else { return };
         let learning = &self.learning;
         learning.log_error.observe(network.index(), (actual_s / prediction.mean_s).ln().abs());
         let [low, .., high] = prediction.quantiles_s;

@@ -40,4 +40,10 @@ impl Metrics {
     pub(crate) fn records_unwritten(&self, lines: u64) {
         self.log.unwritten.add([], lines);
     }
+
+    /// Lines written and lines not written so far.
+    #[cfg(test)]
+    pub(crate) fn records_so_far(&self) -> (u64, u64) {
+        (self.log.written.total(), self.log.unwritten.total())
+    }
 }

@@ -20,10 +20,12 @@ fn sample(text: &str, series: &str) -> Option<f64> {
 #[test]
 fn a_job_counts_under_its_network_and_outcome_and_in_its_bucket() {
     let metrics = metrics();
-    metrics.job_ended(network(1), crate::record::Outcome::Answered, 0.3);
+    metrics.job(&crate::record::tests::record(1, 0.3));
     let text = metrics.text(Vec::new());
     assert_eq!(sample(&text, r#"adumbra_jobs_total{network="public",outcome="answered"}"#), Some(1.0));
     assert_eq!(sample(&text, r#"adumbra_jobs_total{network="private",outcome="answered"}"#), Some(0.0));
+    assert_eq!(sample(&text, r#"adumbra_decisions_total{reason="cheaper"}"#), Some(1.0));
+    assert_eq!(sample(&text, r#"adumbra_plans_total{plan="lead"}"#), Some(1.0));
     assert_eq!(sample(&text, r#"adumbra_job_seconds_bucket{le="0.25",network="public"}"#), Some(0.0));
     assert_eq!(sample(&text, r#"adumbra_job_seconds_bucket{le="0.5",network="public"}"#), Some(1.0));
     assert_eq!(sample(&text, r#"adumbra_job_seconds_sum{network="public"}"#), Some(0.3));
@@ -71,8 +73,8 @@ fn a_prediction_is_scored_by_its_error_and_its_interval() {
     let metrics = metrics();
     let prediction =
         policy::Prediction { mean_s: 1.0, quantiles_s: [0.5, 0.7, 0.9, 1.2, 1.5], ..policy::Prediction::default() };
-    metrics.predicted(network(0), &prediction, 1.0);
-    metrics.predicted(network(0), &prediction, 2.0);
+    metrics.predicted(network(0), Some(&prediction), 1.0);
+    metrics.predicted(network(0), Some(&prediction), 2.0);
     let text = metrics.text(Vec::new());
     assert_eq!(sample(&text, r#"adumbra_predictions_scored_total{network="private",fell="inside"}"#), Some(1.0));
     assert_eq!(sample(&text, r#"adumbra_predictions_scored_total{network="private",fell="above"}"#), Some(1.0));

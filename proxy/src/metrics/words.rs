@@ -1,7 +1,7 @@
 //! The values that labels can have, and the words for them.
 
+use policy::Reason;
 use policy::budget::NoPermit;
-use policy::{Reason, Shadowing};
 
 use crate::problem::Problem;
 use crate::record::Outcome;
@@ -213,17 +213,8 @@ impl Word for Reason {
     }
 }
 
-/// The words for what a plan shadows, in the order of [`shadowing_place`].
+/// The words for what a plan shadows.
 pub(super) const SHADOWINGS: [&str; 4] = ["direct", "lead", "probe", "sample"];
-
-pub(super) const fn shadowing_place(shadowing: &Shadowing) -> usize {
-    match shadowing {
-        Shadowing::Direct => 0,
-        Shadowing::Lead { .. } => 1,
-        Shadowing::Probe { .. } => 2,
-        Shadowing::Sample { .. } => 3,
-    }
-}
 
 #[cfg(test)]
 mod tests {
