@@ -129,7 +129,6 @@ fn plan(
         upload,
     };
     let settle = Settle::new(&course, model_version);
-    shared.metrics.planned(&plan.shadowing);
     (course, settle)
 }
 

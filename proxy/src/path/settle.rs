@@ -132,9 +132,8 @@ impl Settle {
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
-            if let Some(prediction) = &record.predictions[record.target] {
-                self.shared.metrics.predicted(record.target, prediction, took_s);
-            }
+            let predicted = record.predictions[record.target].as_ref();
+            self.shared.metrics.predicted(record.target, predicted, took_s);
             self.shared.oracle.learn(Row {
                 job: self.job,
                 pair: record.id,
@@ -145,8 +144,7 @@ impl Settle {
                 response_bytes: Some(response_bytes as f64),
             });
         }
-        self.shared.metrics.decided(record.reason);
-        self.shared.metrics.job_ended(record.target, outcome, record.took_s);
+        self.shared.metrics.job(&record);
         self.shared.recorder.submit(record);
     }
 }
