@@ -5,12 +5,14 @@ use policy::job::EXTRACTED;
 use policy::units::{NetworkSet, Urgency};
 use toml::de::DeValue;
 
-use super::form::{CLASS_BY, FLAG, HEADER_VALUE, LEVEL, METHOD, MODE, NAME, PATH_PATTERN, SHARE};
+use super::form::{CLASS_BY, FLAG, HEADER_VALUE, LEVEL, METHOD, MODE, NAME, PATH_PATTERN, SHARE, shortened};
 use super::network::Networks;
 use super::report::{Named, Placed};
 use super::table::Table;
 use crate::errors::Fault;
 use crate::value::{Extract, Match, Route};
+
+const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
 /// The routes, if all of them could be read.
 pub(super) fn routes(root: &mut Table<'_>, networks: &Networks) -> Option<Vec<Route>> {
@@ -37,7 +39,7 @@ pub(super) fn routes(root: &mut Table<'_>, networks: &Networks) -> Option<Vec<Ro
 }
 
 fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
-    let name = table.required("name", &NAME, "Its name in the log and the metrics.");
+    let name = table.required("name", &NAME.like("\"render\""), "Its name in the log and the metrics.");
     let matches = matches(table.table("match", "Which requests it takes: all that is said must hold. Empty: any."));
     let class_by = table.maybe(
         "class_by",
@@ -109,7 +111,7 @@ fn matches(mut table: Table<'_>) -> Match {
     ) {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
             let write = "write a header's name, such as `x-kind = \"scene\"`".to_owned();
-            let given = format!("`{name}`");
+            let given = format!("`{}`", shortened(name));
             let fault = Fault::Malformed { given, expected: "a header's name", why: "no header can have it", write };
             table.report().fault(&place, fault);
             continue;
@@ -155,17 +157,18 @@ fn urgency(mut table: Table<'_>) -> (Urgency, Urgency) {
 fn extract(table: &mut Table<'_>) -> Vec<Extract> {
     let about =
         "A number the model may use, by a name that starts with `x_`; up to 4. What is not a number is missing.";
+    let named = table.named_values("extract", &CLASS_BY, about);
+    if let Some(surplus) = named.get(EXTRACTED) {
+        let fault = Fault::TooMany { what: "extracts", found: named.len(), most: EXTRACTED };
+        table.report().fault(&surplus.place, fault);
+    }
     let mut extracts = Vec::new();
-    for Named { name, place, value } in table.named_values("extract", &CLASS_BY, about) {
+    for Named { name, place, value } in named {
         if name.strip_prefix("x_").is_none_or(str::is_empty) || NAME.read(&DeValue::String(name.into())).is_err() {
             let write = "write a plain name that starts with `x_`, such as `x_size = \"query:size\"`".to_owned();
-            let given = format!("`{name}`");
-            let why = "it does not start with `x_`, or not with plain letters after it";
-            let fault = Fault::Malformed { given, expected: "an extract's name", why, write };
-            table.report().fault(&place, fault);
-        }
-        if extracts.len() == EXTRACTED {
-            let fault = Fault::TooMany { what: "extracts", found: EXTRACTED + 1, most: EXTRACTED };
+            let why = "it is not `x_` and then letters, digits or `_`";
+            let fault =
+                Fault::Malformed { given: format!("`{}`", shortened(name)), expected: "an extract's name", why, write };
             table.report().fault(&place, fault);
         }
         extracts.push(Extract { name: name.to_owned(), from: value.value });
