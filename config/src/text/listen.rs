@@ -75,8 +75,9 @@ impl Listeners {
     }
 
     fn check_apart(&self, table: &Table<'_>) {
-        for (at, (key, address)) in self.all().enumerate() {
-            let Some((other, taken)) = self.all().take(at).find(|(_, earlier)| clash(*earlier, address)) else {
+        let said: Vec<_> = self.all().filter(|(key, _)| !table.is_bad(key)).collect();
+        for (at, (key, address)) in said.iter().copied().enumerate() {
+            let Some((other, taken)) = said[..at].iter().copied().find(|(_, earlier)| clash(*earlier, address)) else {
                 continue;
             };
             // Of the two, the one that somebody wrote is the one to change.

@@ -73,8 +73,8 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<N
         "protocol",
         &PROTOCOL,
         "'auto'",
-        "`auto`: HTTP/2 for gRPC and where TLS negotiates it, else HTTP/1.1. `http1`, `http2`: only that one, HTTP/2 by \
-         prior knowledge in the clear.",
+        "`auto`: HTTP/2 for gRPC and where TLS negotiates it, else HTTP/1.1. `http1`, `http2`: only that one, HTTP/2 \
+         by prior knowledge in the clear.",
     );
     let capacity = table.or("capacity", &COUNT, "0", "Jobs it can run at once, all sidecars together. 0: not known.");
     let link_bytes_per_s = table.or(

@@ -144,6 +144,11 @@ impl<'a> Table<'a> {
         self.entries.is_some_and(|entries| entries.contains_key(key))
     }
 
+    /// Whether the value of `key` was bad, and its default stands in.
+    pub(crate) fn is_bad(&self, key: &str) -> bool {
+        self.bad.contains(&key)
+    }
+
     /// Whether there is a list at `key` with nothing in it.
     pub(crate) fn is_empty_list(&self, key: &str) -> bool {
         let value = self.entries.and_then(|entries| entries.get(key));
@@ -165,7 +170,7 @@ impl<'a> Table<'a> {
 
     /// Reports `fault` if `low` is more than `high`, unless one of the two was bad anyway.
     pub(crate) fn ordered<T: PartialOrd>(&self, low: (&'static str, T), high: (&'static str, T), fault: Fault) {
-        if low.1 > high.1 && !self.bad.contains(&low.0) && !self.bad.contains(&high.0) {
+        if low.1 > high.1 && !self.is_bad(low.0) && !self.is_bad(high.0) {
             self.fault(if self.has(high.0) { high.0 } else { low.0 }, fault);
         }
     }

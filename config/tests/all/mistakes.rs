@@ -166,6 +166,13 @@ fn listeners_must_be_apart_and_peers_near() {
     );
     check("listen.egress = '127.0.0.1:1'", &["1:17: listen.egress: `jobs` listens on 127.0.0.1:1 too"]);
     check("listen.egress = '0.0.0.0:9900'", &["1:17: listen.egress: `admin` listens on 127.0.0.1:9900 too"]);
+    check(
+        "listen.egress = '127.0.0.1:9900'\nlisten.admin = 'x'",
+        &[
+            "2:16: listen.admin: `\"x\"` is not an address to listen on: it is not an IP address, `:`, and a port from 0 to \
+             65535",
+        ],
+    );
     check("listen.egress = '127.0.0.1:0'\nlisten.peers = '127.0.0.1:0'", &[]);
     check(
         "networks.b.upstreams = ['http://127.0.0.1:1']",
@@ -249,6 +256,17 @@ fn a_route_is_there_once_and_can_be_reached() {
         &[],
     );
     check("[[routes]]", &["1:1: routes[0].name: `name` is missing"]);
+}
+
+#[test]
+fn a_bad_route_does_not_put_the_blame_on_others() {
+    check(
+        "[[routes]]\nname = 'r'\nmach.path = '/r'\n[[routes]]\nname = 's'\nmatch.path = 's'\n[[routes]]\nname = 't'",
+        &[
+            "3:1: routes[0].mach: there is no key `mach` here",
+            "6:14: routes[1].match.path: `\"s\"` is not a path: it does not start with `/`",
+        ],
+    );
 }
 
 #[test]
