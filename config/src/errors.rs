@@ -9,6 +9,8 @@ mod render;
 use std::fmt;
 use std::ops::Range;
 
+use annotate_snippets::normalize_untrusted_str;
+
 pub use fault::Fault;
 
 /// The most errors that are kept of one text; the rest is only counted.
@@ -108,11 +110,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.line, self.column)?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        write!(f, "{}; {}", self.fault, self.fault.help())
+        let (path, message, help) = (&self.path, &self.fault, self.fault.help());
+        let about = if path.is_empty() { format!("{message}; {help}") } else { format!("{path}: {message}; {help}") };
+        write!(f, "{}:{}: {}", self.line, self.column, normalize_untrusted_str(&about))
     }
 }
 

@@ -16,7 +16,7 @@ mod reference;
 mod text;
 
 pub use errors::{Errors, Fault};
-pub use reference::{KeyRow, keys, reference};
+pub use reference::{KeyRow, Presence, keys, reference};
 pub use value::Config;
 
 /// The most bytes a configuration may have.

@@ -1,9 +1,15 @@
 //! What was probably meant by a name that is not known.
 
+/// Nothing that is longer, in bytes, is a slip.
+const LONGEST: usize = 64;
+
 /// The one of `known` that a slip of the fingers turns into `given`, if any does.
 pub(crate) fn nearest<S: AsRef<str>>(given: &str, known: impl IntoIterator<Item = S>) -> Option<S> {
     // A third of the letters may be wrong: `capcity`, `window-min`, `upstream`; more of them is another word.
     let most = (given.chars().count() / 3).max(1);
+    if given.len() > LONGEST {
+        return None;
+    }
     let given = given.to_lowercase();
     known
         .into_iter()

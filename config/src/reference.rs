@@ -2,17 +2,22 @@
 //!
 //! It is made by reading nothing and listing what was asked for, so it cannot leave out or make up a key.
 
+use std::sync::LazyLock;
+
 use crate::text;
 use crate::text::form::Form;
 
 /// One key, or one table, that a configuration can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// Where it stands, as in `networks.NAME.price.slot_second`; `NAME` is the operator's choice, `[]` a list of tables.
-    pub path: String,
+    /// The table it stands in, as in `networks.NAME.price` or `routes[]`; empty for the top of the file. `NAME` is the
+    /// operator's choice, `[]` says that there is a list of such tables.
+    pub table: String,
+    /// The key; empty for the table itself.
+    pub key: String,
     /// What it takes, such as "a duration".
     pub takes: String,
-    /// What it counts; empty if nothing.
+    /// What it counts; empty if nothing, or if what it takes says so.
     pub unit: &'static str,
     /// Whether it must be there, and what it is if it is not.
     pub presence: Presence,
@@ -34,87 +39,92 @@ pub enum Presence {
 }
 
 impl KeyRow {
-    pub(crate) fn of_value<T>(path: String, form: &Form<T>, presence: Presence, about: &'static str) -> Self {
-        Self { path, takes: form.name.to_owned(), unit: form.unit, presence, example: form.example.to_owned(), about }
-    }
-
-    pub(crate) fn of_list<T>(path: String, form: &Form<T>, about: &'static str) -> Self {
-        let takes = format!("a list, each {}", form.name);
-        let example = format!("[{}]", form.example);
-        Self { path, takes, unit: form.unit, presence: Presence::Optional, example, about }
-    }
-
-    pub(crate) fn of_table(path: String, about: &'static str) -> Self {
-        let takes = "a table".to_owned();
-        Self { path, takes, unit: "", presence: Presence::Optional, example: String::new(), about }
+    /// The whole path of the key, or of the table.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match (self.table.as_str(), self.key.as_str()) {
+            ("", key) => key.to_owned(),
+            (table, "") => table.to_owned(),
+            (table, key) => format!("{table}.{key}"),
+        }
     }
 
     /// Whether it is a table, whose keys have rows of their own.
     #[must_use]
     pub fn is_table(&self) -> bool {
-        self.example.is_empty()
+        self.key.is_empty()
     }
 
-    fn split(&self) -> (&str, &str) {
-        self.path.rsplit_once('.').unwrap_or(("", &self.path))
+    pub(crate) fn of_value<T>(at: (&str, &str), form: &Form<T>, presence: Presence, about: &'static str) -> Self {
+        let (table, key) = (at.0.to_owned(), at.1.to_owned());
+        let (takes, example) = (form.name.to_owned(), form.example.to_owned());
+        Self { table, key, takes, unit: form.unit, presence, example, about }
+    }
+
+    pub(crate) fn of_list<T>(at: (&str, &str), form: &Form<T>, about: &'static str) -> Self {
+        let takes = format!("a list, each {}", form.name);
+        let example = format!("[{}]", form.example);
+        Self { takes, example, ..Self::of_value(at, form, Presence::Optional, about) }
+    }
+
+    pub(crate) fn of_table(table: String, about: &'static str) -> Self {
+        let (key, takes, example) = (String::new(), "a table".to_owned(), String::new());
+        Self { table, key, takes, unit: "", presence: Presence::Optional, example, about }
     }
 }
 
-/// All keys and tables, in the order of the reference: a table stands before its keys.
+/// All keys and tables, in the order they are read; a table stands before its keys.
 #[must_use]
-pub fn keys() -> Vec<KeyRow> {
-    text::keys()
+pub fn keys() -> &'static [KeyRow] {
+    static KEYS: LazyLock<Vec<KeyRow>> = LazyLock::new(text::keys);
+    &KEYS
 }
 
 /// Where a key of this name does belong, if it does anywhere.
 pub(crate) fn belongs(key: &str) -> Option<String> {
-    let keys = keys();
-    let mut places = keys.iter().filter(|row| row.split().1 == key).map(|row| match row.split().0 {
-        "" => "the top of the file, before the first `[table]`".to_owned(),
-        table => format!("`{table}`"),
-    });
-    let first = places.next()?;
-    Some(places.fold(first, |all, place| format!("{all} or {place}")))
+    let named = |row: &&KeyRow| if row.is_table() { row.table == key } else { row.key == key };
+    let place = |row: &KeyRow| match row.table.as_str() {
+        table if row.is_table() || table.is_empty() => "the top of the file, before the first `[table]`".to_owned(),
+        table => format!("`{}`", heading(table)),
+    };
+    let places: Vec<_> = keys().iter().filter(named).map(place).collect();
+    if places.is_empty() { None } else { Some(places.join(" or ")) }
 }
 
 /// The page `docs/config.md`.
 #[must_use]
 pub fn reference() -> String {
-    let keys = keys();
-    let mut page = PREFACE.to_owned();
-    section(&mut page, "", keys.iter().filter(|row| row.split().0.is_empty() && !row.is_table()));
-    for table in keys.iter().filter(|row| row.is_table()) {
-        page += &format!("\n## `{}`\n\n{}\n", heading(&table.path), table.about);
-        section(&mut page, &table.path, keys.iter().filter(|row| row.split().0 == table.path && !row.is_table()));
+    let mut page = include_str!("reference/preface.md").to_owned();
+    let top = KeyRow::of_table(String::new(), "");
+    for table in std::iter::once(&top).chain(keys().iter().filter(|row| row.is_table())) {
+        if !table.table.is_empty() {
+            page += &format!("\n## `{}`\n\n{}\n", heading(&table.table), table.about);
+        }
+        let mut rows = keys().iter().filter(|row| !row.is_table() && row.table == table.table).peekable();
+        if rows.peek().is_some() {
+            page += "\n| key | takes | default | meaning |\n|---|---|---|---|\n";
+        }
+        for row in rows {
+            page += &line(row);
+        }
     }
     page
 }
 
-const PREFACE: &str = include_str!("reference/preface.md");
-
 /// A table as its header is written in a file.
-fn heading(path: &str) -> String {
-    match path.strip_suffix("[]") {
+fn heading(table: &str) -> String {
+    match table.strip_suffix("[]") {
         Some(list) => format!("[[{list}]]"),
-        None => format!("[{}]", path.replace("[]", "")),
+        None => format!("[{}]", table.replace("[]", "")),
     }
 }
 
-fn section<'a>(page: &mut String, table: &str, rows: impl Iterator<Item = &'a KeyRow>) {
-    let mut rows = rows.peekable();
-    if rows.peek().is_none() {
-        return;
-    }
-    *page += "\n| key | takes | default | meaning |\n|---|---|---|---|\n";
-    for row in rows {
-        let key = row.path.strip_prefix(table).unwrap_or(&row.path).trim_start_matches('.');
-        let unit = if row.unit.is_empty() { String::new() } else { format!(" ({})", row.unit) };
-        let default = match row.presence {
-            Presence::Required => "required".to_owned(),
-            Presence::Optional => format!("none; e.g. `{}`", row.example),
-            Presence::Default(value) => format!("`{}`", value.replace('\'', "\"")),
-        };
-        let about = row.about.replace('|', "\\|");
-        *page += &format!("| `{key}` | {}{unit} | {default} | {about} |\n", row.takes);
-    }
+fn line(row: &KeyRow) -> String {
+    let unit = if row.unit.is_empty() { String::new() } else { format!(", in {}", row.unit) };
+    let default = match row.presence {
+        Presence::Required => format!("required, e.g. `{}`", row.example),
+        Presence::Optional => format!("none, e.g. `{}`", row.example),
+        Presence::Default(value) => format!("`{}`", value.replace('\'', "\"")),
+    };
+    format!("| `{}` | {}{unit} | {default} | {} |\n", row.key, row.takes, row.about)
 }

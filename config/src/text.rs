@@ -9,6 +9,7 @@ mod listen;
 mod network;
 mod report;
 mod route;
+mod syntax;
 mod table;
 
 use toml::de::DeTable;
@@ -27,13 +28,15 @@ pub(crate) fn parse(text: &str) -> Result<Config, Vec<Located>> {
     if text.len() > MAX_TEXT {
         return Err(vec![Located { span: 0..0, path: String::new(), fault: Fault::TooLong, related: None }]);
     }
-    let (root, syntax) = DeTable::parse_recoverable(text);
-    if !syntax.is_empty() {
-        return Err(syntax.into_iter().map(not_toml).collect());
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut syntax = syntax::faults(text, errors);
+    if syntax.iter().any(|found| matches!(found.fault, Fault::Syntax { .. })) {
+        return Err(syntax);
     }
     let report = Report::default();
     let config = file(report.root(Some(root.get_ref())));
-    let found = report.into_found();
+    let mut found = report.into_found();
+    found.append(&mut syntax);
     if !found.is_empty() {
         return Err(found);
     }
@@ -45,11 +48,6 @@ pub(crate) fn keys() -> Vec<KeyRow> {
     let report = Report::describing();
     let _nothing = file(report.root(None));
     report.into_rows()
-}
-
-fn not_toml(error: toml::de::Error) -> Located {
-    let fault = Fault::Syntax { told: error.message().to_owned() };
-    Located { span: error.span().unwrap_or(0..0), path: String::new(), fault, related: None }
 }
 
 fn file(mut root: Table<'_>) -> Option<Config> {

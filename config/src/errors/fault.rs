@@ -18,6 +18,8 @@ pub enum Fault {
     Syntax {
         /// What the TOML parser says.
         told: String,
+        /// How to write it.
+        write: String,
     },
     /// A key that nothing reads.
     #[error("there is no key `{key}` here")]
@@ -166,12 +168,11 @@ impl Fault {
     pub fn help(&self) -> String {
         match self {
             Self::TooLong => "give adumbra a configuration, not another file".to_owned(),
-            Self::Syntax { .. } => "write `key = value`, with text in quotes and tables as `[name]`".to_owned(),
             Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { belongs: Some(place), .. } => format!("move it: it belongs to {place}"),
             Self::UnknownKey { known, .. } => format!("remove it; the keys here are {}", listed(known)),
             Self::Missing { example, .. } => format!("add {example}"),
-            Self::WrongType { write, .. } | Self::Malformed { write, .. } => write.clone(),
+            Self::Syntax { write, .. } | Self::WrongType { write, .. } | Self::Malformed { write, .. } => write.clone(),
             Self::UnknownNetwork { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::UnknownNetwork { name, known, .. } if known.is_empty() => format!("add a table [networks.{name}]"),
             Self::UnknownNetwork { known, .. } => format!("the networks of this file are {}", listed(known)),

@@ -3,8 +3,6 @@
 //! Only the lines an error is about are handed to the renderer, so that many errors in a long file stay cheap, and all
 //! text that comes from the file is made harmless to a terminal first.
 
-use std::fmt::Write as _;
-
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use super::{Error, Errors};
@@ -19,11 +17,11 @@ impl Errors {
             shown += &self.render_one(error, &renderer);
             shown += "\n\n";
         }
-        // Writing to a string cannot fail.
-        let _infallible = match self.count() {
-            1 => write!(shown, "{}: 1 error", self.name),
-            count if self.omitted == 0 => write!(shown, "{}: {count} errors", self.name),
-            count => write!(shown, "{}: {count} errors, of which {} are not shown", self.name, self.omitted),
+        let name = normalize_untrusted_str(&self.name);
+        shown += &match self.count() {
+            1 => format!("{name}: 1 error"),
+            count if self.omitted == 0 => format!("{name}: {count} errors"),
+            count => format!("{name}: {count} errors, of which {} are not shown", self.omitted),
         };
         shown
     }

@@ -129,7 +129,7 @@ pub(super) fn log(root: &mut Table<'_>) -> Log {
     let mut table = root.table("log", "The decision log.");
     let decisions = "A file that each decision is added to, one JSON object a line. Without it, none is written.";
     Log {
-        decisions: table.maybe("decisions", &FILE, decisions),
+        decisions: table.maybe("decisions", &FILE.like("\"decisions.jsonl\""), decisions),
         keep: table.or("keep", &COUNT, "1024", "How many of the latest decisions `/decisions` shows.") as usize,
     }
 }

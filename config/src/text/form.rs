@@ -7,7 +7,6 @@ mod address;
 mod quantity;
 mod request;
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 use toml::de::DeValue;
@@ -70,13 +69,18 @@ impl<T> Form<T> {
 
     /// That `value` is no list of what has this form.
     pub(crate) fn not_a_list(&self, value: &DeValue<'_>) -> Fault {
-        let write = format!("write a list, such as `[{}]`", self.example);
+        let write = format!("write a list in brackets, such as `[{}]`", self.example);
         Fault::WrongType { expected: "a list", found: shown(value), write }
     }
 
     /// The same form, counting something else.
     pub(crate) const fn per(self, unit: &'static str) -> Self {
         Self { unit, ..self }
+    }
+
+    /// The same form with another example.
+    pub(crate) const fn like(self, example: &'static str) -> Self {
+        Self { example, ..self }
     }
 
     fn help(&self) -> String {
@@ -130,13 +134,18 @@ pub(super) const FILE: Form<PathBuf> = Form {
 pub(super) const TABLE: Form<()> = Form {
     name: "a table",
     unit: "",
-    write: "a table",
+    write: "its keys in braces, or below a header of its own",
     example: "{ key = \"value\" }",
     reader: |value| if value.is_table() { Ok(()) } else { Err(Bad::Type) },
 };
 
 /// One of several tables; only for what it is called.
-pub(super) const TABLES: Form<()> = Form { write: "each as a `[[table]]`", ..TABLE };
+pub(super) const TABLES: Form<()> = Form {
+    name: "a list of tables",
+    write: "a header in double brackets above each of them",
+    example: "[[routes]]",
+    ..TABLE
+};
 
 /// The text of a value that should be text.
 fn text<'a>(value: &'a DeValue<'_>) -> Result<&'a str, Bad> {
@@ -156,9 +165,15 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
+/// Text of the operator's as messages show it: short, and in one line.
+pub(super) fn shortened(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut short = String::new();
+    for character in characters.by_ref().take(60) {
+        if character.is_control() { short.extend(character.escape_default()) } else { short.push(character) }
     }
+    if characters.next().is_some() {
+        short.push('…');
+    }
+    short
 }

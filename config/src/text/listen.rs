@@ -23,11 +23,14 @@ pub(super) fn listen(root: &mut Table<'_>) -> Listeners {
     let tls = tls(&mut table);
     let peers = table.maybe(
         "peers",
-        &LISTENER,
+        &LISTENER.like("\"127.0.0.1:8081\""),
         "Other sidecars, in the clear: only ever a loopback address. Without it, no other sidecar sends jobs here.",
     );
-    let egress =
-        table.maybe("egress", &LISTENER, "The service's way out to its inputs, which finds there what was warmed.");
+    let egress = table.maybe(
+        "egress",
+        &LISTENER.like("\"127.0.0.1:8082\""),
+        "The service's way out to its inputs, which finds there what was warmed.",
+    );
     let admin = table.or(
         "admin",
         &LISTENER,
@@ -44,8 +47,9 @@ pub(super) fn listen(root: &mut Table<'_>) -> Listeners {
 
 fn tls(listen: &mut Table<'_>) -> Option<TlsFiles> {
     let mut table = listen.maybe_table("tls", "TLS for jobs, if they come encrypted.")?;
-    let certificate = table.required("certificate", &FILE, "The certificate chain, PEM, leaf first.");
-    let key = table.required("key", &FILE, "The private key, PEM.");
+    let certificate =
+        table.required("certificate", &FILE.like("\"cert.pem\""), "The certificate chain, PEM, leaf first.");
+    let key = table.required("key", &FILE.like("\"key.pem\""), "The private key, PEM.");
     Some(TlsFiles { certificate: certificate?, key: key? })
 }
 
@@ -71,11 +75,14 @@ impl Listeners {
     }
 
     fn check_apart(&self, table: &Table<'_>) {
-        for (at, (key, address)) in self.all().enumerate() {
-            let Some((other, taken)) = self.all().take(at).find(|(_, earlier)| clash(*earlier, address)) else {
+        let said: Vec<_> = self.all().filter(|(key, _)| !table.is_bad(key)).collect();
+        for (at, (key, address)) in said.iter().copied().enumerate() {
+            let Some((other, taken)) = said[..at].iter().copied().find(|(_, earlier)| clash(*earlier, address)) else {
                 continue;
             };
-            let fault = Fault::ListenersClash { other, address: taken };
+            // Of the two, the one that somebody wrote is the one to change.
+            let ((key, other), address) = if table.has(key) { ((key, other), taken) } else { ((other, key), address) };
+            let fault = Fault::ListenersClash { other, address };
             table.report().fault_with(&table.place(key), fault, &table.place(other), "already taken here");
         }
     }

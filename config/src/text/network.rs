@@ -14,6 +14,8 @@ use crate::errors::Fault;
 use crate::nearest::nearest;
 use crate::value::{Budget, Endpoint, Health, Kind, Network, Timeouts};
 
+const _: () = assert!(MAX_NETWORKS == 8, "the reference says that there are up to 8 networks");
+
 /// The networks of a file: their names, and what could be read of them.
 pub(super) struct Networks {
     names: Vec<String>,
@@ -71,8 +73,8 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<N
         "protocol",
         &PROTOCOL,
         "'auto'",
-        "`auto`: HTTP/2 for gRPC and where TLS negotiates it, else HTTP/1.1. `http1`, `http2`: only that one, HTTP/2 by \
-         prior knowledge in the clear.",
+        "`auto`: HTTP/2 for gRPC and where TLS negotiates it, else HTTP/1.1. `http1`, `http2`: only that one, HTTP/2 \
+         by prior knowledge in the clear.",
     );
     let capacity = table.or("capacity", &COUNT, "0", "Jobs it can run at once, all sidecars together. 0: not known.");
     let link_bytes_per_s = table.or(
@@ -81,7 +83,11 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<N
         "'0'",
         "What the link to it carries, where that is known better than by measuring. 0: measured.",
     );
-    let ca = table.maybe("ca", &FILE, "Roots, PEM, for its `https` endpoints instead of the public ones.");
+    let ca = table.maybe(
+        "ca",
+        &FILE.like("\"roots.pem\""),
+        "Roots, PEM, for its `https` endpoints instead of the public ones.",
+    );
     let price = price(table.table("price", "What it charges, in one currency for all networks."));
     let timeouts = timeouts(table.table("timeouts", "Bounds on waiting for it."));
     let health = health(table.table("health", "How its health is watched."));
@@ -109,9 +115,10 @@ fn endpoints(table: &mut Table<'_>, listeners: &Listeners) -> Option<(Kind, Vec<
         &ENDPOINT,
         "Where the service, or any HTTP upstream, is reached. A network has either these or `sidecars`.",
     );
-    let sidecars = table.list("sidecars", &ENDPOINT, "Where another adumbra listens for peers.");
+    let sidecars =
+        table.list("sidecars", &ENDPOINT.like("\"http://127.0.0.1:9081\""), "Where another adumbra listens for peers.");
     let given = (table.has("upstreams"), table.has("sidecars"));
-    let (kind, key) = if given.0 { (Kind::Upstream, "upstreams") } else { (Kind::Sidecar, "sidecars") };
+    let (kind, key) = if given == (false, true) { (Kind::Sidecar, "sidecars") } else { (Kind::Upstream, "upstreams") };
     if given == (true, true) {
         let (place, other) = (table.place("sidecars"), table.place("upstreams"));
         table.report().fault_with(&place, Fault::BothKinds, &other, "and these");
@@ -128,7 +135,7 @@ fn endpoints(table: &mut Table<'_>, listeners: &Listeners) -> Option<(Kind, Vec<
     if given == (false, false) || table.is_empty_list(key) {
         table.fault(key, Fault::NoEndpoint);
     }
-    let endpoints = if given.0 { upstreams } else { sidecars };
+    let endpoints = if kind == Kind::Upstream { upstreams } else { sidecars };
     Some((kind, endpoints?.into_iter().map(|endpoint| endpoint.value).collect()))
 }
 
@@ -155,7 +162,7 @@ fn price(mut table: Table<'_>) -> Price {
         ),
         congestion: table.or(
             "congestion",
-            &MONEY.per("times the value of time"),
+            &MONEY.per("values of time"),
             "0.6",
             "What the last free slot costs the next job, on top, as a multiple of what a second is worth.",
         ),

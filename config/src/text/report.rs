@@ -68,6 +68,11 @@ impl Report {
         self.found.borrow_mut().push(located);
     }
 
+    /// How many faults there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.found.borrow().len()
+    }
+
     pub(crate) fn into_found(self) -> Vec<Located> {
         self.found.into_inner()
     }

@@ -12,13 +12,16 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
-use super::form::{Form, TABLE, TABLES};
+use super::form::{Form, TABLE, TABLES, shortened};
 use super::report::{Named, Placed, Report};
 use crate::errors::Fault;
 use crate::nearest::nearest;
 use crate::reference::{KeyRow, Presence, belongs};
 
 type Value<'a> = Spanned<DeValue<'a>>;
+
+/// The most entries of one list; they are compared with each other, and no more than this many are read.
+const MAX_ENTRIES: usize = 1000;
 
 /// A table, or the lack of one.
 pub(crate) struct Table<'a> {
@@ -60,11 +63,11 @@ impl<'a> Table<'a> {
     /// The valid ones of the values in the array at `key`, and where they are; `None` if there is no array.
     pub(crate) fn list<T>(&mut self, key: &'static str, form: &Form<T>, about: &'static str) -> Option<Vec<Placed<T>>> {
         let path = self.path_of(key);
-        self.report.describe(|| KeyRow::of_list(path.clone(), form, about));
-        let array = self.array(key, form)?;
+        self.report.describe(|| KeyRow::of_list((&self.path, key), form, about));
+        let array = self.array(key, |value| form.not_a_list(value))?;
         let place = |at, value: &Value<'_>| Placed::new(format!("{path}[{at}]"), value.span());
         let read = |(at, value)| self.value(place(at, value), value, form);
-        Some(array.iter().enumerate().filter_map(read).collect())
+        Some(array.iter().take(MAX_ENTRIES).enumerate().filter_map(read).collect())
     }
 
     /// The table at `key`, empty if there is none.
@@ -86,8 +89,13 @@ impl<'a> Table<'a> {
         if self.report.describes() {
             return vec![self.missing(format!("{path}[]"))];
         }
-        let Some(array) = self.array(key, &TABLES) else { return Vec::new() };
-        array.iter().enumerate().filter_map(|(at, value)| self.open(format!("{path}[{at}]"), value)).collect()
+        let Some(array) = self.array(key, |value| TABLES.wrong_type(value)) else { return Vec::new() };
+        array
+            .iter()
+            .take(MAX_ENTRIES)
+            .enumerate()
+            .filter_map(|(at, value)| self.open(Placed::new(format!("{path}[{at}]"), value.span()), value))
+            .collect()
     }
 
     /// The tables in the table at `key`, each under a name of the operator's choice, in the order of the text.
@@ -100,7 +108,8 @@ impl<'a> Table<'a> {
         }
         let named = self.named(key);
         let open = |Named { name, place, value }: Named<'a, &'a Value<'a>>| {
-            Some(Named { name, value: self.open(place.path.clone(), value)?, place })
+            let at = Placed::new(place.path.clone(), span_of(value, &place));
+            Some(Named { name, place, value: self.open(at, value)? })
         };
         named.into_iter().filter_map(open).collect()
     }
@@ -113,7 +122,6 @@ impl<'a> Table<'a> {
         form: &Form<T>,
         about: &'static str,
     ) -> Vec<Named<'a, Placed<T>>> {
-        self.describe_table(self.path_of(key), about);
         self.describe(&format!("{key}.NAME"), form, Presence::Optional, about);
         let named = self.named(key);
         let read = |Named { name, place, value }: Named<'a, &'a Value<'a>>| {
@@ -136,6 +144,11 @@ impl<'a> Table<'a> {
         self.entries.is_some_and(|entries| entries.contains_key(key))
     }
 
+    /// Whether the value of `key` was bad, and its default stands in.
+    pub(crate) fn is_bad(&self, key: &str) -> bool {
+        self.bad.contains(&key)
+    }
+
     /// Whether there is a list at `key` with nothing in it.
     pub(crate) fn is_empty_list(&self, key: &str) -> bool {
         let value = self.entries.and_then(|entries| entries.get(key));
@@ -144,8 +157,10 @@ impl<'a> Table<'a> {
 
     /// Where the value of `key` is, or the table if the key is not there.
     pub(crate) fn place(&self, key: &str) -> Placed<()> {
-        let value = self.entries.and_then(|entries| entries.get(key));
-        Placed::new(self.path_of(key), value.map_or_else(|| self.span.clone(), Spanned::span))
+        let table = Placed::new(self.path_of(key), self.span.clone());
+        let Some((name, value)) = self.entries.and_then(|entries| entries.get_key_value(key)) else { return table };
+        let name = Placed::new(table.path, name.span());
+        Placed { span: span_of(value, &name), ..name }
     }
 
     /// Reports `fault` at the value of `key`, or at the table if the key is not there.
@@ -155,7 +170,7 @@ impl<'a> Table<'a> {
 
     /// Reports `fault` if `low` is more than `high`, unless one of the two was bad anyway.
     pub(crate) fn ordered<T: PartialOrd>(&self, low: (&'static str, T), high: (&'static str, T), fault: Fault) {
-        if low.1 > high.1 && !self.bad.contains(&low.0) && !self.bad.contains(&high.0) {
+        if low.1 > high.1 && !self.is_bad(low.0) && !self.is_bad(high.0) {
             self.fault(if self.has(high.0) { high.0 } else { low.0 }, fault);
         }
     }
@@ -199,54 +214,68 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn array<T>(&mut self, key: &'static str, form: &Form<T>) -> Option<&'a DeArray<'a>> {
+    fn array(&mut self, key: &'static str, fault: impl Fn(&DeValue<'_>) -> Fault) -> Option<&'a DeArray<'a>> {
         let value = self.entry(key)?;
         if let DeValue::Array(array) = value.get_ref() {
+            self.check_number(key, array.len());
             return Some(array);
         }
-        self.fault(key, form.not_a_list(value.get_ref()));
+        self.fault(key, fault(value.get_ref()));
         None
     }
 
+    fn check_number(&self, key: &str, found: usize) {
+        if found > MAX_ENTRIES {
+            self.fault(key, Fault::TooMany { what: "entries", found, most: MAX_ENTRIES });
+        }
+    }
+
     fn named(&mut self, key: &'static str) -> Vec<Named<'a, &'a Value<'a>>> {
-        let Some(entries) = self.entry(key).and_then(|value| self.entries_of(self.path_of(key), value)) else {
+        let Some(entries) = self.entry(key).and_then(|value| self.entries_of(&self.place(key), value)) else {
             return Vec::new();
         };
+        self.check_number(key, entries.len());
         let path = self.path_of(key);
         let named = |(name, value): (&'a Spanned<DeString<'a>>, _)| {
             let text: &'a str = name.get_ref();
-            Named { name: text, place: Placed::new(format!("{path}.{text}"), name.span()), value }
+            Named { name: text, place: Placed::new(format!("{path}.{}", shortened(text)), name.span()), value }
         };
         let mut all: Vec<_> = entries.iter().map(named).collect();
         all.sort_by_key(|entry| entry.place.span.start);
+        all.truncate(MAX_ENTRIES);
         all
     }
 
     fn sub_table(&mut self, key: &'static str) -> Option<Self> {
         let value = self.entry(key)?;
-        self.open(self.path_of(key), value)
+        self.open(self.place(key), value)
     }
 
-    fn open(&self, path: String, value: &'a Value<'a>) -> Option<Self> {
-        let entries = self.entries_of(path.clone(), value)?;
-        Some(Self::new(self.report, path, Some(entries), value.span()))
+    fn open(&self, place: Placed<()>, value: &'a Value<'a>) -> Option<Self> {
+        let entries = self.entries_of(&place, value)?;
+        Some(Self::new(self.report, place.path, Some(entries), place.span))
     }
 
-    fn entries_of(&self, path: String, value: &'a Value<'a>) -> Option<&'a DeTable<'a>> {
+    fn entries_of(&self, place: &Placed<()>, value: &'a Value<'a>) -> Option<&'a DeTable<'a>> {
         if let DeValue::Table(entries) = value.get_ref() {
             return Some(entries);
         }
-        self.report.fault(&Placed::new(path, value.span()), TABLE.wrong_type(value.get_ref()));
+        self.report.fault(place, TABLE.wrong_type(value.get_ref()));
         None
     }
 
     fn describe<T>(&self, key: &str, form: &Form<T>, presence: Presence, about: &'static str) {
-        self.report.describe(|| KeyRow::of_value(self.path_of(key), form, presence, about));
+        self.report.describe(|| KeyRow::of_value((&self.path, key), form, presence, about));
     }
 
     fn describe_table(&self, path: String, about: &'static str) {
         self.report.describe(|| KeyRow::of_table(path, about));
     }
+}
+
+/// Where a value is. A table made of dotted keys has no place of its own, so that of its name stands in.
+fn span_of(value: &Value<'_>, name: &Placed<()>) -> Range<usize> {
+    if value.span().is_empty() { name.span.clone() } else { value.span() }
 }
 
 impl Drop for Table<'_> {
@@ -257,10 +286,10 @@ impl Drop for Table<'_> {
             if self.asked.contains(&key) {
                 continue;
             }
-            let place = Placed::new(self.path_of(key), name.span());
-            let known = self.asked.clone();
+            let (known, shown) = (self.asked.clone(), shortened(key));
+            let place = Placed::new(self.path_of(&shown), name.span());
             let nearest = nearest(key, known.iter().copied());
-            self.report.fault(&place, Fault::UnknownKey { key: key.to_owned(), nearest, belongs: belongs(key), known });
+            self.report.fault(&place, Fault::UnknownKey { key: shown, nearest, belongs: belongs(key), known });
         }
     }
 }

@@ -116,3 +116,60 @@ fn host(host: &str) -> Result<String, Bad> {
     }
     Ok(name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, expected: Option<&str>) {
+        let endpoint = ENDPOINT.read(&DeValue::String(url.into()));
+        assert_eq!(endpoint.ok().map(|endpoint| endpoint.to_string()).as_deref(), expected, "{url}");
+        let origin = ORIGIN.read(&DeValue::String(url.into()));
+        assert_eq!(origin.is_ok(), expected.is_some(), "{url}");
+    }
+
+    #[test]
+    fn endpoints_are_normalised() {
+        check("http://127.0.0.1:3000", Some("http://127.0.0.1:3000"));
+        check("http://Service.Example", Some("http://service.example:80"));
+        check("https://service.example./", Some("https://service.example:443"));
+        check("https://[0:0::1]:8443", Some("https://[::1]:8443"));
+        check("http://[::1]", Some("http://[::1]:80"));
+        check("http://my_service.ns.svc:8080", Some("http://my_service.ns.svc:8080"));
+    }
+
+    #[test]
+    fn what_no_connection_can_be_made_to_is_refused() {
+        for url in [
+            "",
+            "h",
+            "h:80",
+            "//h",
+            "http://",
+            "http://:80",
+            "unix:///s",
+            "http://h:99999",
+            "http://h:",
+            "http://h:x",
+            "http://h/a",
+            "http://h?a",
+            "http://h#a",
+            "http://h/#a",
+            "http://u:p@h",
+            "http://a b",
+            "http://é",
+            "http://-h",
+            "http://300.1.1.1",
+            "http://1.2.3",
+            "http://1",
+            "http://::1",
+            "http://[::1",
+            "http://[::1]x",
+            "http://[1.2.3.4]",
+            "http://*",
+        ] {
+            check(url, None);
+        }
+    }
+}

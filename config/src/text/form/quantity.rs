@@ -19,7 +19,7 @@ const MAX_NUMBER: f64 = 1e9;
 /// A time that may be nothing.
 pub(crate) const DURATION: Form<Duration> = Form {
     name: "a duration",
-    unit: "time",
+    unit: "",
     write: "a number with `ms`, `s`, `m` or `h` in quotes",
     example: "\"250ms\"",
     reader: duration,
@@ -59,7 +59,7 @@ pub(crate) const SOME_BYTES_PER_SECOND: Form<f64> =
 /// A part of a whole.
 pub(crate) const SHARE: Form<f64> = Form {
     name: "a share",
-    unit: "share",
+    unit: "",
     write: "a percentage in quotes, or a number from 0 to 1",
     example: "\"10%\"",
     reader: share,
@@ -80,7 +80,7 @@ pub(crate) const RATE: Form<f64> =
 
 /// What a second is worth: one number, or one for each urgency.
 pub(crate) const TIME_VALUE: Form<[f64; Urgency::LEVELS]> = Form {
-    name: "a price, or 8 of them",
+    name: "one price or 8",
     unit: "currency per second",
     write: "one number, or a list of one for each urgency from 0 to 7",
     example: "[3.2, 1.6, 1.2, 0.8, 0.6, 0.4, 0.2, 0.1]",
@@ -122,7 +122,7 @@ pub(crate) const WORKERS: Form<u32> = Form {
 /// A level of urgency.
 pub(crate) const LEVEL: Form<Urgency> = Form {
     name: "an urgency",
-    unit: "0 is the most urgent",
+    unit: "",
     write: "a whole number from 0 to 7, without quotes",
     example: "3",
     reader: |value| {
@@ -235,5 +235,90 @@ fn number_and_unit(text: &str) -> Result<(f64, &str), Bad> {
     match number.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok((number, unit)),
         _ => Err(Bad::Why("its number cannot be read")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    #[track_caller]
+    fn check<T: PartialEq + Debug>(form: &Form<T>, toml: &str, expected: Option<T>) {
+        let value = DeValue::parse(toml).expect("tests write TOML");
+        assert_eq!(form.read(value.get_ref()).ok(), expected, "{toml}");
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        check(&DURATION, "'250ms'", Some(Duration::from_millis(250)));
+        check(&DURATION, "'1.5s'", Some(Duration::from_millis(1500)));
+        check(&DURATION, "'0.1s'", Some(Duration::from_millis(100)));
+        check(&DURATION, "'5m'", Some(Duration::from_secs(300)));
+        check(&DURATION, "'1 h'", Some(Duration::from_secs(3600)));
+        check(&DURATION, "'0s'", Some(Duration::ZERO));
+        check(&LONG, "'0s'", None);
+        check(&LONG, "'0.0000001ms'", None);
+        check(&DURATION, "'1h30m'", None);
+        check(&DURATION, "'1.2.3s'", None);
+        check(&DURATION, "'.'", None);
+        check(&DURATION, "'5S'", None);
+        check(&DURATION, "5", None);
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        check(&BYTES, "'64KiB'", Some(65_536));
+        check(&BYTES, "'1.5 MiB'", Some(1_572_864));
+        check(&BYTES, "'10MB'", Some(10_000_000));
+        check(&BYTES, "'1kB'", Some(1000));
+        check(&BYTES, "'7'", Some(7));
+        check(&BYTES, "4096", Some(4096));
+        check(&BYTES, "0x1000", Some(4096));
+        check(&BYTES, "'10mb'", None);
+        check(&BYTES, "'99999999GiB'", None);
+        check(&BYTES, "-1", None);
+        check(&SOME_BYTES, "0", None);
+        check(&SOME_BYTES_PER_SECOND, "'4MiB'", Some(4_194_304.0));
+    }
+
+    #[test]
+    fn shares_are_percentages_or_fractions() {
+        check(&SHARE, "'10%'", Some(0.1));
+        check(&SHARE, "'0.5 %'", Some(0.005));
+        check(&SHARE, "0.25", Some(0.25));
+        check(&SHARE, "1", Some(1.0));
+        check(&SHARE, "'100.1%'", None);
+        check(&SHARE, "2", None);
+        check(&SHARE, "nan", None);
+        check(&SHARE, "'0.5'", None);
+    }
+
+    #[test]
+    fn money_is_finite_and_not_negative() {
+        check(&MONEY, "1", Some(1.0));
+        check(&MONEY, "1e-3", Some(0.001));
+        check(&MONEY, "-0.0", Some(0.0));
+        check(&MONEY, "inf", None);
+        check(&MONEY, "-inf", None);
+        check(&MONEY, "-1e-9", None);
+        check(&MONEY, "99999999999999999999999999999999999999999999", None);
+        check(&TIME_VALUE, "2", Some([2.0; 8]));
+        check(&TIME_VALUE, "[8, 7, 6, 5, 4, 3, 2, 1]", Some([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]));
+        check(&TIME_VALUE, "[8, 7, 6, 5, 4, 3, 2, 'x']", None);
+        check(&TIME_VALUE, "[]", None);
+    }
+
+    #[test]
+    fn counts_are_whole() {
+        check(&COUNT, "0", Some(0));
+        check(&COUNT, "1_000", Some(1000));
+        check(&COUNT, "1.0", None);
+        check(&COUNT, "4294967296", None);
+        check(&MORE, "0", None);
+        check(&LEVEL, "7", Urgency::new(7));
+        check(&LEVEL, "8", None);
+        check(&LEVEL, "263", None);
     }
 }
