@@ -20,6 +20,7 @@ mod spool;
 mod throttle;
 
 mod generation;
+mod peer;
 mod upstream;
 
 mod clock;
