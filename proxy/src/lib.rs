@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The adumbra sidecar.
+
+pub mod demo;
