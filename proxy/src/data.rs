@@ -1,6 +1,13 @@
 //! The data cache: inputs that jobs need, fetched through the sidecar so that what was warmed is found.
 
+mod headers;
+mod link;
+mod origin;
+mod storable;
+
 use std::sync::Arc;
+
+pub(crate) use link::declared;
 
 /// Objects by URL, in memory, with one fetch for many waiters.
 #[derive(Debug)]
