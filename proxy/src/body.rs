@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::answer;
+use crate::data;
 use crate::spool;
 use crate::throttle::Throttled;
 use crate::upstream::Answer;
@@ -51,6 +52,8 @@ pub(crate) enum Body {
     Spooled(Box<spool::Reader>),
     /// A shadow's answer, adopted.
     Adopted(Box<answer::Source>),
+    /// Data for the service, from the cache or an origin.
+    Data(Box<data::Outlet>),
     /// Any of these with a cap on its bytes a second.
     Throttled(Box<Throttled<Body>>),
 }
@@ -75,6 +78,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Throttled(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
@@ -88,6 +92,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
+            Self::Data(body) => body.is_end_stream(),
             Self::Throttled(body) => body.is_end_stream(),
         }
     }
@@ -101,6 +106,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
+            Self::Data(body) => body.size_hint(),
             Self::Throttled(body) => body.size_hint(),
         }
     }
