@@ -73,7 +73,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         oracle: &shared.oracle,
         ready: shared.ready.load(Ordering::Acquire),
         networks: &|| statuses(&generation),
-        preview: &|asked| explain::preview(shared, &generation, asked),
+        preview: &|asked| crate::path::preview(shared, &generation, asked),
     };
     let (parts, _body) = request.into_parts();
     respond(&seen, &parts)

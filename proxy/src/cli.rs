@@ -17,6 +17,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::StartError;
+use crate::demo;
+
 /// The most bytes that a configuration file may have and still be read.
 const CONFIG_MOST: u64 = config::MAX_TEXT as u64;
 
@@ -36,6 +39,14 @@ enum Command {
     Check(check::Args),
     /// Say what was decided for a job, or what would be for a request, and why
     Explain(explain::Args),
+    /// Compare four ways of placing jobs, on two networks on this machine
+    Demo(demo::Options),
+    #[command(hide = true)]
+    DemoService(demo::service::Args),
+    #[command(hide = true)]
+    DemoDevice(demo::device::Args),
+    #[command(hide = true)]
+    DemoRelay(demo::relay::Args),
 }
 
 /// Why a command failed.
@@ -76,9 +87,12 @@ enum CliError {
     /// Signals cannot be waited for, so a stop would cut what is in flight.
     #[error("cannot wait for SIGTERM and SIGINT")]
     Signals(#[source] io::Error),
-    /// The command is not in this build.
-    #[error("this build cannot serve yet")]
-    NotBuilt,
+    /// The sidecar cannot start.
+    #[error("the sidecar cannot start")]
+    Start(#[from] StartError),
+    /// The demo, or one of its processes, failed.
+    #[error("the demo failed")]
+    Demo(#[source] Box<dyn std::error::Error>),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -87,18 +101,27 @@ enum CliError {
 /// Runs the command that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
+    demo::lifeline::arm();
     logging::start();
-    let result = match Line::parse().command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Explain(args) => explain::run(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Line::parse().command) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("adumbra: {}", words::printable(&one_line(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, CliError> {
+    let success = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Serve(args) => serve::run(&args).map(success),
+        Command::Check(args) => check::run(&args).map(success),
+        Command::Explain(args) => explain::run(&args).map(success),
+        Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
+        Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+        Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+        Command::DemoRelay(args) => demo::relay::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
     }
 }
 

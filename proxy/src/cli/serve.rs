@@ -1,10 +1,12 @@
 //! `adumbra serve`: the sidecar, until it is told to stop.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, load};
+use crate::app::App;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,11 +16,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let config = load(&args.config)?;
-    // To be wired: `let app = App::start(config)?;`, then the wait, then `app.stop()`.
-    let _ = config;
-    let _: fn() -> Result<&'static str, CliError> = until_told_to_stop;
-    Err(CliError::NotBuilt)
+    let app = App::start(load(&args.config)?)?;
+    say_where(&app).map_err(CliError::Output)?;
+    let signal = until_told_to_stop()?;
+    tracing::info!(signal, "stopping: jobs in flight may end");
+    app.stop();
+    Ok(())
+}
+
+/// One line for each listener, for people and for whoever started this with port 0.
+fn say_where(app: &App) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening jobs={}", app.jobs())?;
+    for (what, address) in [("peers", app.peers()), ("egress", app.egress())] {
+        if let Some(address) = address {
+            writeln!(out, "listening {what}={address}")?;
+        }
+    }
+    writeln!(out, "listening admin={}", app.admin())?;
+    out.flush()
 }
 
 /// Waits for SIGTERM or SIGINT, and says which it was.
