@@ -1,49 +1,163 @@
 //! One bounded copy of a request body, for whoever may need it again.
+//!
+//! The lead must not notice that it is being copied. So a frame passes straight through and only a clone of it goes to
+//! the copy: to memory up to a bound, and from there to an anonymous file, written by a blocking thread behind a bounded
+//! queue. Whatever goes wrong with the copy (too long, no room, a disk that does not keep up) ends the copy and nothing
+//! else: the job can then no longer be switched.
+//!
+//! A copy can only be read once it is whole. That keeps readers simple, and no shadow may start before the body is
+//! complete and valid anyway. What it deliberately does not do: keep a copy of a part, or read it back while it grows.
+
+pub(crate) mod budget;
+mod copy;
+mod disk;
+mod pieces;
+mod reader;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 
 use crate::body::BodyError;
 
+use budget::Budget;
+use copy::Copy;
+pub(crate) use reader::Reader;
+
+/// Bytes of one body that may wait for the disk. A writer that lags this far behind is given up, so it must outlast the
+/// ordinary delays of a busy machine: at 100 MB/s it lasts 40 ms.
+const QUEUE_BYTES: usize = 4 << 20;
+
 /// Where bodies are kept: bounds over all of them.
 #[derive(Debug)]
-pub(crate) struct Store {}
+pub(crate) struct Store {
+    bounds: config::value::Spool,
+    disk: Arc<Budget>,
+    queue_bytes: usize,
+    open: disk::Open,
+}
 
 impl Store {
     /// An empty store with these bounds.
     pub(crate) fn new(bounds: &config::value::Spool) -> Arc<Self> {
-        unimplemented!("{bounds:?}")
+        Arc::new(Self {
+            bounds: bounds.clone(),
+            disk: Budget::new(bounds.disk_bytes),
+            queue_bytes: QUEUE_BYTES,
+            open: disk::anonymous,
+        })
     }
 
     /// Begins a copy of `body`: what is sent on, and the copy to come.
-    pub(crate) fn tee<B>(self: &Arc<Self>, body: B) -> (Tee<B>, Spool) {
-        let _ = body;
-        unimplemented!()
+    pub(crate) fn tee<B: http_body::Body>(self: &Arc<Self>, body: B) -> (Tee<B>, Spool) {
+        if body.is_end_stream() {
+            return (Tee { inner: body, copying: Copying(None) }, Spool::empty());
+        }
+        let copy = Copy::new(Arc::clone(self), body.size_hint().exact());
+        let copying = if body.size_hint().lower() > self.bounds.body_bytes {
+            copy.fail(Unspooled::TooLong);
+            None
+        } else {
+            Some(Arc::clone(&copy))
+        };
+        (Tee { inner: body, copying: Copying(copying) }, Spool(Some(Arc::new(Wanted(copy)))))
+    }
+
+    /// Bytes of all bodies on disk now.
+    pub(crate) fn disk_used_bytes(&self) -> u64 {
+        self.disk.used_bytes()
     }
 }
 
 /// A body that leaves a copy as it passes. It never waits for the copy.
 #[derive(Debug)]
 pub(crate) struct Tee<B> {
-    _inner: B,
+    inner: B,
+    copying: Copying,
+}
+
+/// The copy while its end is open. Dropped then, the body broke off.
+#[derive(Debug)]
+struct Copying(Option<Arc<Copy>>);
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        if let Some(copy) = self.0.take() {
+            copy.fail(Unspooled::BrokeOff);
+        }
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Unpin> Tee<B> {
+    fn copy(&mut self, frame: &Frame<Bytes>) {
+        let Some(copy) = &self.copying.0 else { return };
+        if let Some(trailers) = frame.trailers_ref() {
+            copy.keep_trailers(trailers);
+        } else if let Some(data) = frame.data_ref()
+            && !copy.push(data)
+        {
+            self.copying.0 = None;
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(copy) = self.copying.0.take() {
+            copy.finish();
+        }
+    }
 }
 
 impl<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Unpin> http_body::Body for Tee<B> {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        unimplemented!()
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                this.copy(frame);
+                // A reader that knows the length stops here and never sees the `None` behind it.
+                if this.inner.is_end_stream() {
+                    this.finish();
+                }
+            }
+            Some(Err(_)) => this.copying = Copying(None),
+            None => this.finish(),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Connection)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let ended = self.inner.is_end_stream();
+        // h2 learns of the end between two polls, and whoever sees it here does not poll again.
+        if ended && let Some(copy) = &self.copying.0 {
+            copy.finish();
+        }
+        ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
 /// The copy.
 #[derive(Clone, Debug)]
-pub(crate) struct Spool {}
+pub(crate) struct Spool(Option<Arc<Wanted>>);
+
+/// Somebody may still want the copy. Dropped, nobody does, and it is not made any further.
+#[derive(Debug)]
+struct Wanted(Arc<Copy>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
 
 /// Why there is no whole copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,34 +179,35 @@ pub(crate) enum Unspooled {
 impl Spool {
     /// The copy of a request without a body.
     pub(crate) fn empty() -> Self {
-        unimplemented!()
+        Self(None)
     }
 
     /// Waits until the copy is whole, or is sure never to be. Says its length.
     pub(crate) async fn complete(&self) -> Result<u64, Unspooled> {
-        unimplemented!()
+        match &self.0 {
+            None => Ok(0),
+            Some(wanted) => wanted.0.complete().await,
+        }
     }
 
     /// `Some` if that is settled already.
     pub(crate) fn settled(&self) -> Option<Result<u64, Unspooled>> {
-        unimplemented!()
+        match &self.0 {
+            None => Some(Ok(0)),
+            Some(wanted) => wanted.0.settled(),
+        }
     }
 
     /// Reads a whole copy from its start. As many readers as wanted, each at its own pace.
+    ///
+    /// Of a copy that is not whole, the reader gives an error and no byte.
     pub(crate) fn reader(&self) -> Reader {
-        unimplemented!()
+        match &self.0 {
+            None => Reader::empty(),
+            Some(wanted) => wanted.0.whole().map_or_else(Reader::not_whole, Reader::new),
+        }
     }
 }
 
-/// A whole copy, read from its start.
-#[derive(Debug)]
-pub(crate) struct Reader {}
-
-impl http_body::Body for Reader {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests;

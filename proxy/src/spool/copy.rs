@@ -1,0 +1,298 @@
+//! A copy as it is made: what state it is in, and who moves it on.
+//!
+//! Two parties do: the tee, which must never wait, and the writer, which may. They meet in one short lock. The writer is
+//! not a thread that sits and waits for a slow client; it is started when there is something to write, and ends when
+//! there is nothing left, so that idle bodies cost no thread.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::disk::Disk;
+use super::pieces::Pieces;
+use super::{Store, Unspooled};
+
+/// Bytes that are gathered before they are queued for the disk.
+const BATCH_BYTES: usize = 128 << 10;
+
+/// A copy from its first byte to its last reader.
+#[derive(Debug)]
+pub(super) struct Copy {
+    store: Arc<Store>,
+    state: Mutex<State>,
+    settled: Notify,
+}
+
+#[derive(Debug)]
+enum State {
+    Growing(Growing),
+    Whole(Arc<Whole>),
+    Failed(Unspooled),
+}
+
+/// A copy that will not change any more.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    pub(super) memory: Vec<Bytes>,
+    /// Comes after what is in memory.
+    pub(super) disk: Option<Arc<Disk>>,
+    pub(super) disk_bytes: u64,
+    pub(super) trailers: Option<HeaderMap>,
+    pub(super) length: u64,
+}
+
+#[derive(Debug)]
+struct Growing {
+    declared: Option<u64>,
+    length: u64,
+    memory: Pieces,
+    spill: Option<Spill>,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+/// What did not fit into memory, on its way to the disk.
+#[derive(Debug)]
+struct Spill {
+    disk: Arc<Disk>,
+    batch: Pieces,
+    queue: VecDeque<Vec<Bytes>>,
+    /// Bytes in `queue` and with the writer.
+    queued_bytes: usize,
+    written_bytes: u64,
+    writing: bool,
+}
+
+/// Whether somebody has to start a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    NotNeeded,
+    Needed,
+}
+
+impl Copy {
+    /// An empty copy of a body that says it is `declared` bytes long.
+    pub(super) fn new(store: Arc<Store>, declared: Option<u64>) -> Arc<Self> {
+        let growing =
+            Growing { declared, length: 0, memory: Pieces::default(), spill: None, trailers: None, ended: false };
+        Arc::new(Self { store, state: Mutex::new(State::Growing(growing)), settled: Notify::new() })
+    }
+
+    /// Appends `data`; says whether there is still a copy to append to.
+    pub(super) fn push(self: &Arc<Self>, data: &Bytes) -> bool {
+        self.grow(|growing, store| growing.push(data, store))
+    }
+
+    /// Keeps the trailers.
+    pub(super) fn keep_trailers(&self, trailers: &HeaderMap) {
+        if let State::Growing(growing) = &mut *self.state.lock() {
+            growing.trailers = Some(trailers.clone());
+        }
+    }
+
+    /// The body has ended as it should.
+    pub(super) fn finish(self: &Arc<Self>) {
+        self.grow(Growing::finish);
+    }
+
+    /// There will be no whole copy, unless there is one already.
+    pub(super) fn fail(&self, why: Unspooled) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Growing(_)) {
+            self.settle(&mut state, State::Failed(why));
+        }
+    }
+
+    /// Nobody will ask for the copy any more.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.lock();
+        self.settle(&mut state, State::Failed(Unspooled::BrokeOff));
+    }
+
+    pub(super) fn settled(&self) -> Option<Result<u64, Unspooled>> {
+        match &*self.state.lock() {
+            State::Growing(_) => None,
+            State::Whole(whole) => Some(Ok(whole.length)),
+            State::Failed(why) => Some(Err(*why)),
+        }
+    }
+
+    pub(super) async fn complete(&self) -> Result<u64, Unspooled> {
+        loop {
+            let mut settling = std::pin::pin!(self.settled.notified());
+            // Registered before the look at the state, or the wake-up between the two would be lost.
+            settling.as_mut().enable();
+            if let Some(settled) = self.settled() {
+                return settled;
+            }
+            settling.await;
+        }
+    }
+
+    pub(super) fn whole(&self) -> Option<Arc<Whole>> {
+        match &*self.state.lock() {
+            State::Whole(whole) => Some(Arc::clone(whole)),
+            State::Growing(_) | State::Failed(_) => None,
+        }
+    }
+
+    fn grow(self: &Arc<Self>, step: impl FnOnce(&mut Growing, &Store) -> Result<Writer, Unspooled>) -> bool {
+        let mut state = self.state.lock();
+        let State::Growing(growing) = &mut *state else { return false };
+        match step(growing, &self.store) {
+            Ok(Writer::NotNeeded) => {
+                if growing.is_done() {
+                    let whole = growing.take_whole();
+                    self.settle(&mut state, State::Whole(Arc::new(whole)));
+                }
+                true
+            }
+            Ok(Writer::Needed) => {
+                // Without the lock: a runtime that shuts down drops the writer here and now, and that takes it.
+                drop(state);
+                let writer = WriterGuard { copy: Some(Arc::clone(self)) };
+                drop(tokio::task::spawn_blocking(move || writer.run()));
+                true
+            }
+            Err(why) => {
+                self.settle(&mut state, State::Failed(why));
+                false
+            }
+        }
+    }
+
+    fn settle(&self, state: &mut State, to: State) {
+        *state = to;
+        self.settled.notify_waiters();
+    }
+
+    /// Writes what is queued. Blocks.
+    fn write(&self) {
+        let mut written = 0;
+        loop {
+            let (disk, offset, batch) = {
+                let mut state = self.state.lock();
+                let State::Growing(growing) = &mut *state else { return };
+                let Some(next) = growing.next_batch(written) else {
+                    if growing.is_done() {
+                        let whole = growing.take_whole();
+                        self.settle(&mut state, State::Whole(Arc::new(whole)));
+                    }
+                    return;
+                };
+                next
+            };
+            if let Err(error) = disk.write(&self.store.bounds.directory, offset, &batch) {
+                let directory = self.store.bounds.directory.display();
+                tracing::warn!(%error, %directory, "cannot write to the spool; the job cannot be switched any more");
+                return self.fail(Unspooled::NoRoom);
+            }
+            written = batch.iter().map(Bytes::len).sum();
+        }
+    }
+}
+
+/// A writer that is under way. Dropped before it has run to its end, it will never write.
+struct WriterGuard {
+    copy: Option<Arc<Copy>>,
+}
+
+impl WriterGuard {
+    fn run(mut self) {
+        if let Some(copy) = &self.copy {
+            copy.write();
+        }
+        self.copy = None;
+    }
+}
+
+impl Drop for WriterGuard {
+    fn drop(&mut self) {
+        if let Some(copy) = self.copy.take() {
+            copy.fail(Unspooled::NoRoom);
+        }
+    }
+}
+
+impl Growing {
+    fn push(&mut self, data: &Bytes, store: &Store) -> Result<Writer, Unspooled> {
+        self.length += data.len() as u64;
+        if self.length > store.bounds.body_bytes {
+            return Err(Unspooled::TooLong);
+        }
+        if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.memory_bytes {
+            self.memory.push(data);
+            return Ok(Writer::NotNeeded);
+        }
+        let spill = self.spill.get_or_insert_with(|| Spill::new(Disk::new(&store.disk, store.open)));
+        spill.batch.push(data);
+        if spill.batch.len() < BATCH_BYTES { Ok(Writer::NotNeeded) } else { spill.enqueue(store) }
+    }
+
+    fn finish(&mut self, store: &Store) -> Result<Writer, Unspooled> {
+        if self.declared.is_some_and(|declared| declared != self.length) {
+            return Err(Unspooled::BrokeOff);
+        }
+        self.ended = true;
+        match &mut self.spill {
+            Some(spill) if spill.batch.len() > 0 => spill.enqueue(store),
+            _ => Ok(Writer::NotNeeded),
+        }
+    }
+
+    /// The next batch for a writer that has just written `written` bytes.
+    fn next_batch(&mut self, written: usize) -> Option<(Arc<Disk>, u64, Vec<Bytes>)> {
+        let spill = self.spill.as_mut()?;
+        spill.queued_bytes -= written;
+        spill.written_bytes += written as u64;
+        let batch = spill.queue.pop_front();
+        spill.writing = batch.is_some();
+        Some((Arc::clone(&spill.disk), spill.written_bytes, batch?))
+    }
+
+    fn is_done(&self) -> bool {
+        self.ended && self.spill.as_ref().is_none_or(|spill| !spill.writing && spill.queue.is_empty())
+    }
+
+    fn take_whole(&mut self) -> Whole {
+        let spill = self.spill.take();
+        Whole {
+            memory: self.memory.take(),
+            disk_bytes: spill.as_ref().map_or(0, |spill| spill.written_bytes),
+            disk: spill.map(|spill| spill.disk),
+            trailers: self.trailers.take(),
+            length: self.length,
+        }
+    }
+}
+
+impl Spill {
+    fn new(disk: Arc<Disk>) -> Self {
+        Self {
+            disk,
+            batch: Pieces::default(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            written_bytes: 0,
+            writing: false,
+        }
+    }
+
+    fn enqueue(&mut self, store: &Store) -> Result<Writer, Unspooled> {
+        let bytes = self.batch.len();
+        if self.queued_bytes + bytes > store.queue_bytes {
+            return Err(Unspooled::Slow);
+        }
+        if !self.disk.reserve(bytes as u64) {
+            return Err(Unspooled::NoRoom);
+        }
+        self.queue.push_back(self.batch.take());
+        self.queued_bytes += bytes;
+        let needed = !std::mem::replace(&mut self.writing, true);
+        Ok(if needed { Writer::Needed } else { Writer::NotNeeded })
+    }
+}
