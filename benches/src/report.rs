@@ -11,6 +11,9 @@ use crate::statistics::Summary;
 
 pub mod json;
 
+/// More than this share of the proxy's core taken by others, and the machine was not quiet.
+const QUIET_SHARE: f64 = 0.05;
+
 /// What the report is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -139,6 +142,12 @@ fn noise(out: &mut String, run: &Run<'_>) -> fmt::Result {
             "the proxy's core did something else for {:.1} % of the time [{:.1} to {:.1}]",
             percent[0], percent[1], percent[2]
         )?;
+        if share.median > QUIET_SHARE {
+            writeln!(
+                out,
+                "NOT QUIET: with that much beside them, take no figure here for more than a hint; run again"
+            )?;
+        }
     }
     if let Some(lag) = run.figures.worst_lag_us() {
         writeln!(out, "the open loop's generator was late by {lag:.0} µs at its p99, in the worst visit")?;

@@ -1,6 +1,8 @@
 //! The cost of a job on a network, in money: the value of the time it takes, and the price of what it uses.
 //!
-//!     cost(n) = time_value · (waiting + moving + remaining) + Σ price(n, r) · use(n, r) + egress price · bytes that cross
+//! ```text
+//! cost(n) = time_value · (waiting + moving + remaining) + Σ price(n, r) · use(n, r) + egress price · bytes that cross
+//! ```
 //!
 //! and, where a network's capacity is known, a congestion price: a job that takes a slot of a nearly full network makes the
 //! next one wait or go elsewhere. Without it a better prediction decides *worse* than "spill when full", because each job

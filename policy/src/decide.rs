@@ -35,7 +35,8 @@ use case::Case;
 /// What to do with the target's dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The lead goes on; shadows are cancelled.
+    /// The lead goes on; shadows are cancelled, but for those of a `Sample`, which nobody waits for: they run out their
+    /// window in the background.
     Keep,
     /// The target's shadow becomes the real job.
     Adopt,
@@ -60,6 +61,10 @@ pub struct Decision {
 
 /// The result of looking at the evidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would allocate on every decision; a step is looked at once and dropped"
+)]
 pub enum Step {
     /// Settled: no further evidence will be waited for.
     Settled(Decision),

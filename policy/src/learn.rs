@@ -89,3 +89,6 @@ pub enum Refused {
     #[error("what was grown is not a tree; this is a fault of adumbra, the model in force stays: please report it")]
     NotATree(#[source] BadTree),
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ pub mod learn;
 pub mod model;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 
 pub use decide::{Action, Decision, Step, decide};

@@ -24,8 +24,9 @@ use policy::{Action, ClassId, Job, Model, NetworkId, NetworkSet, PerNetwork, Pre
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
 
+pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+
 use file::File;
-use line::Line;
 use recent::Recent;
 
 /// The most records that wait to be written.

@@ -154,7 +154,7 @@ impl<'a> Case<'a> {
         let watchable = predicted_s > 0.0 && predicted_s >= known(self.view.shadowing.worthwhile_s);
         // A lead that has shown nothing by the end of the window will not begin to; of the others, the first look is due.
         let first_look_s = self.planned_s + known(self.view.shadowing.window_share) * predicted_s;
-        if watchable && self.others().len() > 0 && (progress.is_some() || (!leads && self.now_s < first_look_s)) {
+        if watchable && !self.others().is_empty() && (progress.is_some() || (!leads && self.now_s < first_look_s)) {
             let next_s = self.now_s + (WATCH_SHARE * predicted_s).max(WATCH_LEAST_S);
             return if next_s.is_finite() { Step::WaitUntil(next_s) } else { self.keep(network, self.plan.reason) };
         }

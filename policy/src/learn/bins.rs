@@ -1,6 +1,6 @@
 //! Features sorted into bins, once for a whole fit.
 //!
-//! A node then asks its question of a few dozen counts per feature instead of its rows, which is what makes a fit of a
+//! A node then asks its question of a few hundred counts per feature instead of its rows, which is what makes a fit of a
 //! hundred thousand rows take well under two seconds, and a bin's number never differs from the next by so little that it
 //! would be taken for the same. A bin's upper edge *is* the threshold a split gets: a row is in bin b or lower exactly when
 //! its value is at most `edges[b]`, in fitting and in scoring.
@@ -9,7 +9,7 @@ use super::samples::Sample;
 use crate::model::features::FEATURES;
 
 /// The most bins of one feature.
-pub(super) const BINS_MOST: usize = 96;
+pub(super) const BINS_MOST: usize = 250;
 /// The bin of a row that lacks the feature.
 pub(super) const MISSING: u8 = u8::MAX;
 

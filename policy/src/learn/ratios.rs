@@ -137,12 +137,16 @@ fn weigh(there: &Median, home: &Median, pairs: &[(f64, bool)]) -> Evidence {
 }
 
 /// For each class and network, the log ratio of every pair whose home side ran to its end. A home side that was stopped
-/// would be bounded from the other side, which Kaplan–Meier does not take; such pairs are few and left out.
+/// would be bounded from the other side, which Kaplan–Meier does not take; such pairs are few and left out. Rows that share
+/// a number with more rows than there are networks are not of one job, whatever they say.
 fn paired(rows: &[Sample], classes: usize, home: NetworkId) -> Vec<Vec<(f64, bool)>> {
     let mut order: Vec<u32> = (0..rows.len() as u32).collect();
     order.sort_unstable_by_key(|i| (rows[*i as usize].pair, *i));
     let mut pairs = vec![Vec::new(); classes * MAX_NETWORKS];
     for group in order.chunk_by(|a, b| rows[*a as usize].pair == rows[*b as usize].pair) {
+        if group.len() > MAX_NETWORKS {
+            continue;
+        }
         let rows = || group.iter().map(|i| &rows[*i as usize]);
         let Some(at_home) = rows().find(|row| row.network == home && !row.bound) else { continue };
         for row in rows().filter(|row| row.network != home && row.class == at_home.class) {

@@ -105,7 +105,7 @@ mod tests {
     fn stopped_jobs_bias_the_naive_ways_and_not_this_one() {
         // Times 0.5..=100 in steps of a half; two in three are stopped at 30 if they are longer.
         let truth: Vec<f64> = (1..=200).map(|i| f64::from(i) / 2.0).collect();
-        let stopped = |i: usize, t: f64| i % 3 != 0 && t > 30.0;
+        let stopped = |i: usize, t: f64| !i.is_multiple_of(3) && t > 30.0;
         let seen: Vec<_> =
             truth.iter().enumerate().map(|(i, t)| if stopped(i, *t) { (30.0, true) } else { (*t, false) }).collect();
         let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;

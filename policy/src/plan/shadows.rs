@@ -5,7 +5,7 @@
 //! now, and must get its data within its window: one that spends it waiting for bytes shows nothing.
 
 use super::draws::{Draw, draw};
-use super::worth::{self, Worth};
+use super::worth;
 use super::{Plan, Shadowing, pick};
 use crate::cost::{self, known};
 use crate::job::{Job, ShadowMode};
@@ -28,9 +28,9 @@ pub(super) fn add(job: &Job, view: &View, plan: Plan) -> Plan {
     }
     let acts = job.mode == ShadowMode::On && plan.reason != Reason::Explore;
     let best = predicted_s.filter(|_| acts).and_then(|predicted_s| best(job, view, &plan, predicted_s));
-    let worth = best.map_or(0.0, |(worth, _)| worth.net);
+    let worth = best.map_or(0.0, |(worth, _)| worth);
     let shadowing = match best {
-        Some((worth, shadowing)) if worth.net > 0.0 => shadowing,
+        Some((worth, shadowing)) if worth > 0.0 => shadowing,
         _ => sample(job, view, &plan, predicted_s),
     };
     Plan { shadowing, worth, ..plan }
@@ -42,13 +42,13 @@ fn may_be_shadowed(job: &Job) -> bool {
 }
 
 /// The shadowing that is worth most, and what it is worth, which may be less than nothing.
-fn best(job: &Job, view: &View, plan: &Plan, predicted_s: f64) -> Option<(Worth, Shadowing)> {
+fn best(job: &Job, view: &View, plan: &Plan, predicted_s: f64) -> Option<(f64, Shadowing)> {
     let window_s = window_s(&view.shadowing, known(view.shadowing.window_share) * predicted_s)?;
     let others = places(job, view, plan, window_s);
     let (worth, other) = others
         .iter()
         .filter_map(|other| worth::of(job, view, plan, other, window_s).map(|worth| (worth, other)))
-        .max_by(|(a, _), (b, _)| a.net.total_cmp(&b.net))?;
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     if !job.hold {
         return Some((worth, Shadowing::Lead { on: NetworkSet::only(other), window_s }));
     }
@@ -58,7 +58,7 @@ fn best(job: &Job, view: &View, plan: &Plan, predicted_s: f64) -> Option<(Worth,
     }
     let held = worth::of_holding(job, view, plan, window_s)?;
     let on = NetworkSet::only(other).with(plan.target);
-    Some((Worth { net: worth.net - held, ..worth }, Shadowing::Probe { on, window_s }))
+    Some((worth - held, Shadowing::Probe { on, window_s }))
 }
 
 /// A shadow that only teaches, if this job's draw says so.

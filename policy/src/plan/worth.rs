@@ -23,17 +23,11 @@ const REMOVED_SHARE: f64 = 0.5;
 /// The means of the fifths of a standard normal.
 const DOUBTS: [f64; 5] = [-1.400, -0.532, 0.0, 0.532, 1.400];
 
-/// What a shadow is expected to be worth.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Worth {
-    /// The regret of choosing now that a shadow would remove, less its bill.
-    pub(super) net: f64,
-}
-
-/// What a shadow on `other` for `window_s` seconds is worth; `None` where nothing is predicted for both.
-pub(super) fn of(job: &Job, view: &View, plan: &Plan, other: NetworkId, window_s: f64) -> Option<Worth> {
+/// What a shadow on `other` for `window_s` seconds is worth: the regret of choosing now that it would remove, less its
+/// bill. `None` where nothing is predicted for both.
+pub(super) fn of(job: &Job, view: &View, plan: &Plan, other: NetworkId, window_s: f64) -> Option<f64> {
     let net = REMOVED_SHARE * regret(job, view, plan, other, window_s)? - bill(job, view, plan, other, window_s)?;
-    net.is_finite().then_some(Worth { net })
+    net.is_finite().then_some(net)
 }
 
 /// What holding the job for `window_s` costs: the client's time that its shadow does not make good, and the bill of a

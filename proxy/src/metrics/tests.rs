@@ -135,8 +135,8 @@ fn documented() -> BTreeMap<String, Described> {
 
 #[test]
 fn the_page_of_metrics_lists_exactly_what_there_is() {
-    let network = NetworkStatus { name: "private".to_owned(), ..NetworkStatus::default() };
-    let scraped = scraped(&metrics().text(vec![network]));
+    let networks = crate::admin::statuses(&crate::record::tests::generation());
+    let scraped = scraped(&metrics().text(networks));
     let documented = documented();
     for (name, described) in &scraped {
         assert_eq!(documented.get(name), Some(described), "docs/metrics.md is wrong about {name}");

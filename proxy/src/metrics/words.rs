@@ -74,7 +74,9 @@ pub(crate) enum Refit {
     TooFew,
     /// The one in force predicts the newest outcomes better.
     Worse,
-    /// Growing it failed in a way that it must not; the model in force stays.
+    /// What was grown did not pass its check; the model in force stays.
+    Invalid,
+    /// Growing it panicked; the model in force stays.
     Panicked,
 }
 
@@ -156,6 +158,7 @@ words!(Refit:
     Refit::Swapped => "swapped",
     Refit::TooFew => "too_few",
     Refit::Worse => "worse",
+    Refit::Invalid => "invalid",
     Refit::Panicked => "panicked",
 );
 words!(Lookup: Lookup::Hit => "hit", Lookup::Joined => "joined", Lookup::Miss => "miss");
