@@ -36,8 +36,8 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("shadow.sample_share", "0.0"),
     ("shadow.explore_share", "0.0"),
     ("shadow.bytes_per_second", r#""1GiB""#),
-    ("oracle.first_after", "1000000"),
-    ("oracle.refit_after", "1000000"),
+    ("oracle.first_after", "20000"),
+    ("oracle.refit_after", "20000"),
     ("log.keep", "4096"),
 ];
 
