@@ -5,8 +5,8 @@
 //! weighs is the cost *from now on*: what was spent is spent on both sides.
 //!
 //! - A lead whose head is here answers. What the client may have begun to read is never switched.
-//! - A lead that broke gives way to a shadow, or to the next network in the order of the plan's costs, target first. No
-//!   network comes twice, so a job that breaks everywhere comes to an end.
+//! - A lead that broke gives way to a shadow, or to the next network in the order of the plan's costs, target first. The
+//!   caller takes a network that failed out of the plan's eligible ones, so a job that breaks everywhere comes to an end.
 //! - A shadow with the whole answer is adopted.
 //! - Otherwise rates of progress are compared (see `estimate`): early only if the difference is larger than its doubt, at the
 //!   end of the window as they stand, but for a margin against noise. Without progress on any side nothing is known that was
@@ -72,8 +72,11 @@ pub enum Step {
     WaitUntil(f64),
 }
 
-/// Looks at what a planned job's dispatches have shown by `now_s`. `planned_s` is when the plan was made. The predictions
-/// are the plan's, so that one model decides a job; `model` fills in where the plan was made without one.
+/// Looks at what a planned job's dispatches have shown by `now_s`.
+///
+/// `plan.eligible` no longer has the networks on which a dispatch of the job has failed. `planned_s` is when the plan was
+/// made, or when its shadows started. The predictions are the plan's, so that one model decides a job; `model` fills in
+/// where the plan was made without one.
 #[must_use]
 pub fn decide(
     job: &Job,

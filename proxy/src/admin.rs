@@ -64,7 +64,6 @@ struct Seen<'a> {
 }
 
 /// Answers one request to the admin port.
-#[expect(clippy::unused_async, reason = "the services of all listeners are alike, and a later page may have to wait")]
 pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let generation = shared.generation.load_full();
     let seen = Seen {
@@ -74,7 +73,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         oracle: &shared.oracle,
         ready: shared.ready.load(Ordering::Acquire),
         networks: &|| statuses(&generation),
-        preview: &|asked| explain::preview(shared, &generation, asked),
+        preview: &|asked| crate::path::preview(shared, &generation, asked),
     };
     let (parts, _body) = request.into_parts();
     respond(&seen, &parts)

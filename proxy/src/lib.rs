@@ -31,4 +31,6 @@ mod record;
 
 mod admin;
 
+pub mod demo;
+
 pub mod cli;

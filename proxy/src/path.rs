@@ -6,6 +6,7 @@
 mod classify;
 mod contest;
 mod course;
+mod preview;
 mod progress;
 mod serve;
 pub(crate) mod settle;
@@ -36,6 +37,7 @@ use contest::{Contest, Failure};
 use course::{Course, Head, Spare};
 use settle::{JobBody, Settle};
 
+pub(crate) use preview::preview;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
 

@@ -27,6 +27,7 @@ pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit};
 pub(crate) use send::{Lane, Outgoing, Purpose, SendError, Upload};
 
+use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -172,9 +173,27 @@ impl Network {
         self.state.lock().link.saw_transfer(bytes, seconds);
     }
 
-    /// What is measured of the link.
-    pub(crate) fn link(&self) -> Link {
-        self.state.lock().link
+    /// How it is now, for people.
+    pub(crate) fn status(&self) -> NetworkStatus {
+        let now_s = clock::now_s();
+        let view = self.view(0, now_s);
+        let link = self.state.lock().link;
+        let endpoint = |endpoint: &Endpoint| EndpointStatus {
+            address: endpoint.label(),
+            healthy: endpoint.would_admit(now_s),
+            in_flight: endpoint.in_flight(),
+        };
+        NetworkStatus {
+            name: self.config.name.clone(),
+            kind: self.config.kind,
+            healthy: view.healthy,
+            in_flight: view.in_flight,
+            capacity: view.capacity,
+            waiting_s: view.wait_s,
+            rtt_s: link.rtt_s(),
+            link_bytes_per_s: link.bytes_per_s(),
+            endpoints: self.endpoints.iter().map(endpoint).collect(),
+        }
     }
 
     /// Whether it stands where this sidecar stands.

@@ -228,11 +228,15 @@ impl<'a> Case<'a> {
         self.job.mode == ShadowMode::On && self.job.repeatable && self.job.spoolable && !self.job.last_hop
     }
 
-    /// The networks a job may go to now, besides where the plan put it: eligible then, and allowed and healthy now.
+    /// The networks a job may be sent to now: eligible when it was planned and not failed since, allowed, healthy now.
+    pub(super) fn open_to_the_job(&self) -> NetworkSet {
+        let fit = |network: &NetworkId| self.view.state[*network].healthy && !self.stands(*network, Standing::Broken);
+        self.plan.eligible.and(self.job.residency).iter().filter(fit).collect()
+    }
+
+    /// Of these, those besides where the plan put it.
     pub(super) fn others(&self) -> NetworkSet {
-        let healthy =
-            |network: &NetworkId| self.view.state[*network].healthy && !self.stands(*network, Standing::Broken);
-        self.plan.eligible.and(self.job.residency).without(self.plan.target).iter().filter(healthy).collect()
+        self.open_to_the_job().without(self.plan.target)
     }
 
     /// The networks whose shadow could become the real job.

@@ -5,7 +5,7 @@ use super::estimate::Estimates;
 use super::{Action, Step};
 use crate::cost;
 use crate::reason::Reason;
-use crate::units::{NetworkId, NetworkSet};
+use crate::units::NetworkId;
 
 impl Case<'_> {
     /// The dispatch on `network` broke, or was `refused`: then it is known not to have been executed, and may go elsewhere
@@ -43,18 +43,14 @@ impl Case<'_> {
         best.map(|adopt| adopt.network)
     }
 
-    /// The network after `broken` in the order every failover of this job keeps to: the plan's target, then the others by
-    /// the plan's cost, then by their place in the configuration. It only ever goes on, so no network comes twice.
+    /// The network to try after `broken`: the plan's target if it has not broken itself (a job may have been moved from it),
+    /// then the others by the plan's cost, then by their place in the configuration. What has failed before is not eligible
+    /// any more, so no network comes twice.
     fn next_after(&self, broken: NetworkId) -> Option<NetworkId> {
-        let later = |network: &NetworkId| self.rank(*network) > self.rank(broken);
-        let candidates: NetworkSet = self.others().without(broken).iter().filter(later).collect();
-        candidates.iter().min_by(|a, b| self.rank(*a).partial_cmp(&self.rank(*b)).unwrap_or(std::cmp::Ordering::Equal))
-    }
-
-    /// The place of `network` in that order.
-    fn rank(&self, network: NetworkId) -> (bool, f64, usize) {
-        let cost = self.plan.costs[network];
-        let cost = if cost.is_nan() { f64::MAX } else { cost.min(f64::MAX) };
-        (network != self.plan.target, cost, network.index())
+        let rank = |network: NetworkId| (network != self.plan.target, self.plan.costs[network], network.index());
+        self.open_to_the_job().without(broken).iter().min_by(|a, b| {
+            let ((away_a, cost_a, place_a), (away_b, cost_b, place_b)) = (rank(*a), rank(*b));
+            away_a.cmp(&away_b).then(cost_a.total_cmp(&cost_b)).then(place_a.cmp(&place_b))
+        })
     }
 }

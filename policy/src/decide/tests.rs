@@ -139,13 +139,18 @@ fn failover_goes_through_every_network_once() {
     plan.eligible = plan.eligible.with(THIRD);
     plan.costs[THIRD] = 22.0;
     plan.shadowing = Shadowing::Direct;
-    let after = |network| {
-        let evidence = Evidence { lead: Some((network, seen(Phase::Failed))), ..Evidence::default() };
-        short(decide(&job(), &view, None, &plan, &evidence, PLANNED_S, PLANNED_S + 1.0))
+    let check = |from: NetworkId, eligible: &[NetworkId], expected| {
+        let plan = Plan { eligible: eligible.iter().copied().collect(), ..plan };
+        let evidence = Evidence { lead: Some((from, seen(Phase::Failed))), ..Evidence::default() };
+        assert_eq!(short(decide(&job(), &view, None, &plan, &evidence, PLANNED_S, PLANNED_S + 1.0)), Some(expected));
     };
-    assert_eq!(after(PRIVATE), Some((THIRD, Action::Send, Reason::Failover)));
-    assert_eq!(after(THIRD), Some((PUBLIC, Action::Send, Reason::Failover)));
-    assert_eq!(after(PUBLIC), Some((PUBLIC, Action::Keep, Reason::LeadFailed)));
+    check(PRIVATE, &[PUBLIC, THIRD], (THIRD, Action::Send, Reason::Failover));
+    check(THIRD, &[PUBLIC], (PUBLIC, Action::Send, Reason::Failover));
+    check(PUBLIC, &[], (PUBLIC, Action::Keep, Reason::LeadFailed));
+    // It was moved to the third of free will, and that broke: where it came from may have it again.
+    check(THIRD, &[PRIVATE, PUBLIC], (PRIVATE, Action::Send, Reason::Failover));
+    // Where the caller has not taken the broken one out, it is not sent there again at once.
+    check(PRIVATE, &[PRIVATE, PUBLIC], (PUBLIC, Action::Send, Reason::Failover));
 }
 
 #[test]

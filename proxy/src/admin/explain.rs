@@ -9,7 +9,7 @@ use policy::{Job, Model, NetworkId, PerNetwork, Plan, Reason, Shadowing, View};
 use serde::{Deserialize, Serialize};
 
 use super::query;
-use crate::generation::{Generation, Shared};
+use crate::generation::Generation;
 use crate::record::{PredictionLine, mode_word, network_name, rounded};
 
 /// The most headers a request to be explained may have.
@@ -57,14 +57,6 @@ pub(crate) struct Preview {
     pub(crate) shut: PerNetwork<Option<Reason>>,
     pub(crate) plan: Plan,
     pub(crate) model: Option<Arc<Model>>,
-}
-
-/// What would be decided now.
-pub(super) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked: &Asked) -> Option<Preview> {
-    // To be wired: `crate::path::preview(shared, generation, asked)`, which classifies and plans as the path does, but
-    // spends nothing, starts nothing and counts nothing.
-    let _ = (shared, generation, asked);
-    None
 }
 
 impl Asked {

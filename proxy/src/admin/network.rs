@@ -37,27 +37,5 @@ pub(crate) struct EndpointStatus {
 
 /// How every network of a generation is now.
 pub(crate) fn statuses(generation: &Generation) -> Vec<NetworkStatus> {
-    // To be wired: `generation.networks.iter().map(|network| network.status()).collect()`. Until networks say how they
-    // are, this shows what the configuration says of them.
-    generation.config.networks.iter().map(configured).collect()
-}
-
-/// A network of which nothing is known but its configuration.
-fn configured(network: &config::value::Network) -> NetworkStatus {
-    let endpoint = |endpoint: &config::value::Endpoint| EndpointStatus {
-        address: endpoint.to_string(),
-        healthy: true,
-        in_flight: 0,
-    };
-    NetworkStatus {
-        name: network.name.clone(),
-        kind: network.kind,
-        healthy: true,
-        in_flight: 0,
-        capacity: network.capacity,
-        waiting_s: 0.0,
-        rtt_s: 0.0,
-        link_bytes_per_s: network.link_bytes_per_s,
-        endpoints: network.endpoints.iter().map(endpoint).collect(),
-    }
+    generation.networks.iter().map(|network| network.status()).collect()
 }

@@ -79,8 +79,10 @@ async fn warm(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body
     let list = String::from_utf8_lossy(&body);
     let urls: Vec<http::Uri> = list.lines().filter_map(|line| line.parse().ok()).collect();
     let mut warmed = 0;
-    for warming in urls.iter().filter_map(|url| shared.data.warm(url).ok()).collect::<Vec<_>>() {
-        warmed += u64::from(warming.finished().await);
+    // All of them are on their way before the first is waited for.
+    let on_their_way: Vec<_> = urls.iter().filter_map(|url| shared.data.warm(url).ok()).collect();
+    for warming in &on_their_way {
+        warmed += u64::from(warming.done().await);
     }
     json(&serde_json::json!({ "warmed": warmed }))
 }

@@ -28,8 +28,9 @@ pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network:
         }
     }
     if network.is_sidecar() {
-        let (shared, id) = (Arc::clone(shared), network.id);
-        let failed = move || shared.metrics.load_report_failed(id);
+        let id = network.id;
+        let metrics = Arc::clone(&shared.metrics);
+        let failed = move || metrics.load_report_failed(id);
         tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), worker, failed));
     }
 }
