@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 
 use crate::accept::guard::Watch;
+use crate::data;
 use crate::path::settle::JobBody;
 use crate::path::{Adopted, ServedBody};
 use crate::spool;
@@ -55,6 +56,8 @@ pub(crate) enum Body {
     Spooled(Box<spool::Reader>),
     /// A shadow's answer, adopted.
     Adopted(Box<Adopted>),
+    /// Data for the service, from the cache or an origin.
+    Data(Box<data::Outlet>),
     /// An answer to another sidecar, with what is held for it.
     Served(Box<ServedBody>),
     /// What a client reads; its job is settled when it ends.
@@ -87,6 +90,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Watched(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -104,6 +108,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
+            Self::Data(body) => body.is_end_stream(),
             Self::Served(body) => body.is_end_stream(),
             Self::Job(body) => body.is_end_stream(),
             Self::Watched(body) => body.is_end_stream(),
@@ -121,6 +126,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
+            Self::Data(body) => body.size_hint(),
             Self::Served(body) => body.size_hint(),
             Self::Job(body) => body.size_hint(),
             Self::Watched(body) => body.size_hint(),

@@ -1,14 +1,160 @@
 //! The data cache: inputs that jobs need, fetched through the sidecar so that what was warmed is found.
+//!
+//! A service fetches its inputs through [`egress`]; what a job on its way here will need is fetched ahead by
+//! [`Cache::warm`]. Both meet in one store and in one flight per object, so that warming never fetches twice what the
+//! service asks for meanwhile, and never keeps it waiting for longer than its own fetch would.
+//!
+//! Everything is bounded: the memory of all objects together, also those that still grow and those that were dropped but
+//! are still being read; the bytes of one; the fetches for warming; the time a fetch takes. Origins are those that the
+//! configuration names, and none by default.
+//!
+//! What it deliberately does not do, yet: keep anything on disk, revalidate, keep several variants of one URL, or keep
+//! connections to origins.
+
+mod count;
+mod egress;
+mod fetch;
+mod flight;
+mod headers;
+mod link;
+mod object;
+mod origin;
+mod outlet;
+mod storable;
+mod store;
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use http::Uri;
+use rustls::ClientConfig;
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+use crate::spool::budget::Budget;
+
+use count::{Counts, Refusal};
+use fetch::Way;
+use flight::{Boarding, Errand, Flights, Ticket};
+use object::Purpose;
+use origin::Allowed;
+use store::Store;
+
+pub(crate) use count::Stats;
+pub(crate) use egress::egress;
+pub(crate) use link::declared;
+pub(crate) use outlet::Outlet;
 
 /// Objects by URL, in memory, with one fetch for many waiters.
 #[derive(Debug)]
-pub(crate) struct Cache {}
+pub(crate) struct Cache {
+    allowed: Allowed,
+    way: Way,
+    /// Bytes of one object at the most.
+    object_bytes: u64,
+    /// What all objects take, wherever they are.
+    memory: Arc<Budget>,
+    store: Store,
+    flights: Flights,
+    warming: Arc<Semaphore>,
+    counts: Arc<Counts>,
+    metrics: Arc<Metrics>,
+}
 
 impl Cache {
-    /// An empty cache.
-    pub(crate) fn new(config: &config::value::Data, metrics: Arc<crate::metrics::Metrics>) -> Arc<Self> {
-        unimplemented!("{config:?} {metrics:?}")
+    /// An empty cache. Without roots, `https` origins cannot be fetched from.
+    pub(crate) fn new(config: &config::value::Data, metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::with_roots(config, metrics, None)
+    }
+
+    /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2.
+    pub(crate) fn with_roots(
+        config: &config::value::Data,
+        metrics: Arc<Metrics>,
+        roots: Option<Arc<ClientConfig>>,
+    ) -> Arc<Self> {
+        // The rest is for objects that still grow, and for dropped ones that are still being read.
+        let kept_bytes = config.memory_bytes / 4 * 3;
+        let object_bytes = config.object_bytes.min(kept_bytes / 2);
+        let counts = Arc::new(Counts::default());
+        Arc::new(Self {
+            allowed: Allowed::new(&config.origins),
+            way: Way { timeout: config.timeout, roots },
+            object_bytes: object_bytes as u64,
+            memory: Budget::new(config.memory_bytes as u64),
+            store: Store::new(kept_bytes, kept_bytes, Arc::clone(&counts)),
+            flights: Flights::default(),
+            warming: Arc::new(Semaphore::new(config.warming.min(Semaphore::MAX_PERMITS))),
+            counts,
+            metrics,
+        })
+    }
+
+    /// Begins to fetch `url`, unless it is here or on its way already.
+    ///
+    /// Must be called in a runtime, which then does the fetch.
+    pub(crate) fn warm(self: &Arc<Self>, url: &Uri) -> Result<Warming, NotWarmed> {
+        let Some(key) = self.allowed.key(url) else {
+            self.counts.refused(Refusal::Origin);
+            return Err(NotWarmed::Forbidden);
+        };
+        let errand = || match Arc::clone(&self.warming).try_acquire_owned() {
+            Ok(permit) => Ok(Errand { headers: headers::warming(), purpose: Purpose::Warm, permit: Some(permit) }),
+            Err(_) => {
+                self.counts.refused(Refusal::Busy);
+                Err(NotWarmed::Busy)
+            }
+        };
+        match flight::board(self, &key, errand)? {
+            Boarding::Found(_) => Ok(Warming(None)),
+            Boarding::Joined(ticket) | Boarding::Started(ticket) => Ok(Warming(Some(ticket))),
+        }
+    }
+
+    /// The bytes of `url` that are here, if all of them are, and fresh.
+    pub(crate) fn contains(&self, url: &Uri) -> Option<u64> {
+        let key = self.allowed.key(url)?;
+        self.store.fresh(&key, Instant::now()).map(|object| object.len())
+    }
+
+    /// What the cache has come to.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats { memory_bytes: self.memory.used_bytes(), ..self.counts.stats() }
     }
 }
+
+/// Data on its way. Dropped, the fetch is cancelled, unless somebody else waits for it.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the fetch"]
+pub(crate) struct Warming(Option<Ticket>);
+
+impl Warming {
+    /// Lets the fetch run to its end.
+    pub(crate) fn keep(self) {
+        if let Some(ticket) = self.0 {
+            ticket.stay();
+        }
+    }
+
+    /// Waits for the end of the fetch. Whether the data is here now.
+    pub(crate) async fn done(&self) -> bool {
+        match &self.0 {
+            Some(ticket) => ticket.landed_whole().await,
+            None => true,
+        }
+    }
+}
+
+/// Why data is not being warmed. Never a reason to fail a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotWarmed {
+    /// Its origin is not one that the configuration allows.
+    #[error("the origin is not in `data.origins`")]
+    Forbidden,
+    /// As many fetches for warming run as may.
+    #[error("as many fetches for warming run as `data.warming` allows")]
+    Busy,
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 pub(crate) mod budget;
 mod copy;
 mod disk;
+mod growing;
 mod pieces;
 mod reader;
 

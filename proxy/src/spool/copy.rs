@@ -4,7 +4,6 @@
 //! not a thread that sits and waits for a slow client; it is started when there is something to write, and ends when
 //! there is nothing left, so that idle bodies cost no thread.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,11 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::disk::Disk;
-use super::pieces::Pieces;
+use super::growing::{Growing, Writer};
 use super::{Store, Unspooled};
-
-/// Bytes that are gathered before they are queued for the disk.
-const BATCH_BYTES: usize = 128 << 10;
 
 /// A copy from its first byte to its last reader.
 #[derive(Debug)]
@@ -28,6 +24,7 @@ pub(super) struct Copy {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one to a body, behind an `Arc`, and mostly it grows")]
 enum State {
     Growing(Growing),
     Whole(Arc<Whole>),
@@ -45,40 +42,10 @@ pub(super) struct Whole {
     pub(super) length: u64,
 }
 
-#[derive(Debug)]
-struct Growing {
-    declared: Option<u64>,
-    length: u64,
-    memory: Pieces,
-    spill: Option<Spill>,
-    trailers: Option<HeaderMap>,
-    ended: bool,
-}
-
-/// What did not fit into memory, on its way to the disk.
-#[derive(Debug)]
-struct Spill {
-    disk: Arc<Disk>,
-    batch: Pieces,
-    queue: VecDeque<Vec<Bytes>>,
-    /// Bytes in `queue` and with the writer.
-    queued_bytes: usize,
-    written_bytes: u64,
-    writing: bool,
-}
-
-/// Whether somebody has to start a writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
-    NotNeeded,
-    Needed,
-}
-
 impl Copy {
     /// An empty copy of a body that says it is `declared` bytes long.
     pub(super) fn new(store: Arc<Store>, declared: Option<u64>) -> Arc<Self> {
-        let growing =
-            Growing { declared, length: 0, memory: Pieces::default(), spill: None, trailers: None, ended: false };
+        let growing = Growing::new(declared);
         Arc::new(Self { store, state: Mutex::new(State::Growing(growing)), settled: Notify::new() })
     }
 
@@ -90,7 +57,7 @@ impl Copy {
     /// Keeps the trailers.
     pub(super) fn keep_trailers(&self, trailers: &HeaderMap) {
         if let State::Growing(growing) = &mut *self.state.lock() {
-            growing.trailers = Some(trailers.clone());
+            growing.keep_trailers(trailers);
         }
     }
 
@@ -215,84 +182,5 @@ impl Drop for WriterGuard {
         if let Some(copy) = self.copy.take() {
             copy.fail(Unspooled::NoRoom);
         }
-    }
-}
-
-impl Growing {
-    fn push(&mut self, data: &Bytes, store: &Store) -> Result<Writer, Unspooled> {
-        self.length += data.len() as u64;
-        if self.length > store.bounds.body_bytes {
-            return Err(Unspooled::TooLong);
-        }
-        if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.memory_bytes {
-            self.memory.push(data);
-            return Ok(Writer::NotNeeded);
-        }
-        let spill = self.spill.get_or_insert_with(|| Spill::new(Disk::new(&store.disk, store.open)));
-        spill.batch.push(data);
-        if spill.batch.len() < BATCH_BYTES { Ok(Writer::NotNeeded) } else { spill.enqueue(store) }
-    }
-
-    fn finish(&mut self, store: &Store) -> Result<Writer, Unspooled> {
-        if self.declared.is_some_and(|declared| declared != self.length) {
-            return Err(Unspooled::BrokeOff);
-        }
-        self.ended = true;
-        match &mut self.spill {
-            Some(spill) if spill.batch.len() > 0 => spill.enqueue(store),
-            _ => Ok(Writer::NotNeeded),
-        }
-    }
-
-    /// The next batch for a writer that has just written `written` bytes.
-    fn next_batch(&mut self, written: usize) -> Option<(Arc<Disk>, u64, Vec<Bytes>)> {
-        let spill = self.spill.as_mut()?;
-        spill.queued_bytes -= written;
-        spill.written_bytes += written as u64;
-        let batch = spill.queue.pop_front();
-        spill.writing = batch.is_some();
-        Some((Arc::clone(&spill.disk), spill.written_bytes, batch?))
-    }
-
-    fn is_done(&self) -> bool {
-        self.ended && self.spill.as_ref().is_none_or(|spill| !spill.writing && spill.queue.is_empty())
-    }
-
-    fn take_whole(&mut self) -> Whole {
-        let spill = self.spill.take();
-        Whole {
-            memory: self.memory.take(),
-            disk_bytes: spill.as_ref().map_or(0, |spill| spill.written_bytes),
-            disk: spill.map(|spill| spill.disk),
-            trailers: self.trailers.take(),
-            length: self.length,
-        }
-    }
-}
-
-impl Spill {
-    fn new(disk: Arc<Disk>) -> Self {
-        Self {
-            disk,
-            batch: Pieces::default(),
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            written_bytes: 0,
-            writing: false,
-        }
-    }
-
-    fn enqueue(&mut self, store: &Store) -> Result<Writer, Unspooled> {
-        let bytes = self.batch.len();
-        if self.queued_bytes + bytes > store.queue_bytes {
-            return Err(Unspooled::Slow);
-        }
-        if !self.disk.reserve(bytes as u64) {
-            return Err(Unspooled::NoRoom);
-        }
-        self.queue.push_back(self.batch.take());
-        self.queued_bytes += bytes;
-        let needed = !std::mem::replace(&mut self.writing, true);
-        Ok(if needed { Writer::Needed } else { Writer::NotNeeded })
     }
 }

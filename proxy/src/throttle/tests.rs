@@ -141,7 +141,10 @@ async fn a_body_that_goes_away_gives_its_turn_back() {
 async fn what_passes_is_told() {
     let told = Arc::new(AtomicU64::new(0));
     let teller = Arc::clone(&told);
-    let throttle = Throttle::observed(1000.0, Arc::new(move |bytes| drop(teller.fetch_add(bytes, Ordering::Relaxed))));
+    let tell = move |bytes| {
+        teller.fetch_add(bytes, Ordering::Relaxed);
+    };
+    let throttle = Throttle::observed(1000.0, Arc::new(tell));
     arrivals(&mut Throttled::new(Frames::of(&[450]), Arc::clone(&throttle))).await;
     assert_eq!((told.load(Ordering::Relaxed), throttle.passed()), (450, 450));
 }
