@@ -77,7 +77,7 @@ impl Problem {
         self.about().status
     }
 
-    /// One word for it, as in its `type` and in the metrics.
+    /// One word for it, as in its `type`.
     pub(crate) const fn slug(self) -> &'static str {
         self.about().slug
     }
@@ -117,8 +117,8 @@ impl Problem {
             detail: &'a str,
             advice: &'static str,
         }
-        let About { status, slug, title, advice, .. } = self.about();
-        let r#type = format!("/problems/{slug}");
+        let About { status, title, advice, .. } = self.about();
+        let r#type = format!("/problems/{}", self.slug());
         let document = Document { r#type, title, status: status.as_u16(), detail, advice };
         serde_json::to_vec(&document).expect("strings and a number are always JSON").into()
     }
