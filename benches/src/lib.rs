@@ -1,1 +1,27 @@
-//! Placeholder.
+//! What the benches share, and the load bench itself.
+//!
+//! A bench here is an argument: it names its machine and commit, starts what it compares side by side, says how much of a
+//! difference is noise, and prints the target beside the figure. In reading order: [`load`] is the whole run, [`peers`] what
+//! is compared, [`rounds`] how it is measured, [`figures`], [`budget`] and [`report`] what is made of it. The rest are tools.
+
+pub mod load;
+
+pub mod arguments;
+pub mod backend;
+pub mod peers;
+pub mod site;
+
+pub mod open_loop;
+pub mod rounds;
+pub mod wrk;
+
+pub mod budget;
+pub mod figures;
+pub mod report;
+pub mod statistics;
+
+pub mod accounting;
+pub mod answer;
+pub mod child;
+pub mod machine;
+pub mod pin;

@@ -1,6 +1,6 @@
 //! A valid configuration, as the proxy uses it: every reference resolved, every bound checked, nothing left to fail.
 //!
-//! These types are never deserialised. The TOML mirrors in `text` turn into them or into a list of errors.
+//! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use policy::units::{NetworkId, NetworkSet, Urgency};
 use policy::view::{Price, Pricing, ShadowLimits};
 
 /// Everything that one configuration file says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where jobs, peers, the service's own fetches and the operator come in.
     pub listen: Listen,
@@ -34,14 +34,14 @@ pub struct Config {
     pub oracle: Oracle,
     /// The decision log.
     pub log: Log,
-    /// Worker threads; each runs its share of the connections on its own.
+    /// Worker threads; each runs its share of the connections on its own. 0 is for as many as there are cores.
     pub workers: usize,
     /// How long a shutdown waits for jobs in flight.
     pub drain: Duration,
 }
 
 /// The sockets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
     /// Jobs.
     pub jobs: SocketAddr,
@@ -65,7 +65,7 @@ pub struct TlsFiles {
 }
 
 /// One network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// Its name, as in `[networks.NAME]`.
     pub name: String,
@@ -177,7 +177,7 @@ pub struct Shadow {
 }
 
 /// What one kind of request is and what may be done with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Its name, as in the log and the metrics.
     pub name: String,
@@ -358,7 +358,8 @@ impl Config {
 }
 
 impl Match {
-    /// Whether this request is one of the route's.
+    /// Whether this request is one of the route's. `path` is compared as it came, without its query: nothing is decoded,
+    /// and no `..` is resolved.
     #[must_use]
     pub fn takes(&self, method: &http::Method, path: &str, headers: &http::HeaderMap) -> bool {
         let path_fits = match self.path.strip_suffix('*') {
@@ -367,11 +368,35 @@ impl Match {
         };
         path_fits
             && (self.methods.is_empty() || self.methods.contains(method))
-            && self.headers.iter().all(|(name, wanted)| match (headers.get(name), wanted) {
-                (Some(value), Some(wanted)) => value.as_bytes() == wanted.as_bytes(),
-                (value, None) => value.is_some(),
-                (None, Some(_)) => false,
+            && self.headers.iter().all(|(name, wanted)| match wanted {
+                Some(wanted) => headers.get_all(name).iter().any(|value| value.as_bytes() == wanted.as_bytes()),
+                None => headers.contains_key(name),
             })
+    }
+
+    /// Whether every request that `other` takes is also one of these.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (prefix, open) = self.path_pattern();
+        let (other_prefix, other_open) = other.path_pattern();
+        let paths = if open { other_prefix.starts_with(prefix) } else { !other_open && other_prefix == prefix };
+        let any_method = self.methods.is_empty();
+        let methods = any_method || !other.methods.is_empty() && other.methods.iter().all(|m| self.methods.contains(m));
+        let demanded = |name: &http::HeaderName, value: &Option<String>| {
+            other
+                .headers
+                .iter()
+                .any(|(other_name, other_value)| other_name == name && (value.is_none() || other_value == value))
+        };
+        paths && methods && self.headers.iter().all(|(name, value)| demanded(name, value))
+    }
+
+    /// What paths start with, and whether they may go on after it.
+    fn path_pattern(&self) -> (&str, bool) {
+        match self.path.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (&self.path, self.path.is_empty()),
+        }
     }
 }
 

@@ -1,4 +1,9 @@
 //! What may be spent on shadows on one network: in flight, per second, bytes per second.
+//!
+//! Token buckets that are refilled when they are looked at, so a budget needs no timer. Each holds one second's worth. A
+//! shadow that says it will send more than the byte bucket holds is let in when the bucket is full and leaves it in debt:
+//! else no big body could ever be shadowed, and the mean rate holds all the same. There is no queue: a shadow that has to
+//! wait for its permit starts too late to say anything.
 
 /// Why no permit was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,43 +22,107 @@ pub enum NoPermit {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShadowBudget {
     in_flight_most: u32,
-    per_second: f64,
-    bytes_per_second: f64,
+    in_flight: u32,
+    starts: Bucket,
+    bytes: Bucket,
 }
 
 impl ShadowBudget {
-    /// A full budget.
+    /// A full budget. A rate of 0 forbids shadows; an infinite one does not bound them.
     #[must_use]
     pub fn new(in_flight: u32, per_second: f64, bytes_per_second: f64) -> Self {
-        Self { in_flight_most: in_flight, per_second, bytes_per_second }
+        let starts = Bucket::full(per_second, if per_second > 0.0 { per_second.max(1.0) } else { 0.0 });
+        let bytes = Bucket::full(bytes_per_second, bytes_per_second);
+        Self { in_flight_most: in_flight, in_flight: 0, starts, bytes }
     }
 
     /// Spends a permit for a shadow that will send `bytes`, or says what was lacking. `live_room` says whether the
     /// network has a slot that live work does not need.
     pub fn spend(&mut self, bytes: u64, live_room: bool, now_s: f64) -> Result<(), NoPermit> {
-        unimplemented!("{bytes} {live_room} {now_s}")
+        self.lacking(bytes, live_room, now_s).map_or(Ok(()), Err)?;
+        self.starts.take(1.0, now_s);
+        self.bytes.take(bytes as f64, now_s);
+        self.in_flight += 1;
+        Ok(())
     }
 
     /// Whether `spend` would give a permit.
     #[must_use]
     pub fn would_spend(&self, bytes: u64, live_room: bool, now_s: f64) -> bool {
-        unimplemented!("{bytes} {live_room} {now_s}")
+        self.lacking(bytes, live_room, now_s).is_none()
     }
 
     /// A shadow has ended; its permit's place in flight is free again.
     pub fn ended(&mut self) {
-        unimplemented!()
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// Bytes that shadows moved beyond what they announced.
     pub fn moved(&mut self, bytes: u64, now_s: f64) {
-        unimplemented!("{bytes} {now_s}")
+        self.bytes.take(bytes as f64, now_s);
     }
 
     /// Shadows in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        unimplemented!()
+        self.in_flight
+    }
+
+    /// What a permit asked for now would lack: the cheapest question first, the same answer for every caller.
+    fn lacking(&self, bytes: u64, live_room: bool, now_s: f64) -> Option<NoPermit> {
+        if !live_room {
+            return Some(NoPermit::LiveWork);
+        }
+        if self.in_flight >= self.in_flight_most {
+            return Some(NoPermit::InFlight);
+        }
+        if !self.starts.has(1.0, now_s) {
+            return Some(NoPermit::Rate);
+        }
+        (!self.bytes.has(bytes as f64, now_s)).then_some(NoPermit::Bytes)
+    }
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bucket {
+    per_s: f64,
+    most: f64,
+    /// Below zero when it is in debt.
+    level: f64,
+    at_s: f64,
+}
+
+impl Bucket {
+    /// A full bucket; a rate or size that cannot be is 0.
+    fn full(per_s: f64, most: f64) -> Self {
+        let (per_s, most) = (per_s.max(0.0), most.max(0.0));
+        Self { per_s, most, level: most, at_s: f64::NEG_INFINITY }
+    }
+
+    /// What it holds at `now_s`. A clock that steps back refills nothing and takes nothing.
+    fn level(&self, now_s: f64) -> f64 {
+        if self.per_s.is_infinite() {
+            return f64::INFINITY;
+        }
+        let elapsed_s = now_s - self.at_s;
+        let refill = if elapsed_s > 0.0 { self.per_s * elapsed_s } else { 0.0 };
+        (self.level + if refill.is_nan() { 0.0 } else { refill }).min(self.most)
+    }
+
+    /// Whether `amount` may be taken: it is there, or the bucket is full.
+    fn has(&self, amount: f64, now_s: f64) -> bool {
+        let level = self.level(now_s);
+        amount == 0.0 || (level > 0.0 && level >= amount.min(self.most))
+    }
+
+    /// Takes `amount`, into debt if need be.
+    fn take(&mut self, amount: f64, now_s: f64) {
+        if self.per_s.is_infinite() {
+            return;
+        }
+        self.level = self.level(now_s) - amount;
+        self.at_s = if now_s.is_finite() { self.at_s.max(now_s) } else { self.at_s };
     }
 }
 
@@ -66,6 +135,85 @@ impl NoPermit {
             Self::Rate => "rate",
             Self::Bytes => "bytes",
             Self::LiveWork => "live_work",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_bound_bites_and_says_so() {
+        let check = |budget: ShadowBudget, bytes, room, expected| {
+            let mut budget = budget;
+            assert_eq!(budget.would_spend(bytes, room, 0.0), expected == Ok(()));
+            assert_eq!(budget.spend(bytes, room, 0.0), expected);
+        };
+        let budget = ShadowBudget::new(2, 5.0, 1000.0);
+        check(budget, 1000, true, Ok(()));
+        check(budget, 0, false, Err(NoPermit::LiveWork));
+        check(ShadowBudget::new(0, 5.0, 1000.0), 0, true, Err(NoPermit::InFlight));
+        check(ShadowBudget::new(2, 0.0, 1000.0), 0, true, Err(NoPermit::Rate));
+        check(ShadowBudget::new(2, 5.0, 0.0), 1, true, Err(NoPermit::Bytes));
+        check(ShadowBudget::new(2, 5.0, 0.0), 0, true, Ok(()));
+        check(ShadowBudget::new(2, f64::INFINITY, f64::INFINITY), u64::MAX, true, Ok(()));
+        check(ShadowBudget::new(2, f64::NAN, 10.0), 0, true, Err(NoPermit::Rate));
+    }
+
+    #[test]
+    fn a_place_in_flight_is_free_again_after_the_end() {
+        let mut budget = ShadowBudget::new(1, 100.0, 1e9);
+        assert_eq!(budget.spend(0, true, 0.0), Ok(()));
+        assert_eq!(budget.spend(0, true, 1.0), Err(NoPermit::InFlight));
+        budget.ended();
+        budget.ended();
+        assert_eq!(budget.in_flight(), 0);
+        assert_eq!(budget.spend(0, true, 2.0), Ok(()));
+    }
+
+    #[test]
+    fn a_body_larger_than_the_bucket_is_paid_off_in_time() {
+        let mut budget = ShadowBudget::new(9, 100.0, 1000.0);
+        assert_eq!(budget.spend(5000, true, 0.0), Ok(()));
+        assert_eq!(budget.spend(1, true, 3.9), Err(NoPermit::Bytes));
+        assert_eq!(budget.spend(1, true, 4.1), Ok(()));
+        budget.moved(100_000, 4.1);
+        assert_eq!(budget.spend(1, true, 100.0), Err(NoPermit::Bytes));
+    }
+
+    #[test]
+    fn less_than_one_start_a_second_still_starts_one() {
+        let mut budget = ShadowBudget::new(9, 0.5, 1e9);
+        assert_eq!(budget.spend(0, true, 0.0), Ok(()));
+        assert_eq!(budget.spend(0, true, 1.0), Err(NoPermit::Rate));
+        assert_eq!(budget.spend(0, true, 2.0), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn starts_never_exceed_rate_times_time_and_one_second_more(
+            per_second in 0.1..20.0_f64,
+            steps in prop::collection::vec(0.0..0.5_f64, 1..200),
+        ) {
+            let mut budget = ShadowBudget::new(u32::MAX, per_second, f64::INFINITY);
+            let (mut now_s, mut starts) = (0.0, 0);
+            for step in steps {
+                now_s += step;
+                starts += u32::from(budget.spend(10, true, now_s).is_ok());
+            }
+            prop_assert!(f64::from(starts) <= per_second * now_s + per_second.max(1.0) + 1e-6);
+        }
+
+        #[test]
+        fn no_float_panics(rate: f64, bytes_rate: f64, now_s: f64, later_s: f64, bytes: u64) {
+            let mut budget = ShadowBudget::new(3, rate, bytes_rate);
+            let would = budget.would_spend(bytes, true, now_s);
+            prop_assert_eq!(budget.spend(bytes, true, now_s).is_ok(), would);
+            budget.moved(bytes, later_s);
+            prop_assert!(budget.in_flight() <= 1);
         }
     }
 }

@@ -1,4 +1,25 @@
 //! The second decision: whether what was observed settles where the job is answered from.
+//!
+//! It is asked on every new observation, and answers from what it is given alone: it remembers nothing, so it may be asked
+//! again at any time, also after it has settled, and a dispatch that breaks after that is just another observation. What it
+//! weighs is the cost *from now on*: what was spent is spent on both sides.
+//!
+//! - A lead whose head is here answers. What the client may have begun to read is never switched.
+//! - A lead that broke gives way to a shadow, or to the next network in the order of the plan's costs, target first. The
+//!   caller takes a network that failed out of the plan's eligible ones, so a job that breaks everywhere comes to an end.
+//! - A shadow with the whole answer is adopted.
+//! - Otherwise rates of progress are compared (see `estimate`): early only if the difference is larger than its doubt, at the
+//!   end of the window as they stand, but for a margin against noise. Without progress on any side nothing is known that was
+//!   not known to the plan, and the lead goes on.
+//! - After the window the lead alone is watched, if it shows progress: one that turns out far slower than any job of its kind
+//!   is a straggler, and is left for a fresh run elsewhere. A job is moved of free will once, from the plan's target.
+//!
+//! A `WaitUntil` past the window is that watch; shadows end with their window whatever is returned.
+
+mod case;
+mod estimate;
+mod failure;
+mod probe;
 
 use crate::job::Job;
 use crate::model::Model;
@@ -9,10 +30,13 @@ use crate::reason::Reason;
 use crate::units::{NetworkId, PerNetwork};
 use crate::view::View;
 
+use case::Case;
+
 /// What to do with the target's dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The lead goes on; shadows are cancelled.
+    /// The lead goes on; shadows are cancelled, but for those of a `Sample`, which nobody waits for: they run out their
+    /// window in the background.
     Keep,
     /// The target's shadow becomes the real job.
     Adopt,
@@ -37,6 +61,10 @@ pub struct Decision {
 
 /// The result of looking at the evidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would allocate on every decision; a step is looked at once and dropped"
+)]
 pub enum Step {
     /// Settled: no further evidence will be waited for.
     Settled(Decision),
@@ -44,7 +72,11 @@ pub enum Step {
     WaitUntil(f64),
 }
 
-/// Looks at what a planned job's dispatches have shown by `now_s`. `planned_s` is when the plan was made.
+/// Looks at what a planned job's dispatches have shown by `now_s`.
+///
+/// `plan.eligible` no longer has the networks on which a dispatch of the job has failed. `planned_s` is when the plan was
+/// made, or when its shadows started. The predictions are the plan's, so that one model decides a job; `model` fills in
+/// where the plan was made without one.
 #[must_use]
 pub fn decide(
     job: &Job,
@@ -55,5 +87,8 @@ pub fn decide(
     planned_s: f64,
     now_s: f64,
 ) -> Step {
-    unimplemented!("{job:?} {view:?} {} {plan:?} {evidence:?} {planned_s} {now_s}", model.is_some())
+    Case::new(job, view, model, plan, evidence, planned_s, now_s).decide()
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,3 +48,31 @@ pub struct Job {
     /// A uniform draw from 0..1, for exploration; the same draw gives the same plan.
     pub draw: f64,
 }
+
+/// How far adumbra goes with one job of a route that says `route`, whose rollout lets a `rollout` share of its jobs in.
+/// `enabled` is the kill switch; the jobs that the rollout leaves out are off. `draw` is uniform in 0..1 and must not be
+/// one that decides anything else about the job, or the two decisions are no longer independent.
+#[must_use]
+pub fn mode(route: ShadowMode, rollout: f64, enabled: bool, draw: f64) -> ShadowMode {
+    if enabled && draw < rollout { route } else { ShadowMode::Off }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rollout_and_kill_switch_have_the_last_word() {
+        let check = |rollout, enabled, draw, expected| {
+            assert_eq!(mode(ShadowMode::On, rollout, enabled, draw), expected, "{rollout} {enabled} {draw}");
+        };
+        check(1.0, true, 0.999, ShadowMode::On);
+        check(0.1, true, 0.05, ShadowMode::On);
+        check(0.1, true, 0.1, ShadowMode::Off);
+        check(0.0, true, 0.0, ShadowMode::Off);
+        check(1.0, false, 0.0, ShadowMode::Off);
+        check(f64::NAN, true, 0.0, ShadowMode::Off);
+        check(1.0, true, f64::NAN, ShadowMode::Off);
+        assert_eq!(mode(ShadowMode::Observe, 0.5, true, 0.2), ShadowMode::Observe);
+    }
+}

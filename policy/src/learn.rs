@@ -1,8 +1,31 @@
 //! From outcomes to a model.
+//!
+//! A [`Window`] keeps the newest labels of every class; [`refit`] grows a model from it and lets it challenge the one in
+//! force. The same window gives the same model: nothing is drawn. What each part is for:
+//!
+//! - `window` bounds what is remembered, and refuses what cannot be;
+//! - `samples` turns rows into numbers, once;
+//! - `survival` makes curves of which some times are only known to be longer than something;
+//! - `ratios` tells the networks apart, class by class;
+//! - `bins` and `grow` ask the questions of the tree, by linfa-trees, a node at a time;
+//! - `leaves` answers them;
+//! - `fit` puts these together, holds the newest outcomes back, compares and calibrates.
+
+mod bins;
+mod fit;
+mod grow;
+mod leaves;
+mod ratios;
+mod samples;
+mod survival;
+mod window;
 
 use crate::job::Job;
-use crate::model::Model;
+use crate::model::tree::BadTree;
 use crate::units::NetworkId;
+
+pub use fit::{LABELS_LEAST, refit};
+pub use window::Window;
 
 /// What became of one dispatch of a job.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,43 +55,15 @@ pub struct Row {
     pub response_bytes: Option<f64>,
 }
 
-/// A bounded window of rows that keeps rare classes.
-#[derive(Clone, Debug)]
-pub struct Window {
-    _capacity: usize,
-}
-
-impl Window {
-    /// A window of at most `capacity` rows.
-    #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        Self { _capacity: capacity }
-    }
-
-    /// Takes a row in, or says why not (not finite, negative, beyond every bound).
-    pub fn push(&mut self, row: Row) -> Result<(), BadRow> {
-        unimplemented!("{row:?}")
-    }
-
-    /// Rows held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        unimplemented!()
-    }
-
-    /// Whether none is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// Why a row was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRow {
-    /// A time or a resource that cannot be.
+    /// A time that cannot be.
     #[error("the label is not a finite, positive number of seconds")]
     Label,
+    /// A resource that cannot be.
+    #[error("a resource of the label is not a finite number, or is negative or beyond every bound")]
+    Resource,
 }
 
 /// Why there is no new model.
@@ -90,9 +85,10 @@ pub enum Refused {
         /// The same of the one in force.
         champion: f64,
     },
+    /// What was grown did not pass the tree's own check.
+    #[error("what was grown is not a tree; this is a fault of adumbra, the model in force stays: please report it")]
+    NotATree(#[source] BadTree),
 }
 
-/// Grows a new model from the window and lets it challenge the one in force on the newest outcomes.
-pub fn refit(window: &Window, home: NetworkId, champion: Option<&Model>) -> Result<Model, Refused> {
-    unimplemented!("{window:?} {home:?} {}", champion.is_some())
-}
+#[cfg(test)]
+mod tests;

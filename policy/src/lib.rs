@@ -31,6 +31,11 @@ pub mod link;
 pub mod learn;
 pub mod model;
 
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod testing;
+
 pub use decide::{Action, Decision, Step, decide};
 pub use job::{Job, ShadowMode};
 pub use model::Model;

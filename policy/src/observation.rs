@@ -67,6 +67,32 @@ impl Observation {
     }
 }
 
+impl Observation {
+    /// Seconds the whole job takes at full speed where this ran, by its rate of progress up to `now_s`: time run, less
+    /// `arriving_s` of it, as much of it as it was granted, over the share of the work that is done. `granted` is taken where
+    /// nobody measured it. `None` without progress, or where its data has yet to arrive.
+    ///
+    /// It is also the label that a dispatch which did not run to its end can teach: a pair of such rates gives the ratio of
+    /// two networks for one job.
+    #[must_use]
+    pub fn whole_s(&self, arriving_s: f64, granted: f64, now_s: f64) -> Option<f64> {
+        if self.phase == Phase::BlockedOnData {
+            return None;
+        }
+        let progress = self.progress.filter(|progress| *progress > 0.0 && *progress <= 1.0)?;
+        let whole_s = self.run_s(arriving_s, granted, now_s) / progress;
+        (whole_s.is_finite() && whole_s > 0.0).then_some(whole_s)
+    }
+
+    /// Seconds it has run at full speed, or the equivalent of it, by `now_s`; 0 at the least.
+    #[must_use]
+    pub fn run_s(&self, arriving_s: f64, granted: f64, now_s: f64) -> f64 {
+        let granted = self.granted.filter(|granted| granted.is_finite()).unwrap_or(granted).clamp(0.0, 1.0);
+        let run_s = (now_s - self.started_s - arriving_s) * granted;
+        if run_s.is_finite() { run_s.max(0.0) } else { 0.0 }
+    }
+}
+
 /// Everything a job's dispatches have shown so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {

@@ -1,11 +1,33 @@
 //! The first decision: what to do with a job on arrival.
+//!
+//! Three questions, in this order. *Which networks may have it*: the gates. *Which gets it*: with a model and leave to act,
+//! the cheapest; else home first, and the cheapest other when home is full, which is the strongest of the fixed rules.
+//! *What is shadowed meanwhile*: a shadow that is worth its bill, opposite a running lead; else, for a declared share of
+//! jobs, one that only teaches; else nothing, which is the rule and not the exception.
+//!
+//! The job is never held for a shadow unless its route says that the lead may not start: holding costs every job what the
+//! shadow could save a few (POLICY-STUDY, finding 1).
 
-use crate::job::Job;
+mod draws;
+mod shadows;
+mod worth;
+
+use crate::cost;
+use crate::gate::{self, Gates};
+use crate::job::{Job, ShadowMode};
 use crate::model::Model;
 use crate::prediction::Prediction;
 use crate::reason::Reason;
 use crate::units::{NetworkId, NetworkSet, PerNetwork};
 use crate::view::View;
+
+use draws::{Draw, draw};
+
+/// While there is no model, at least this share explores, if exploration is allowed at all: else one network would never be
+/// labelled, and the first model could not tell them apart.
+const COLD_EXPLORE_SHARE: f64 = 0.15;
+/// Exploring is bounded: a network predicted to cost more than this many times the cheapest is not tried out on a client.
+const EXPLORE_COST_MOST: f64 = 2.0;
 
 /// What happens to the real job at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,8 +76,152 @@ pub struct Plan {
     pub worth: f64,
 }
 
-/// Plans a job.
+/// Plans a job. The same job, view and model give the same plan; `_now_s` is here so that a plan may come to depend on when
+/// it is made, and no caller has to change then.
 #[must_use]
-pub fn plan(job: &Job, view: &View, model: Option<&Model>, now_s: f64) -> Plan {
-    unimplemented!("{job:?} {view:?} {} {now_s}", model.is_some())
+pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan {
+    let gates = gate::gates(job, view);
+    let predictions =
+        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
+    let costs = costs(job, view, &gates, &predictions);
+    let (target, reason) = place(job, view, &gates, &costs, model.is_some());
+    let plan = Plan {
+        target,
+        reason,
+        shadowing: Shadowing::Direct,
+        eligible: gates.eligible,
+        predictions,
+        costs: if model.is_some() { costs } else { PerNetwork([f64::NAN; crate::units::MAX_NETWORKS]) },
+        worth: 0.0,
+    };
+    shadows::add(job, view, plan)
 }
+
+impl Shadowing {
+    /// Where shadows run.
+    #[must_use]
+    pub const fn on(&self) -> NetworkSet {
+        match *self {
+            Self::Direct => NetworkSet::EMPTY,
+            Self::Lead { on, .. } | Self::Probe { on, .. } | Self::Sample { on, .. } => on,
+        }
+    }
+
+    /// For how long they may, seconds; 0 if there are none.
+    #[must_use]
+    pub const fn window_s(&self) -> f64 {
+        match *self {
+            Self::Direct => 0.0,
+            Self::Lead { window_s, .. } | Self::Probe { window_s, .. } | Self::Sample { window_s, .. } => window_s,
+        }
+    }
+
+    /// The word for it: a metric label, a log field.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Lead { .. } => "lead",
+            Self::Probe { .. } => "probe",
+            Self::Sample { .. } => "sample",
+        }
+    }
+}
+
+/// What each eligible network would cost; NaN for the others. Where nothing is predicted, as if the job took a second, which
+/// is enough to tell a dear network from a cheap one.
+fn costs(job: &Job, view: &View, gates: &Gates, predictions: &PerNetwork<Option<Prediction>>) -> PerNetwork<f64> {
+    let mut costs = PerNetwork([f64::NAN; crate::units::MAX_NETWORKS]);
+    for network in gates.eligible.iter() {
+        let prediction = predictions[network].unwrap_or_else(|| Prediction::exactly(1.0));
+        costs[network] = cost::fresh(job, view, network, &prediction);
+    }
+    costs
+}
+
+/// Where the job goes, and why.
+fn place(job: &Job, view: &View, gates: &Gates, costs: &PerNetwork<f64>, modelled: bool) -> (NetworkId, Reason) {
+    if job.last_hop {
+        return (view.home, Reason::LastHop);
+    }
+    if gates.eligible.is_empty() {
+        return (last_resort(job, view), Reason::NothingEligible);
+    }
+    if job.mode != ShadowMode::On {
+        return home_first(view, gates, costs, Reason::RouteOff);
+    }
+    let (target, reason) = match cheapest(view, gates.eligible, costs) {
+        Some(target) if modelled => (target, gates.why_alone(target).unwrap_or(Reason::Cheaper)),
+        _ => home_first(view, gates, costs, Reason::NoModelHome),
+    };
+    match explore(job, view, gates.eligible.without(target), costs, modelled.then_some(costs[target])) {
+        Some(other) => (other, Reason::Explore),
+        None => (target, reason),
+    }
+}
+
+/// Where a job goes that may go nowhere: home if it is allowed there, or where it is allowed. A job that is allowed nowhere
+/// is a configuration that cannot be loaded; its bytes are at home already.
+fn last_resort(job: &Job, view: &View) -> NetworkId {
+    if job.residency.contains(view.home) {
+        return view.home;
+    }
+    gate::existing(view).and(job.residency).iter().next().unwrap_or(view.home)
+}
+
+/// Home while it has a free slot, else the cheapest other that has one. Something is eligible.
+fn home_first(view: &View, gates: &Gates, costs: &PerNetwork<f64>, at_home: Reason) -> (NetworkId, Reason) {
+    let home = view.home;
+    let others = gates.eligible.without(home);
+    if !gates.eligible.contains(home) {
+        let why = gates.shut[home].unwrap_or(Reason::NothingEligible);
+        return (cheapest(view, others, costs).unwrap_or(home), why);
+    }
+    if !gate::full(&view.state[home]) {
+        return (home, at_home);
+    }
+    match cheapest(view, with_room(view, others), costs) {
+        Some(other) => (other, Reason::Spill),
+        None if others.is_empty() => (home, gates.why_alone(home).unwrap_or(at_home)),
+        None => (home, Reason::Capacity),
+    }
+}
+
+/// The network to explore, if this job's draw says so: one that has room and is not much dearer than the `best` cost.
+fn explore(
+    job: &Job,
+    view: &View,
+    others: NetworkSet,
+    costs: &PerNetwork<f64>,
+    best: Option<f64>,
+) -> Option<NetworkId> {
+    let allowed = cost::known(view.shadowing.explore_share);
+    let share = if allowed > 0.0 && best.is_none() { allowed.max(COLD_EXPLORE_SHARE) } else { allowed };
+    if draw(job, Draw::Explore) >= share {
+        return None;
+    }
+    let bearable = |network: &NetworkId| best.is_none_or(|best| costs[*network] <= EXPLORE_COST_MOST * best);
+    pick(with_room(view, others).iter().filter(bearable).collect(), draw(job, Draw::ExploreWhere))
+}
+
+/// The cheapest of `among`; home where it is as cheap as any. A cost that is not a number loses.
+fn cheapest(view: &View, among: NetworkSet, costs: &PerNetwork<f64>) -> Option<NetworkId> {
+    let key = |network: &NetworkId| (costs[*network], *network != view.home);
+    among.iter().min_by(|a, b| {
+        let ((cost_a, away_a), (cost_b, away_b)) = (key(a), key(b));
+        cost_a.total_cmp(&cost_b).then(away_a.cmp(&away_b))
+    })
+}
+
+/// Those of `among` that have a free slot, or may have.
+fn with_room(view: &View, among: NetworkSet) -> NetworkSet {
+    among.iter().filter(|network| !gate::full(&view.state[*network])).collect()
+}
+
+/// One of `among`, each as likely, by a draw from 0..1.
+fn pick(among: NetworkSet, draw: f64) -> Option<NetworkId> {
+    among.iter().nth((draw * among.len() as f64) as usize)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,4 +1,183 @@
-//! From a socket to requests.
+//! From a socket to requests, and from requests to whoever answers them.
+//!
+//! HTTP/1 goes through the guard, which lets only whole, strict heads reach hyper. HTTP/2 is framed, so there is nothing to
+//! smuggle in it; its limits are hyper's to keep, with our numbers.
 
 pub(crate) mod guard;
 pub(crate) mod scan;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::body::{Body, Watched};
+use crate::generation::Shared;
+use crate::hygiene::{Encryption, Forwarded};
+use crate::path::{self, Arrival, From};
+use crate::runtime::Stopping;
+use crate::{admin, data, problem::Problem};
+
+use guard::{Guard, Spoken, Watch};
+
+/// Which listener a connection came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Port {
+    /// Jobs.
+    Jobs,
+    /// Other sidecars.
+    Peers,
+    /// The service's way out.
+    Egress,
+    /// The operator.
+    Admin,
+}
+
+/// A connection to be served, and by whom.
+pub(crate) struct Accepted {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: usize,
+    pub(crate) port: Port,
+    pub(crate) from: SocketAddr,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) stopping: Stopping,
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, from = %accepted.from, "a connection was gone before it was served");
+        return;
+    }
+    let Some(tls) = &accepted.tls else {
+        return speak(accepted, socket).await;
+    };
+    let within = accepted.shared.generation.load().config.limits.head_timeout;
+    match tokio::time::timeout(within, tls.accept(socket)).await {
+        Ok(Ok(stream)) => speak(accepted, stream).await,
+        Ok(Err(error)) => tracing::debug!(%error, from = %accepted.from, "a TLS handshake failed"),
+        Err(_late) => tracing::debug!(from = %accepted.from, "a TLS handshake took too long"),
+    }
+}
+
+/// Finds out which HTTP a client speaks, and speaks it.
+async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Accepted, stream: S) {
+    let limits = accepted.shared.generation.load().config.limits;
+    let watch = Arc::new(Watch::default());
+    let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
+    let ended = match guard.sniff().await {
+        Ok(Spoken::Http1) => http1(accepted, guard, watch, &limits).await,
+        Ok(Spoken::Http2) => http2(accepted, guard, &limits).await,
+        Err(error) => {
+            tracing::debug!(%error, "a connection ended before its first request");
+            return;
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client's connection broke off");
+    }
+}
+
+async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    accepted: Accepted,
+    guard: Guard<S>,
+    watch: Arc<Watch>,
+    limits: &config::value::Limits,
+) -> hyper::Result<()> {
+    let mut stopping = accepted.stopping.clone();
+    let answering = Arc::new(Answering::new(accepted));
+    let service = service_fn(move |request| {
+        let (answering, watch) = (Arc::clone(&answering), Arc::clone(&watch));
+        async move {
+            let response = answering.answer(request).await;
+            if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                watch.upgraded();
+            }
+            Ok::<_, Infallible>(response.map(|body| Watched::wrap(body, watch)))
+        }
+    });
+    let connection = http1::Builder::new()
+        .max_headers(limits.head_fields)
+        .max_buf_size(limits.head_bytes.max(8192) * 2)
+        .header_read_timeout(None)
+        .serve_connection(guard, service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = stopping.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    accepted: Accepted,
+    guard: Guard<S>,
+    limits: &config::value::Limits,
+) -> hyper::Result<()> {
+    let mut stopping = accepted.stopping.clone();
+    let answering = Arc::new(Answering::new(accepted));
+    let service = service_fn(move |request| {
+        let answering = Arc::clone(&answering);
+        async move { Ok::<_, Infallible>(answering.answer(request).await) }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(limits.h2_resets)
+        .max_local_error_reset_streams(limits.h2_resets)
+        .keep_alive_interval(limits.keep_alive)
+        .serve_connection(guard, service);
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = stopping.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Who answers the requests of one connection.
+struct Answering {
+    port: Port,
+    shared: Arc<Shared>,
+    arrival: Arrival,
+    head_fields: usize,
+}
+
+impl Answering {
+    fn new(accepted: Accepted) -> Self {
+        let encryption = if accepted.tls.is_some() { Encryption::Tls } else { Encryption::None };
+        let head_fields = accepted.shared.generation.load().config.limits.head_fields;
+        let from = match accepted.port {
+            Port::Peers => From::Peer,
+            Port::Jobs | Port::Egress | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
+        };
+        Self {
+            port: accepted.port,
+            arrival: Arrival { shared: Arc::clone(&accepted.shared), worker: accepted.worker, from },
+            shared: accepted.shared,
+            head_fields,
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.headers().len() > self.head_fields {
+            self.shared.metrics.problem(Problem::HeadTooLarge);
+            return Problem::HeadTooLarge.response("the request has more header fields than `limits.head_fields`");
+        }
+        match self.port {
+            Port::Jobs | Port::Peers => path::answer(&self.arrival, request).await,
+            Port::Egress => data::egress(&self.shared.data, request).await,
+            Port::Admin => admin::answer(&self.shared, request).await,
+        }
+    }
+}

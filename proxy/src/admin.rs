@@ -1,1 +1,174 @@
-//! admin
+//! The admin port: what the operator, a probe and Prometheus see. It only shows; nothing here changes anything.
+//!
+//! It has no password, so it must not be reachable by strangers. It is on loopback by default, and as a web page can make
+//! a browser on the same machine ask loopback under a name of the page's choice (DNS rebinding), it answers only under an
+//! address or `localhost`: see [`host`].
+//!
+//! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
+
+mod explain;
+mod host;
+mod network;
+mod query;
+mod status;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::generation::{Generation, Shared};
+use crate::metrics::{self, Metrics};
+use crate::oracle::Oracle;
+use crate::problem::Problem;
+use crate::record::Recorder;
+
+pub(crate) use explain::{Asked, Explanation, NetworkExplanation, Preview};
+pub(crate) use network::{EndpointStatus, NetworkStatus, statuses};
+
+/// The most decisions that one request is answered with.
+const DECISIONS_MOST: usize = 1000;
+/// How many it is if the request does not say.
+const DECISIONS: usize = 50;
+
+/// What `/` shows.
+const INDEX: &str = "\
+adumbra: the admin port
+
+/healthz                 200 while the process is up
+/readyz                  200 once jobs are taken, 503 before that and while draining
+/metrics                 OpenMetrics text; docs/metrics.md says what to do when something moves
+/status                  networks, routes, shadows, decisions, model, data: JSON
+/decisions?n=50          the latest decisions, newest first: JSON
+/decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
+/explain?url=/path&method=GET&header=Name:value
+                         what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text)
+";
+
+/// What the admin port shows, read when it is asked for.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    generation: &'a Generation,
+    metrics: &'a Arc<Metrics>,
+    recorder: &'a Recorder,
+    oracle: &'a Oracle,
+    ready: bool,
+    networks: &'a dyn Fn() -> Vec<NetworkStatus>,
+    preview: &'a dyn Fn(&Asked) -> Option<Preview>,
+}
+
+/// Answers one request to the admin port.
+pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+    let generation = shared.generation.load_full();
+    let seen = Seen {
+        generation: &generation,
+        metrics: &shared.metrics,
+        recorder: &shared.recorder,
+        oracle: &shared.oracle,
+        ready: shared.ready.load(Ordering::Acquire),
+        networks: &|| statuses(&generation),
+        preview: &|asked| crate::path::preview(shared, &generation, asked),
+    };
+    let (parts, _body) = request.into_parts();
+    respond(&seen, &parts)
+}
+
+fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
+    let own: IpAddr = seen.generation.config.listen.admin.ip();
+    if !host::is_ours(request, own) {
+        seen.metrics.admin_refused();
+        return host::refusal();
+    }
+    if request.method != Method::GET && request.method != Method::HEAD {
+        let detail = format!("the admin port only shows; ask with GET, not {}", request.method);
+        let mut response = problem(seen, Problem::MethodNotAllowed, &detail);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let mut response = page(seen, request);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if request.method == Method::HEAD {
+        let length = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
+
+fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
+    let query = request.uri.query().unwrap_or("");
+    match request.uri.path() {
+        "/" => text(StatusCode::OK, INDEX),
+        "/healthz" => text(StatusCode::OK, "up\n"),
+        "/readyz" if seen.ready => text(StatusCode::OK, "ready\n"),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
+        "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, seen.metrics.text((seen.networks)()).into()),
+        "/status" => json(status::page(seen)),
+        "/decisions" => decisions(seen, query),
+        "/explain" => explanation(seen, query),
+        path => match path.strip_prefix("/decisions/") {
+            Some(id) => decision(seen, id),
+            None => problem(seen, Problem::NotFound, "there is nothing of that name here; `/` lists what there is"),
+        },
+    }
+}
+
+fn decisions(seen: &Seen<'_>, query: &str) -> Response<Body> {
+    let n = match query::first(query, "n").map(|n| n.parse::<usize>()) {
+        None => DECISIONS,
+        Some(Ok(n)) => n.min(DECISIONS_MOST),
+        Some(Err(_)) => return problem(seen, Problem::Malformed, "`n` is not a whole number, such as /decisions?n=50"),
+    };
+    json(format!("[{}]\n", seen.recorder.latest(n).join(",\n")))
+}
+
+fn decision(seen: &Seen<'_>, id: &str) -> Response<Body> {
+    let model = seen.oracle.model();
+    let found = u64::from_str_radix(id, 16).ok().and_then(|id| seen.recorder.find(id, model.as_deref()));
+    found.map(json).unwrap_or_else(|| {
+        let detail = "no such decision is kept; ids are the hex digits of a decision's `id`, and `log.keep` says how many are kept";
+        problem(seen, Problem::NotFound, detail)
+    })
+}
+
+fn explanation(seen: &Seen<'_>, query: &str) -> Response<Body> {
+    let asked = match Asked::parse(query) {
+        Ok(asked) => asked,
+        Err(error) => return problem(seen, Problem::Malformed, &error.to_string()),
+    };
+    match (seen.preview)(&asked) {
+        Some(preview) => json(Explanation::of(&preview, seen.generation).text()),
+        None => problem(seen, Problem::NotFound, "adumbra would refuse such a request, so there is nothing to decide"),
+    }
+}
+
+fn problem(seen: &Seen<'_>, problem: Problem, detail: &str) -> Response<Body> {
+    seen.metrics.problem(problem);
+    problem.response(detail)
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Body> {
+    typed(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+}
+
+fn json(body: String) -> Response<Body> {
+    typed(StatusCode::OK, "application/json", body.into())
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests;

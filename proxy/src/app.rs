@@ -1,1 +1,221 @@
-//! app
+//! The whole sidecar, started from a configuration: what `adumbra serve` runs, and what tests run in process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use config::Config;
+use config::value::TlsFiles;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::accept::Port;
+use crate::data::Cache;
+use crate::generation::{Classes, Generation, Shared};
+use crate::metrics::Metrics;
+use crate::oracle::Oracle;
+use crate::peer::Registry;
+use crate::record::Recorder;
+use crate::runtime::{self, Listening, Stopping};
+use crate::spool::Store;
+use crate::upstream::Network;
+
+/// Why the sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket cannot be listened on.
+    #[error("cannot listen on {address} for {what}; is another process there? `listen.{what}` says where")]
+    Listen {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("cannot serve TLS with {certificate} and {key}")]
+    Tls {
+        /// `listen.tls.certificate`.
+        certificate: String,
+        /// `listen.tls.key`.
+        key: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A network cannot be set up.
+    #[error("cannot set up network `{network}`")]
+    Network {
+        /// Which.
+        network: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The decision log, the trainer or a worker cannot be started.
+    #[error("cannot start {what}")]
+    Thread {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running sidecar. Dropping it cuts what is open; [`App::stop`] lets jobs finish.
+#[derive(Debug)]
+pub struct App {
+    addresses: Vec<(Port, SocketAddr)>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl App {
+    /// Starts everything that `config` says. It serves when this returns.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let listening = listening(&config)?;
+        let addresses = addresses(&listening);
+        let drain = config.drain;
+        let shared = shared(config, workers)?;
+        let (stop, stopping) = Stopping::new();
+        let threads = runtime::start(&shared, workers, listening, &stopping, drain)
+            .map_err(|source| StartError::Thread { what: "the workers", source })?;
+        Ok(Self { addresses, shared, stop, threads })
+    }
+
+    /// Where jobs come in.
+    #[must_use]
+    pub fn jobs(&self) -> SocketAddr {
+        self.address(Port::Jobs).expect("there is always a listener for jobs")
+    }
+
+    /// Where other sidecars come in.
+    #[must_use]
+    pub fn peers(&self) -> Option<SocketAddr> {
+        self.address(Port::Peers)
+    }
+
+    /// The service's way out.
+    #[must_use]
+    pub fn egress(&self) -> Option<SocketAddr> {
+        self.address(Port::Egress)
+    }
+
+    /// The operator's port.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.address(Port::Admin).expect("there is always a listener for the operator")
+    }
+
+    /// The model in force is replaced by this one, in one swap between two jobs.
+    pub fn swap_model(&self, model: policy::Model) {
+        self.shared.oracle.swap(model);
+    }
+
+    /// Takes no new connection, lets what is in flight end, at most for the configured drain, and returns when all is done.
+    pub fn stop(mut self) {
+        self.begin_stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the sidecar panicked");
+            }
+        }
+    }
+
+    fn begin_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    fn address(&self, port: Port) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(p, _)| *p == port).map(|(_, address)| *address)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.begin_stop();
+    }
+}
+
+fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
+    let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
+    let metrics = Arc::new(Metrics::new(&names));
+    let classes = Arc::new(Classes::default());
+    let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
+        .map_err(|source| StartError::Thread { what: "the decision log", source })?;
+    let oracle = Oracle::start(&config.oracle, config.home, Arc::clone(&metrics))
+        .map_err(|source| StartError::Thread { what: "the trainer", source })?;
+    let networks = config
+        .network_ids()
+        .map(|id| {
+            // One pool more than there are workers: the acceptor's thread asks sidecars questions of its own.
+            let network = Network::new(&config, id, workers + 1, Arc::clone(&metrics));
+            network
+                .map(Arc::new)
+                .map_err(|source| StartError::Network { network: config.network(id).name.clone(), source })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Arc::new(Shared {
+        oracle,
+        recorder,
+        data: Cache::new(&config.data, Arc::clone(&metrics)),
+        spool: Store::new(&config.spool),
+        metrics,
+        classes,
+        peers: Arc::new(Registry::default()),
+        instance: instance(),
+        jobs: AtomicU64::new(1),
+        ready: AtomicBool::new(false),
+        generation: ArcSwap::from_pointee(Generation { config, networks }),
+    }))
+}
+
+/// A number that no other sidecar is likely to have.
+fn instance() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+fn listening(config: &Config) -> Result<Vec<Listening>, StartError> {
+    let tls = config.listen.tls.as_ref().map(tls).transpose()?;
+    let wanted = [
+        (Port::Jobs, "jobs", Some(config.listen.jobs)),
+        (Port::Peers, "peers", config.listen.peers),
+        (Port::Egress, "egress", config.listen.egress),
+        (Port::Admin, "admin", Some(config.listen.admin)),
+    ];
+    let mut listening = Vec::with_capacity(wanted.len());
+    for (port, what, address) in wanted {
+        let Some(address) = address else { continue };
+        let socket = runtime::listen(address).map_err(|source| StartError::Listen { what, address, source })?;
+        listening.push(Listening { port, socket, tls: tls.clone().filter(|_| port == Port::Jobs) });
+    }
+    Ok(listening)
+}
+
+fn addresses(listening: &[Listening]) -> Vec<(Port, SocketAddr)> {
+    listening.iter().filter_map(|l| Some((l.port, l.socket.local_addr().ok()?))).collect()
+}
+
+fn tls(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {
+    let failed = |source| StartError::Tls {
+        certificate: files.certificate.display().to_string(),
+        key: files.key.display().to_string(),
+        source,
+    };
+    let certificate = std::fs::read(&files.certificate).map_err(failed)?;
+    let key = std::fs::read(&files.key).map_err(failed)?;
+    let config = certs::server_config(&certificate, &key).map_err(|error| failed(io::Error::other(error)))?;
+    Ok(TlsAcceptor::from(config))
+}

@@ -8,11 +8,15 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::answer;
+use std::sync::Arc;
+
+use crate::accept::guard::Watch;
 use crate::data;
+use crate::path::settle::JobBody;
+use crate::path::{Adopted, ServedBody};
 use crate::spool;
 use crate::throttle::Throttled;
-use crate::upstream::Answer;
+use crate::upstream::{Answer, Outgoing};
 
 /// Why a body broke off. What is behind it is for logs; the reader of the body only learns that it is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +48,22 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// Straight from a client or an h2 network.
     Incoming(Incoming),
-    /// A network's answer, with what must happen when it ends.
+    /// A network's answer.
     Answer(Box<Answer>),
     /// A client's body, copied into the spool as it passes.
     Tee(Box<spool::Tee<Incoming>>),
     /// The spooled copy.
     Spooled(Box<spool::Reader>),
     /// A shadow's answer, adopted.
-    Adopted(Box<answer::Source>),
+    Adopted(Box<Adopted>),
+    /// An answer to another sidecar, with what is held for it.
+    Served(Box<ServedBody>),
+    /// What a client reads; its job is settled when it ends.
+    Job(Box<JobBody>),
+    /// Any of these, on an HTTP/1 connection whose guard wants to know when it ends.
+    Watched(Box<Watched>),
+    /// A request body whose progress is watched.
+    Outgoing(Box<Outgoing>),
     /// Data for the service, from the cache or an origin.
     Data(Box<data::Outlet>),
     /// Any of these with a cap on its bytes a second.
@@ -78,6 +90,10 @@ impl http_body::Body for Body {
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Watched(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Outgoing(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Throttled(body) => Pin::new(&mut **body).poll_frame(cx),
         }
@@ -92,6 +108,10 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
+            Self::Served(body) => body.is_end_stream(),
+            Self::Job(body) => body.is_end_stream(),
+            Self::Watched(body) => body.is_end_stream(),
+            Self::Outgoing(body) => body.is_end_stream(),
             Self::Data(body) => body.is_end_stream(),
             Self::Throttled(body) => body.is_end_stream(),
         }
@@ -106,8 +126,49 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
+            Self::Served(body) => body.size_hint(),
+            Self::Job(body) => body.size_hint(),
+            Self::Watched(body) => body.size_hint(),
+            Self::Outgoing(body) => body.size_hint(),
             Self::Data(body) => body.size_hint(),
             Self::Throttled(body) => body.size_hint(),
         }
+    }
+}
+
+/// A body that tells its connection's guard when it has ended, whichever way.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    inner: Body,
+    watch: Arc<Watch>,
+}
+
+impl Watched {
+    /// Wraps a body.
+    pub(crate) fn wrap(inner: Body, watch: Arc<Watch>) -> Body {
+        Body::Watched(Box::new(Self { inner, watch }))
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.get_mut().inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watch.answered();
     }
 }

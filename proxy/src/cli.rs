@@ -1,1 +1,153 @@
-//! cli
+//! The command line. Each command is a file; this one names them, sets logging up and turns an error into one line on
+//! stderr that says what was attempted and what to do, and into the exit code.
+//!
+//! Exit codes: 0 for success, 1 for a command that failed or a file with errors, 2 for a command line that makes no sense.
+
+mod check;
+mod explain;
+mod http;
+mod logging;
+mod serve;
+mod words;
+
+use std::error::Error as _;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::StartError;
+use crate::demo;
+
+/// The most bytes that a configuration file may have and still be read.
+const CONFIG_MOST: u64 = config::MAX_TEXT as u64;
+
+/// Runs jobs where they cost least: a sidecar that places each job on the network where it is cheapest.
+#[derive(Debug, Parser)]
+#[command(name = "adumbra", version, arg_required_else_help = true, propagate_version = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the sidecar
+    Serve(serve::Args),
+    /// Say every error of a configuration file, or sum up what it says
+    Check(check::Args),
+    /// Say what was decided for a job, or what would be for a request, and why
+    Explain(explain::Args),
+    /// Compare four ways of placing jobs, on two networks on this machine
+    Demo(demo::Options),
+    #[command(hide = true)]
+    DemoService(demo::service::Args),
+    #[command(hide = true)]
+    DemoDevice(demo::device::Args),
+    #[command(hide = true)]
+    DemoRelay(demo::relay::Args),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The configuration cannot be read.
+    #[error("cannot read the configuration {}; give the file's name, such as deploy/adumbra.example.toml", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The configuration is too large to be one.
+    #[error("{} has more than {CONFIG_MOST} bytes, which no configuration needs; is it the right file?", path.display())]
+    TooLarge { path: PathBuf },
+    /// The configuration has errors, which have been shown.
+    #[error("{} cannot be used as it is; correct what is marked above, and check it again", path.display())]
+    Invalid { path: PathBuf },
+    /// The sidecar cannot be asked.
+    #[error(
+        "cannot ask the sidecar's admin port at {address}; is it running, and is `--admin` what `listen.admin` says?"
+    )]
+    Unanswered {
+        address: String,
+        #[source]
+        source: http::HttpError,
+    },
+    /// The sidecar answered, but not with what was asked for.
+    #[error("{address} answered {status}: {detail}")]
+    Refused { address: String, status: u16, detail: String },
+    /// What answered is not an adumbra of this version.
+    #[error("{address} answered something that is not a decision; is an adumbra of this version listening there?")]
+    Foreign {
+        address: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Signals cannot be waited for, so a stop would cut what is in flight.
+    #[error("cannot wait for SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
+    /// The sidecar cannot start.
+    #[error("the sidecar cannot start")]
+    Start(#[from] StartError),
+    /// The demo, or one of its processes, failed.
+    #[error("the demo failed")]
+    Demo(#[source] Box<dyn std::error::Error>),
+    /// The answer could not be shown.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+/// Runs the command that the command line names.
+#[must_use]
+pub fn main() -> ExitCode {
+    demo::lifeline::arm();
+    logging::start();
+    match run(Line::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("adumbra: {}", words::printable(&one_line(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, CliError> {
+    let success = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Serve(args) => serve::run(&args).map(success),
+        Command::Check(args) => check::run(&args).map(success),
+        Command::Explain(args) => explain::run(&args).map(success),
+        Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
+        Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+        Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+        Command::DemoRelay(args) => demo::relay::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+    }
+}
+
+/// An error and what is behind it, without line breaks.
+fn one_line(error: &CliError) -> String {
+    let mut line = error.to_string();
+    let mut behind = error.source();
+    while let Some(cause) = behind {
+        line += &format!(": {cause}");
+        behind = cause.source();
+    }
+    line.replace('\n', " ")
+}
+
+/// The configuration in a file. Its errors are shown on stderr, all of them.
+fn load(path: &std::path::Path) -> Result<config::Config, CliError> {
+    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > CONFIG_MOST {
+        return Err(CliError::TooLarge { path: path.to_owned() });
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    config::parse(&text, &path.display().to_string()).map_err(|errors| {
+        eprintln!("{}\n", errors.render(io::stderr().is_terminal()));
+        CliError::Invalid { path: path.to_owned() }
+    })
+}
+
+#[cfg(test)]
+mod tests;

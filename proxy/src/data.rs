@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Uri;
+use http::uri::Scheme;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
@@ -62,12 +63,18 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// An empty cache. Without roots, `https` origins cannot be fetched from.
+    /// An empty cache. `https` origins are verified by the public roots.
     pub(crate) fn new(config: &config::value::Data, metrics: Arc<Metrics>) -> Arc<Self> {
-        Self::with_roots(config, metrics, None)
+        // They take memory, which most need not spend.
+        let wanted = config.origins.iter().any(|origin| origin.scheme == Scheme::HTTPS);
+        let public = || certs::client_config(None, &[b"http/1.1"]);
+        let roots =
+            if wanted { public().inspect_err(|error| tracing::error!(%error, "no public roots")).ok() } else { None };
+        Self::with_roots(config, metrics, roots)
     }
 
-    /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2.
+    /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2. Without roots, they cannot be
+    /// fetched from.
     pub(crate) fn with_roots(
         config: &config::value::Data,
         metrics: Arc<Metrics>,
@@ -76,7 +83,7 @@ impl Cache {
         // The rest is for objects that still grow, and for dropped ones that are still being read.
         let kept_bytes = config.memory_bytes / 4 * 3;
         let object_bytes = config.object_bytes.min(kept_bytes / 2);
-        let counts = Arc::new(Counts::default());
+        let counts = Counts::new(Arc::clone(&metrics));
         Arc::new(Self {
             allowed: Allowed::new(&config.origins),
             way: Way { timeout: config.timeout, roots },

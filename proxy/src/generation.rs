@@ -15,6 +15,7 @@ use policy::ClassId;
 use crate::data::Cache;
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
+use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::upstream::Network;
 
@@ -27,7 +28,11 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     pub(crate) data: Arc<Cache>,
     pub(crate) spool: Arc<crate::spool::Store>,
-    pub(crate) classes: Classes,
+    pub(crate) classes: Arc<Classes>,
+    /// What runs here for other sidecars.
+    pub(crate) peers: Arc<Registry>,
+    /// Tells this process's dispatches from every other's.
+    pub(crate) instance: u64,
     /// The next job's number.
     pub(crate) jobs: AtomicU64,
     /// Whether `/readyz` says yes.

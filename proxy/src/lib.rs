@@ -20,6 +20,7 @@ mod spool;
 mod throttle;
 
 mod generation;
+mod peer;
 mod upstream;
 
 mod clock;
@@ -29,5 +30,7 @@ mod oracle;
 mod record;
 
 mod admin;
+
+pub mod demo;
 
 pub mod cli;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `adumbra` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    proxy::cli::main()
+}

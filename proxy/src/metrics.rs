@@ -1,14 +1,82 @@
-//! What is counted. Handles are made once, so that counting on the path is one atomic addition.
+//! What is counted. Every family and every series is made at the start, so that counting on the path is an addition to a
+//! cell whose place is known: no lookup, no lock, nothing shared between workers.
+//!
+//! Label values are a network's name or a word of a closed set, never a path, a header or an address: what a client sends
+//! cannot make a series. `docs/metrics.md` lists all of them and what to do when each moves; a test keeps it true.
+//!
+//! Each file below holds the families of one part and the methods that count them.
 
-use crate::problem::Problem;
+mod cells;
+mod data;
+mod edge;
+mod family;
+mod histogram;
+mod jobs;
+mod learning;
+mod log;
+mod scrape;
+mod shadow;
+mod words;
+
+use std::sync::Arc;
+
+use policy::MAX_NETWORKS;
+
+use crate::admin::NetworkStatus;
+
+pub(crate) use data::{DataCounters, DataSoFar};
+pub(crate) use scrape::CONTENT_TYPE;
+pub(crate) use shadow::{ShadowCount, ShadowsSoFar};
+pub(crate) use words::{ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ShadowEnd, UpstreamConnection};
+
+use edge::EdgeCounters;
+use family::{Axis, Scraped};
+use jobs::JobCounters;
+use learning::LearningCounters;
+use log::LogCounters;
+use shadow::ShadowCounters;
 
 /// Every metric.
-#[derive(Debug, Default)]
-pub struct Metrics {}
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    /// What the data cache counts.
+    pub(crate) data: DataCounters,
+    jobs: JobCounters,
+    shadows: ShadowCounters,
+    edge: EdgeCounters,
+    learning: LearningCounters,
+    log: LogCounters,
+}
 
 impl Metrics {
-    /// One answer of our own was given.
-    pub(crate) fn problem(&self, problem: Problem) {
-        let _ = problem;
+    /// Every metric at 0, for networks of these names in the order of the configuration.
+    ///
+    /// There is room for as many networks as a configuration may have: one that has no name yet is counted as `#` and its
+    /// place, and shown once there is something to show.
+    pub(crate) fn new(networks: &[String]) -> Self {
+        let network = Axis::with_reserve("network", networks, MAX_NETWORKS);
+        Self {
+            data: DataCounters::new(),
+            jobs: JobCounters::new(&network),
+            shadows: ShadowCounters::new(&network),
+            edge: EdgeCounters::new(&network),
+            learning: LearningCounters::new(&network),
+            log: LogCounters::new(),
+        }
+    }
+
+    /// What a scrape is answered with: OpenMetrics text, of the type [`CONTENT_TYPE`].
+    pub(crate) fn text(self: &Arc<Self>, networks: Vec<NetworkStatus>) -> String {
+        scrape::text(self, networks)
+    }
+
+    fn families(&self) -> impl Iterator<Item = &dyn Scraped> {
+        let edge = self.edge.families().into_iter();
+        let jobs = self.jobs.families().into_iter();
+        let rest = self.learning.families().into_iter().chain(self.log.families());
+        jobs.chain(self.shadows.families()).chain(edge).chain(self.data.families()).chain(rest)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,40 +1,143 @@
 //! Keeps the model fresh: takes labels in, refits in the background, swaps the new model in.
+//!
+//! Learning may be slow, may be refused and may even panic; answering may not wait for any of that. So the path only puts
+//! a label into a bounded queue and reads one pointer, and everything else happens on a thread that yields to all others.
+//! While that thread grows a model the labels wait in the queue, which is long enough for a refit at full rate.
+//!
+//! What a good model is, and whether a new one may replace the one in force, is `policy`'s business.
+
+mod trainer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use policy::Model;
-use policy::NetworkId;
+use crossbeam_queue::ArrayQueue;
 use policy::learn::Row;
+use policy::{Model, NetworkId};
+
+use crate::clock;
+use crate::metrics::Metrics;
+use trainer::Trainer;
+
+/// The most labels that wait: two seconds of 16,000 jobs a second.
+const QUEUE: usize = 32 << 10;
+/// How often labels are taken in, while no model is being grown.
+const DRAIN_EVERY: Duration = Duration::from_millis(100);
+/// The thread's niceness: the least it can have.
+const NICE: i32 = 19;
 
 /// The model in force and the thread that replaces it.
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    model: Arc<ArcSwapOption<Model>>,
+    school: Arc<School>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the oracle and its thread share.
+#[derive(Debug)]
+struct School {
+    model: ArcSwapOption<Model>,
+    /// When the model in force was put there, on the proxy's clock.
+    since_ms: AtomicU64,
+    /// Boxed, so that a long queue is cheap while it is empty.
+    labels: ArrayQueue<Box<Row>>,
+    metrics: Arc<Metrics>,
+    stop: AtomicBool,
 }
 
 impl Oracle {
-    /// Starts the thread, with no model in force.
+    /// Starts the thread, with no model in force. It ends when the oracle is dropped.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
     pub(crate) fn start(
         config: &config::value::Oracle,
         home: NetworkId,
-        metrics: Arc<crate::metrics::Metrics>,
+        metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        unimplemented!("{config:?} {home:?} {metrics:?}")
+        let school = Arc::new(School::new(QUEUE, metrics));
+        let mut trainer = Trainer::new(config.clone(), home, policy::learn::refit);
+        let thread = std::thread::Builder::new().name("oracle".to_owned()).spawn({
+            let school = Arc::clone(&school);
+            move || {
+                yield_to_all_others();
+                while !school.stop.load(Ordering::Acquire) {
+                    trainer.step(&school, std::time::Instant::now());
+                    std::thread::park_timeout(DRAIN_EVERY);
+                }
+            }
+        })?;
+        Ok(Self { school, thread: Some(thread) })
     }
 
     /// The model in force: read once a job.
     pub(crate) fn model(&self) -> Option<Arc<Model>> {
-        self.model.load_full()
+        self.school.model.load_full()
     }
 
     /// Puts a model in force at once, as the thread does with one it has grown.
     pub(crate) fn swap(&self, model: Model) {
-        self.model.store(Some(Arc::new(model)));
+        self.school.put_in_force(model);
     }
 
-    /// Takes a label in; if the queue is full, it is dropped and counted.
+    /// How long the model in force has been there; 0 if there is none.
+    pub(crate) fn age_s(&self) -> f64 {
+        let since_s = Duration::from_millis(self.school.since_ms.load(Ordering::Relaxed)).as_secs_f64();
+        if self.school.model.load().is_some() { (clock::now_s() - since_s).max(0.0) } else { 0.0 }
+    }
+
+    /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
     pub(crate) fn learn(&self, row: Row) {
-        unimplemented!("{row:?}")
+        self.school.take_in(row);
     }
 }
+
+impl Drop for Oracle {
+    /// Stops the thread and waits for it: as long as a refit that is under way.
+    fn drop(&mut self) {
+        self.school.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        if thread.join().is_err() {
+            tracing::error!("the thread that learns ended in a panic; the model in force was the last one");
+        }
+    }
+}
+
+impl School {
+    fn new(queue: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            model: ArcSwapOption::empty(),
+            since_ms: AtomicU64::new(0),
+            labels: ArrayQueue::new(queue),
+            metrics,
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    fn take_in(&self, row: Row) {
+        if self.labels.push(Box::new(row)).is_err() {
+            self.metrics.label_dropped();
+        }
+    }
+
+    fn put_in_force(&self, model: Model) {
+        let now = Duration::try_from_secs_f64(clock::now_s()).unwrap_or_default();
+        self.since_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.metrics.model_in_force(&model);
+        self.model.store(Some(Arc::new(model)));
+    }
+}
+
+/// Makes this thread the nicest. On Linux a niceness is a thread's own, whatever POSIX says of processes.
+fn yield_to_all_others() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::warn!(%error, "the thread that learns keeps the priority of those that answer; refits may be felt");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,291 @@
-//! path
+//! The request path, top to bottom: what happens to a request, in the order in which it happens.
+//!
+//! Each step is one line here and one small file below. Decisions are `policy`'s: what stands here is what they are made
+//! from and how they are carried out.
+
+mod classify;
+mod contest;
+mod course;
+mod preview;
+mod progress;
+mod serve;
+pub(crate) mod settle;
+pub(crate) mod shadow;
+mod upgrade;
+mod warm;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use policy::{Job, PerNetwork, Shadowing, View};
+
+use crate::body::Body;
+use crate::clock;
+use crate::generation::{Generation, Shared};
+use crate::hygiene::{self, Caller, Forwarded};
+use crate::peer::{self, Mark};
+use crate::problem::Problem;
+use crate::record::Outcome;
+use crate::upstream::{SendError, Upload};
+
+use classify::Classified;
+use contest::{Contest, Failure};
+use course::{Course, Head, Spare};
+use settle::{JobBody, Settle};
+
+pub(crate) use preview::preview;
+pub(crate) use serve::Served as ServedBody;
+pub(crate) use shadow::Adopted;
+
+/// Where a request came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) shared: Arc<Shared>,
+    /// The worker that has it, and will have everything that comes of it.
+    pub(crate) worker: usize,
+    pub(crate) from: From,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum From {
+    /// Anybody, and what is said of them to the service.
+    Stranger(Forwarded),
+    /// Another sidecar.
+    Peer,
+}
+
+/// Answers one request.
+pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Body> {
+    let Arrival { shared, worker, from } = arrival;
+    // Nothing looks at a request before it is known to be one: a parser differential is an attack.
+    if let Err(problem) = hygiene::check(&mut request) {
+        return refuse(shared, problem, "the request is not one canonical HTTP message");
+    }
+    // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
+    let mark = match from {
+        From::Stranger(_) => Mark::None,
+        From::Peer if request.uri().path().starts_with(peer::CONTROL) => return peer::control(shared, request).await,
+        From::Peer => match Mark::read(request.headers()) {
+            Some(mark) => mark,
+            None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
+        },
+    };
+    let wanted = upgrade::wanted(&mut request);
+    let needs = warm::declared(request.headers());
+    // Before classifying: a route must not match on a header that is not the client's to send.
+    let caller = match from {
+        From::Stranger(forwarded) => Caller::Stranger(forwarded),
+        From::Peer => Caller::Peer,
+    };
+    hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
+    peer::unmark(request.headers_mut());
+    let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
+    let (course, settle) = plan(shared, *worker, &request, &mark, wanted.is_some());
+    // Moving data takes longest, so it starts before anything is decided and is dropped if the decision goes elsewhere.
+    let _warming = warm::towards(&course, needs);
+    let answered = match (wanted, mark) {
+        (Some(wanted), _) => upgrade::answer(course, settle, request, wanted).await,
+        (None, Mark::Shadow(ask)) => serve::shadow(course, settle, request, ask).await,
+        (None, Mark::Transfer { id }) => serve::transfer(course, settle, request, &id).await,
+        (None, Mark::None) => carry_out(course, settle, request).await,
+    };
+    answered.unwrap_or_else(|(problem, detail)| refuse(shared, problem, &detail))
+}
+
+/// What a job comes to: an answer, or a problem to answer with.
+type Answered = Result<Response<Body>, (Problem, String)>;
+
+/// Classifies and plans: from here on everything about the job is fixed but what is observed.
+fn plan(
+    shared: &Arc<Shared>,
+    worker: usize,
+    request: &Request<Body>,
+    mark: &Mark,
+    upgrading: bool,
+) -> (Course, Settle) {
+    let arrived_s = clock::now_s();
+    let generation = shared.generation.load_full();
+    let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
+    let Classified { job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let view = view(&generation, &job, arrived_s);
+    let model = shared.oracle.model();
+    let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
+    let model_version = model.as_ref().map_or(0, |m| m.version());
+    let upload = Arc::new(Upload::default());
+    let course = Course {
+        shared: Arc::clone(shared),
+        generation,
+        worker,
+        id,
+        route,
+        job,
+        view,
+        model,
+        plan,
+        planned_s: arrived_s,
+        upload,
+    };
+    let settle = Settle::new(&course, model_version);
+    (course, settle)
+}
+
+/// What is known of the networks now.
+pub(crate) fn view(generation: &Generation, job: &Job, now_s: f64) -> View {
+    let bytes = job.body_bytes.unwrap_or(0);
+    let mut state = PerNetwork::default();
+    for network in &generation.networks {
+        state[network.id] = network.view(bytes, now_s);
+    }
+    View {
+        home: generation.config.home,
+        networks: generation.networks.iter().map(|network| network.id).collect(),
+        state,
+        pricing: generation.config.pricing,
+        shadowing: generation.config.shadow.limits,
+    }
+}
+
+/// Does what the plan says.
+async fn carry_out(course: Course, settle: Settle, request: Request<Body>) -> Answered {
+    let target = course.plan.target;
+    match course.plan.shadowing {
+        Shadowing::Direct => direct(course, settle, request).await,
+        Shadowing::Sample { on, window_s } => {
+            let (request, spare) = keep_spare(&course, request);
+            let settle = sample(&course, settle, &spare, on, window_s);
+            first_try(course, settle, request, spare).await
+        }
+        Shadowing::Lead { on, window_s } => {
+            let (request, spare) = keep_spare(&course, request);
+            let mut contest = Contest::new(course, spare);
+            contest.lead(target, request);
+            contest.shadow(on, window_s);
+            finish(contest, settle, None).await
+        }
+        Shadowing::Probe { on, window_s } => {
+            let (request, spare) = keep_spare(&course, request);
+            // The real job is held, so nobody else reads its body.
+            drain(request.into_body()).await?;
+            let mut contest = Contest::new(course, spare);
+            contest.shadow(on, window_s);
+            finish(contest, settle, None).await
+        }
+    }
+}
+
+/// Sends the job to its target and nowhere else, unless that fails.
+async fn direct(course: Course, settle: Settle, request: Request<Body>) -> Answered {
+    if course.plan.eligible.len() < 2 && !course.job.repeatable {
+        return first_try(course, settle, request, Spare { head: None, body: None }).await;
+    }
+    let (request, spare) = keep_spare(&course, request);
+    first_try(course, settle, request, spare).await
+}
+
+async fn first_try(course: Course, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
+    let target = course.plan.target;
+    let flight = course.network(target).depart(course.predicted_s(target));
+    let failure = match contest::answer_of(&course, target, request).await {
+        Ok(response) => {
+            settle.answered(response.status(), Some(flight));
+            return Ok(passed_on(response, settle));
+        }
+        Err(failure) => failure,
+    };
+    drop(flight);
+    // A kept connection may close just as a request goes out on it. That says nothing about the network, so a job that may
+    // be repeated is, once, at the same place.
+    if let Failure::Send(SendError::BrokeOff { reused: true, .. }) = &failure
+        && course.job.repeatable
+        && let Some(again) = spare.request()
+    {
+        let mut contest = Contest::new(course, spare);
+        contest.lead(target, again);
+        return finish(contest, settle, None).await;
+    }
+    let mut contest = Contest::new(course, spare);
+    let failure = contest.rescue(target, failure);
+    finish(contest, settle, Some(failure)).await
+}
+
+/// Runs a contest to its end and settles what it came to.
+async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) -> Answered {
+    // The future is large, and only jobs whose answer is open pay for it.
+    match Box::pin(contest.run(failure)).await {
+        Ok(won) => {
+            settle.decided(&won.decision);
+            settle.record().shadows = won.shadows;
+            settle.record().possibly_running = won.possibly_running;
+            settle.answered(won.response.status(), won.flight);
+            Ok(passed_on(won.response, settle))
+        }
+        Err(lost) => {
+            settle.decided(&lost.decision);
+            settle.record().shadows = lost.shadows;
+            settle.record().possibly_running = lost.possibly_running;
+            settle.record().status = lost.failure.problem().status().as_u16();
+            settle.end(Outcome::Refused, 0);
+            Err((lost.failure.problem(), lost.failure.to_string()))
+        }
+    }
+}
+
+/// Keeps what it takes to send the job again, and begins the copy of its body.
+fn keep_spare(course: &Course, request: Request<Body>) -> (Request<Body>, Spare) {
+    let head = Some(Arc::new(Head::of(&request)));
+    let (parts, body) = request.into_parts();
+    let (body, spool) = match body {
+        Body::Empty => (Body::Empty, None),
+        Body::Incoming(incoming) if course.job.spoolable => {
+            let (tee, spool) = course.shared.spool.tee(incoming);
+            (Body::Tee(Box::new(tee)), Some(spool))
+        }
+        body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
+    };
+    (Request::from_parts(parts, body), Spare { head, body: spool })
+}
+
+/// Reads a body to its end, for the sake of the copy that it leaves.
+async fn drain(mut body: Body) -> Result<(), (Problem, String)> {
+    while let Some(frame) = body.frame().await {
+        if let Err(error) = frame {
+            return Err((Problem::Malformed, error.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Starts the shadows of a sample, as soon as the body is whole.
+fn sample(course: &Course, mut settle: Settle, spare: &Spare, on: policy::NetworkSet, window_s: f64) -> Settle {
+    let Some(head) = &spare.head else { return settle };
+    for network in on.iter() {
+        settle.keep_background(shadow::later(course, network, head, spare.body.as_ref(), window_s));
+    }
+    settle.record().shadows = on;
+    settle
+}
+
+/// The answer as the client gets it: scrubbed, with the decision on it, and settled when it ends.
+fn passed_on(response: Response<Body>, settle: Settle) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
+    parts.version = http::Version::HTTP_11;
+    if let Some(decision) = settle.header() {
+        parts.headers.insert(DECISION, decision);
+    }
+    Response::from_parts(parts, JobBody::wrap(body, settle))
+}
+
+/// On an answer: where it came from and why.
+const DECISION: &str = "adumbra-decision";
+
+/// An answer of our own.
+fn refuse(shared: &Shared, problem: Problem, detail: &str) -> Response<Body> {
+    shared.metrics.problem(problem);
+    problem.response(detail)
+}

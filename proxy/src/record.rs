@@ -1,13 +1,38 @@
 //! What one job's life looked like: the line in the decision log, the entry under `/decisions`, and what `explain` shows.
 //!
 //! The path only fills a [`Record`] and hands it over; a thread of its own formats, writes and keeps. The queue between
-//! is bounded, and what does not fit is counted, never waited for.
+//! is bounded, and what does not fit is counted, never waited for. Nothing is formatted that nobody asked for: without a
+//! file, a record is only kept, and turned into text when it is looked at.
+//!
+//! A record holds no path, header or address of a request: the log may be kept longer, and by other people, than what
+//! clients send.
+
+mod file;
+mod line;
+mod recent;
+mod time;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use policy::{Action, ClassId, NetworkId, NetworkSet, PerNetwork, Prediction, Reason, ShadowMode};
+use crossbeam_queue::ArrayQueue;
+use parking_lot::Mutex;
+use policy::{Action, ClassId, Job, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason, ShadowMode};
 
-use crate::generation::Generation;
+use crate::generation::{Classes, Generation};
+use crate::metrics::Metrics;
+
+pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+
+use file::File;
+use recent::Recent;
+
+/// The most records that wait to be written.
+const QUEUE: usize = 8192;
+/// How long a record waits at the most, when the disk keeps up.
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
 
 /// One job, from arrival to its end.
 #[derive(Debug)]
@@ -20,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) unix_ms: u64,
     /// The route's place, if one matched.
     pub(crate) route: Option<usize>,
+    /// The job as the policy saw it: with it and the model, its path through the tree can be told later.
+    pub(crate) job: Job,
     pub(crate) class: ClassId,
     pub(crate) urgency: u8,
     pub(crate) mode: ShadowMode,
@@ -27,6 +54,8 @@ pub(crate) struct Record {
     pub(crate) plan: &'static str,
     /// Why the plan leaned where it did.
     pub(crate) plan_reason: Reason,
+    /// The networks that passed every gate.
+    pub(crate) eligible: NetworkSet,
     /// Expected gain from shadowing, money.
     pub(crate) worth: f64,
     /// Shadows that were started.
@@ -83,16 +112,96 @@ impl Outcome {
 
 /// Takes records in and gives them to the thread that writes them.
 #[derive(Debug)]
-pub(crate) struct Recorder {}
+pub(crate) struct Recorder {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the recorder and its thread share.
+#[derive(Debug)]
+struct Desk {
+    queue: ArrayQueue<Box<Record>>,
+    recent: Mutex<Recent>,
+    classes: Arc<Classes>,
+    metrics: Arc<Metrics>,
+    stop: AtomicBool,
+}
 
 impl Recorder {
     /// Starts the thread. It ends, having written everything, when the recorder is dropped.
-    pub(crate) fn start(log: &config::value::Log, metrics: Arc<crate::metrics::Metrics>) -> std::io::Result<Self> {
-        unimplemented!("{log:?} {metrics:?}")
+    ///
+    /// # Errors
+    /// The file for the log cannot be opened, or the thread cannot be started.
+    pub(crate) fn start(
+        log: &config::value::Log,
+        classes: Arc<Classes>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let file = log.decisions.as_deref().map(File::open).transpose()?;
+        let desk = Arc::new(Desk {
+            queue: ArrayQueue::new(QUEUE),
+            recent: Mutex::new(Recent::new(log.keep)),
+            classes,
+            metrics,
+            stop: AtomicBool::new(false),
+        });
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn({
+            let desk = Arc::clone(&desk);
+            move || desk.work(file)
+        })?;
+        Ok(Self { desk, thread: Some(thread) })
     }
 
-    /// Hands a record over; if the queue is full, it is dropped and counted.
+    /// Hands a record over; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
     pub(crate) fn submit(&self, record: Box<Record>) {
-        unimplemented!("{record:?}")
+        if self.desk.queue.push(record).is_err() {
+            self.desk.metrics.record_dropped();
+        }
+    }
+
+    /// The latest `n` decisions that are kept, newest first, each a JSON object.
+    pub(crate) fn latest(&self, n: usize) -> Vec<String> {
+        self.desk.recent.lock().latest(n, &self.desk.classes)
+    }
+
+    /// The decision on job `id` as a JSON object, if it is kept; with its path through the tree if `model` made it.
+    pub(crate) fn find(&self, id: u64, model: Option<&Model>) -> Option<String> {
+        self.desk.recent.lock().find(id, &self.desk.classes, model)
     }
 }
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.desk.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        if thread.join().is_err() {
+            tracing::error!("the thread that writes decisions ended in a panic; the last of them may be missing");
+        }
+    }
+}
+
+impl Desk {
+    /// What the thread does until it is told to stop, and once more after that.
+    fn work(&self, mut file: Option<File>) {
+        loop {
+            let stop = self.stop.load(Ordering::Acquire);
+            while let Some(record) = self.queue.pop() {
+                if let Some(file) = &mut file {
+                    file.push(&Line::of(&record, &self.classes), &self.metrics);
+                }
+                self.recent.lock().push(record, &self.classes);
+            }
+            if let Some(file) = &mut file {
+                file.flush(&self.metrics);
+            }
+            if stop {
+                return;
+            }
+            std::thread::park_timeout(DRAIN_EVERY);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,1 +1,275 @@
-//! runtime
+//! Threads: one acceptor, and workers that each run a single-threaded runtime.
+//!
+//! The acceptor hands each connection to the worker with the fewest. From then on everything about it, its networks'
+//! connections included, happens on that worker: nothing on the path is shared between cores but counters and ledgers. Each
+//! listening socket is one socket: several with `SO_REUSEPORT` would lose the backlog of whichever is closed first.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pingora_limits::inflight::{Guard as AddressGuard, Inflight};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::accept::{self, Accepted, Port};
+use crate::generation::Shared;
+use crate::metrics::ConnectionRefusal;
+
+/// Connections that may wait in a listening socket for the acceptor.
+const BACKLOG: i32 = 4096;
+/// Connections that may wait for a worker.
+const HANDED_MOST: usize = 1024;
+
+/// Tells everybody to come to an end.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// What sends it, and what it is received by.
+    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Waits until stopping has begun.
+    pub(crate) async fn begun(&mut self) {
+        // A sender that is gone means the same.
+        let _gone = self.0.wait_for(|begun| *begun).await.is_err();
+    }
+}
+
+/// A listening socket and what comes in by it.
+pub(crate) struct Listening {
+    pub(crate) port: Port,
+    pub(crate) socket: StdListener,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+/// Opens a listening socket.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A connection on its way to a worker.
+struct Handed {
+    socket: StdStream,
+    from: SocketAddr,
+    port: Port,
+    tls: Option<TlsAcceptor>,
+    place: Place,
+}
+
+/// What a connection holds while it is open.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _address: AddressGuard,
+    open: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.shared.metrics.connection_closed();
+    }
+}
+
+/// A worker as the acceptor sees it.
+#[derive(Clone)]
+struct Worker {
+    hand: mpsc::Sender<Handed>,
+    open: Arc<AtomicUsize>,
+}
+
+/// Starts `workers` workers and the thread that accepts for them. The last worker index, `workers`, is the acceptor's own:
+/// it serves the operator and keeps watch over the networks.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    workers: usize,
+    listening: Vec<Listening>,
+    stopping: &Stopping,
+    drain: Duration,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::with_capacity(workers + 1);
+    let mut hands = Vec::with_capacity(workers);
+    for index in 0..workers {
+        let (hand, handed) = mpsc::channel(HANDED_MOST);
+        hands.push(Worker { hand, open: Arc::default() });
+        let runtime = runtime()?;
+        let (shared, stopping) = (Arc::clone(shared), stopping.clone());
+        threads.push(named(&format!("worker-{index}"), move || {
+            runtime.block_on(work(shared, index, handed, stopping, drain));
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        })?);
+    }
+    let runtime = runtime()?;
+    let (shared, stopping) = (Arc::clone(shared), stopping.clone());
+    threads.push(named("acceptor", move || {
+        runtime.block_on(accept_all(shared, listening, hands, stopping));
+        runtime.shutdown_timeout(Duration::from_millis(100));
+    })?);
+    Ok(threads)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(8).build()
+}
+
+fn named(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("adumbra-{name}")).spawn(run)
+}
+
+/// One worker: serves what it is handed until it is told to stop and its connections have ended.
+async fn work(
+    shared: Arc<Shared>,
+    worker: usize,
+    mut handed: mpsc::Receiver<Handed>,
+    mut stopping: Stopping,
+    drain: Duration,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            next = handed.recv() => {
+                let Some(Handed { socket, from, port, tls, place }) = next else { break };
+                let accepted = Accepted { shared: Arc::clone(&shared), worker, port, from, tls, stopping: stopping.clone() };
+                connections.spawn(async move {
+                    let _place = place;
+                    match tokio::net::TcpStream::from_std(socket) {
+                        Ok(socket) => accept::serve(accepted, socket).await,
+                        Err(error) => tracing::warn!(%error, "a connection could not be taken over by its worker"),
+                    }
+                });
+            }
+            () = stopping.begun() => break,
+        }
+    }
+    handed.close();
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain, ended).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections were cut: they did not end within `drain`");
+    }
+}
+
+/// The acceptor's thread.
+async fn accept_all(shared: Arc<Shared>, listening: Vec<Listening>, workers: Vec<Worker>, mut stopping: Stopping) {
+    let limits = shared.generation.load().config.limits;
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let addresses = Arc::new(Inflight::new());
+    let mut tasks = JoinSet::new();
+    for network in &shared.generation.load().networks {
+        crate::upstream::check::keep_watch(&mut tasks, &shared, network, workers.len());
+    }
+    for listening in listening {
+        let acceptor = Acceptor {
+            shared: Arc::clone(&shared),
+            workers: workers.clone(),
+            stopping: stopping.clone(),
+            room: Arc::clone(&room),
+            addresses: Arc::clone(&addresses),
+            per_address: isize::try_from(limits.connections_per_address).unwrap_or(isize::MAX),
+        };
+        tasks.spawn(acceptor.run(listening));
+    }
+    shared.ready.store(true, Ordering::Release);
+    stopping.begun().await;
+    shared.ready.store(false, Ordering::Release);
+    tasks.abort_all();
+}
+
+struct Acceptor {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    stopping: Stopping,
+    room: Arc<Semaphore>,
+    addresses: Arc<Inflight>,
+    per_address: isize,
+}
+
+impl Acceptor {
+    async fn run(self, Listening { port, socket, tls }: Listening) {
+        let listener = match TcpListener::from_std(socket) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, ?port, "a listening socket cannot be used"),
+        };
+        loop {
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let (socket, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: the next connection waits in the backlog meanwhile.
+                    tracing::warn!(%error, ?port, "a connection cannot be accepted");
+                    self.shared.metrics.connection_refused(ConnectionRefusal::Full);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            self.hand_over(socket, from, port, tls.clone(), permit).await;
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        socket: tokio::net::TcpStream,
+        from: SocketAddr,
+        port: Port,
+        tls: Option<TlsAcceptor>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let (address, open_there) = self.addresses.incr(from.ip(), 1);
+        if open_there > self.per_address {
+            self.shared.metrics.connection_refused(ConnectionRefusal::Address);
+            return;
+        }
+        self.shared.metrics.connection_opened();
+        if port == Port::Admin {
+            let place = Place {
+                _permit: permit,
+                _address: address,
+                open: Arc::new(AtomicUsize::new(1)),
+                shared: Arc::clone(&self.shared),
+            };
+            let stopping = self.stopping.clone();
+            let accepted =
+                Accepted { shared: Arc::clone(&self.shared), worker: self.workers.len(), port, from, tls, stopping };
+            // Ends with its connection, or with this runtime.
+            tokio::spawn(async move {
+                let _place = place;
+                accept::serve(accepted, socket).await;
+            });
+            return;
+        }
+        let Some(worker) = self.workers.iter().min_by_key(|w| w.open.load(Ordering::Relaxed)) else { return };
+        worker.open.fetch_add(1, Ordering::Relaxed);
+        let place = Place {
+            _permit: permit,
+            _address: address,
+            open: Arc::clone(&worker.open),
+            shared: Arc::clone(&self.shared),
+        };
+        match socket.into_std() {
+            Ok(socket) => {
+                let handed = Handed { socket, from, port, tls, place };
+                if worker.hand.send(handed).await.is_err() {
+                    tracing::debug!("a connection came while the sidecar was stopping");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "a connection was gone before it was handed over"),
+        }
+    }
+}

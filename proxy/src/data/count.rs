@@ -1,6 +1,9 @@
-//! What the data cache counts.
+//! What the data cache counts: in the process's metrics, and beside them what only `/status` tells.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::metrics::{self, DataRefusal, Metrics};
 
 /// What a request for an input found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(super) enum Refusal {
     Failed,
 }
 
-/// What the data cache has come to, for people and for the metrics.
+/// What the data cache has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
     /// Objects kept now.
@@ -67,71 +70,97 @@ pub(crate) struct Stats {
     pub(crate) failed: u64,
 }
 
-macro_rules! counts {
-    ($($name:ident),*) => {
-        /// The cache's counters.
-        #[derive(Debug, Default)]
-        pub(super) struct Counts { $($name: AtomicU64),* }
-
-        impl Counts {
-            /// All of them but the memory's, which its budget knows.
-            pub(super) fn stats(&self) -> Stats {
-                Stats { $($name: self.$name.load(Ordering::Relaxed),)* ..Stats::default() }
-            }
-        }
-    };
+/// The cache's counters.
+#[derive(Debug)]
+pub(super) struct Counts {
+    metrics: Arc<Metrics>,
+    objects: AtomicU64,
+    bypassed: AtomicU64,
+    warmed: AtomicU64,
+    forbidden: AtomicU64,
+    not_storable: AtomicU64,
+    no_room: AtomicU64,
+    busy: AtomicU64,
+    failed: AtomicU64,
 }
 
-counts!(
-    objects,
-    bytes,
-    hits,
-    joined,
-    misses,
-    bypassed,
-    warmed,
-    warmed_bytes,
-    useful_bytes,
-    wasted_bytes,
-    forbidden,
-    not_storable,
-    no_room,
-    refused,
-    failed
-);
-
 impl Counts {
+    /// Counters that also count in `metrics`.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            metrics,
+            objects: AtomicU64::new(0),
+            bypassed: AtomicU64::new(0),
+            warmed: AtomicU64::new(0),
+            forbidden: AtomicU64::new(0),
+            not_storable: AtomicU64::new(0),
+            no_room: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        })
+    }
+
+    /// All of them but the memory's, which its budget knows.
+    pub(super) fn stats(&self) -> Stats {
+        let counted = self.metrics.data.so_far();
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            objects: of(&self.objects),
+            bytes: counted.held_bytes,
+            memory_bytes: 0,
+            hits: counted.hits,
+            joined: counted.joined,
+            misses: counted.misses,
+            bypassed: of(&self.bypassed),
+            warmed: of(&self.warmed),
+            warmed_bytes: counted.warmed_bytes,
+            useful_bytes: counted.useful_bytes,
+            wasted_bytes: counted.wasted_bytes,
+            forbidden: of(&self.forbidden),
+            not_storable: of(&self.not_storable),
+            no_room: of(&self.no_room),
+            refused: of(&self.busy),
+            failed: of(&self.failed),
+        }
+    }
+
     pub(super) fn looked_up(&self, lookup: Lookup) {
-        let counter = match lookup {
-            Lookup::Hit => &self.hits,
-            Lookup::Joined => &self.joined,
-            Lookup::Miss => &self.misses,
-            Lookup::Bypass => &self.bypassed,
+        let lookup = match lookup {
+            Lookup::Hit => metrics::Lookup::Hit,
+            Lookup::Joined => metrics::Lookup::Joined,
+            Lookup::Miss => metrics::Lookup::Miss,
+            Lookup::Bypass => {
+                self.bypassed.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        self.metrics.data.looked_up(lookup);
     }
 
     pub(super) fn refused(&self, refusal: Refusal) {
-        let counter = match refusal {
-            Refusal::Origin => &self.forbidden,
-            Refusal::NotStorable => &self.not_storable,
-            Refusal::NoRoom => &self.no_room,
-            Refusal::Busy => &self.refused,
-            Refusal::Failed => &self.failed,
+        let (counter, reason) = match refusal {
+            Refusal::Origin => (&self.forbidden, Some(DataRefusal::Origin)),
+            Refusal::NotStorable => (&self.not_storable, None),
+            Refusal::NoRoom => (&self.no_room, Some(DataRefusal::TooLarge)),
+            Refusal::Busy => (&self.busy, Some(DataRefusal::Busy)),
+            Refusal::Failed => (&self.failed, Some(DataRefusal::Failed)),
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(reason) = reason {
+            self.metrics.data.refused(reason);
+        }
     }
 
     /// An object was put into the cache.
     pub(super) fn kept(&self, bytes: u64) {
         self.objects.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.data.held(bytes);
     }
 
     /// An object was dropped from the cache.
     pub(super) fn dropped(&self, bytes: u64) {
         self.objects.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.data.dropped(bytes);
     }
 
     /// A whole object was fetched before anybody asked.
@@ -141,16 +170,16 @@ impl Counts {
 
     /// Bytes came that nobody had asked for yet.
     pub(super) fn warmed_bytes(&self, bytes: u64) {
-        self.warmed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.data.warmed(bytes);
     }
 
     /// Warmed bytes were asked for, for the first time.
     pub(super) fn useful(&self, bytes: u64) {
-        self.useful_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.data.useful(bytes);
     }
 
     /// Warmed bytes were dropped without being asked for.
     pub(super) fn wasted(&self, bytes: u64) {
-        self.wasted_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.data.wasted(bytes);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use http::header::AGE;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request, response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -25,24 +25,28 @@ use super::origin::Key;
 use super::outlet::{Outlet, Stream};
 use super::{headers, storable};
 use crate::body::Body;
+use crate::hygiene;
 use crate::problem::Problem;
 
 /// Says whether the cache had what was asked for.
 const ADUMBRA_CACHE: HeaderName = HeaderName::from_static("adumbra-cache");
 
 /// Answers one request of the service's.
-pub(crate) async fn egress(cache: &Arc<Cache>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn egress(cache: &Arc<Cache>, mut request: Request<Incoming>) -> Response<Body> {
     if request.method() == Method::CONNECT {
         let detail = "the egress listener opens no tunnels; ask for `/fetch/https/HOST:PORT/PATH` instead";
         return refuse(cache, Problem::ConnectRefused, detail);
     }
-    let Some(uri) = wanted(request.uri()) else {
-        let detail = "ask for an absolute URL, as to an HTTP proxy, or for `/fetch/SCHEME/HOST:PORT/PATH`";
-        return refuse(cache, Problem::NotFound, detail);
+    let wanted = wanted(request.uri());
+    if let Err(problem) = hygiene::check(&mut request) {
+        return refuse(cache, problem, "what cannot be read in one way only is not passed on to an origin");
+    }
+    let Some(uri) = wanted else {
+        return refuse(cache, Problem::OriginUnnamed, "the egress listener only fetches from other origins");
     };
     let Some(key) = cache.allowed.key(&uri) else {
         cache.counts.refused(Refusal::Origin);
-        let detail = format!("{}; add it to `data.origins` if the service may fetch from it", origin_of(&uri));
+        let detail = format!("{} is not in `data.origins` by exactly that name", origin_of(&uri));
         return refuse(cache, Problem::OriginForbidden, &detail);
     };
     let (head, body) = request.into_parts();
@@ -151,18 +155,8 @@ fn pass(mut parts: response::Parts, stream: Stream) -> Response<Body> {
 }
 
 fn failed(cache: &Cache, key: &Key, why: FetchError) -> Response<Body> {
-    let problem = match why {
-        FetchError::Unresolved | FetchError::Unreachable | FetchError::NoRoots => Problem::NoNetwork,
-        FetchError::Timeout => Problem::NoAnswer,
-        FetchError::BrokeOff | FetchError::Cancelled => Problem::BrokeOff,
-        FetchError::Garbage => Problem::Garbage,
-    };
-    let mut response = refuse(cache, problem, &format!("cannot fetch from {}: {why}", key.authority()));
-    // To the service this is a gateway that failed, not one that is overloaded.
-    if problem == Problem::NoNetwork {
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
-    }
-    response
+    let problem = if why == FetchError::Timeout { Problem::OriginSlow } else { Problem::OriginFailed };
+    refuse(cache, problem, &format!("cannot fetch from {}: {why}", key.authority()))
 }
 
 fn refuse(cache: &Cache, problem: Problem, detail: &str) -> Response<Body> {

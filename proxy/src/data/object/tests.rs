@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::spool::budget::Budget;
 
 const MOST: u64 = 1 << 20;
@@ -30,7 +31,7 @@ pub(in crate::data) fn object(
 }
 
 fn setting() -> (Arc<Budget>, Arc<Counts>) {
-    (Budget::new(4 << 20), Arc::default())
+    (Budget::new(4 << 20), Counts::new(Arc::new(Metrics::new(&[]))))
 }
 
 /// What can be read now, and how it goes on.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::object::tests::object;
+use crate::metrics::Metrics;
 use crate::spool::budget::Budget;
 
 fn key(number: usize) -> Key {
@@ -22,7 +23,7 @@ struct Setting {
 
 impl Setting {
     fn new(bytes: usize) -> Self {
-        let counts = Arc::default();
+        let counts = Counts::new(Arc::new(Metrics::new(&[])));
         Self { store: Store::new(bytes, bytes, Arc::clone(&counts)), budget: Budget::new(1 << 30), counts }
     }
 

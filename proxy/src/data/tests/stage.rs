@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::super::{Cache, egress};
+use crate::metrics::Metrics;
 
 /// What an origin does with one request.
 #[derive(Clone, Debug)]
@@ -167,15 +168,20 @@ pub(crate) fn cache_of(origin: &Origin, change: impl FnOnce(&mut Data)) -> Arc<C
         host: origin.address().ip().to_string(),
         port: origin.address().port(),
     };
-    let mut data = Data {
+    let mut data = data_of(allowed);
+    change(&mut data);
+    Cache::new(&data, Arc::new(Metrics::new(&[])))
+}
+
+/// Bounds that most tests do not reach.
+pub(crate) fn data_of(allowed: config::value::Origin) -> Data {
+    Data {
         origins: vec![allowed],
         memory_bytes: 16 << 20,
         object_bytes: 1 << 20,
         timeout: Duration::from_secs(60),
         warming: 8,
-    };
-    change(&mut data);
-    Cache::new(&data, Arc::default())
+    }
 }
 
 /// The service's way to the cache.
@@ -273,7 +279,13 @@ impl Egress {
 }
 
 pub(crate) fn get(url: &Uri) -> Request<Full<Bytes>> {
-    Request::get(url.clone()).header("host", "ignored").body(Full::default()).expect("a request")
+    to(Request::get(url.clone()), Full::default())
+}
+
+/// A request with the `Host` that belongs to it.
+pub(crate) fn to(request: http::request::Builder, body: Full<Bytes>) -> Request<Full<Bytes>> {
+    let host = request.uri_ref().and_then(Uri::authority).map_or("egress", |authority| authority.as_str()).to_owned();
+    request.header("host", host).body(body).expect("a request")
 }
 
 async fn ask(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {

@@ -1,0 +1,23 @@
+//! `cargo bench -p benches --bench load -- [--help]`: what a request costs through adumbra and through its peers.
+//!
+//! All of it is in the library; only a bench target knows where cargo put the crate's own programs.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use benches::site::Own;
+
+fn main() -> ExitCode {
+    let own = Own {
+        tcp_relay: env!("CARGO_BIN_EXE_tcp_relay").into(),
+        tiny_backend: env!("CARGO_BIN_EXE_tiny_backend").into(),
+    };
+    let Err(error) = benches::load::run(own) else { return ExitCode::SUCCESS };
+    eprintln!("load: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because {cause}");
+        source = cause.source();
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,135 @@
+//! What is bounded and priced once for all jobs: `[pricing]`, `[shadow]`, `[limits]`, `[spool]`, `[data]`, `[oracle]`,
+//! `[log]`.
+
+use policy::view::{Pricing, ShadowLimits};
+
+use super::form::{
+    BYTES, COUNT, DURATION, FILE, FLAG, LONG, MORE, ORIGIN, SHARE, SOME_BYTES, SOME_BYTES_PER_SECOND, TIME_VALUE,
+};
+use super::table::Table;
+use crate::errors::Fault;
+use crate::value::{Data, Limits, Log, Oracle, Shadow, Spool};
+
+pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
+    let mut table = root.table("pricing", "What time is worth, in the currency of the networks' prices.");
+    Pricing {
+        time_value_per_s: table.or(
+            "time_value_per_second",
+            &TIME_VALUE,
+            "[3.2, 1.6, 1.2, 0.8, 0.6, 0.4, 0.2, 0.1]",
+            "The value of one second of a client's waiting, for each urgency from 0 to 7; one number for all of them.",
+        ),
+    }
+}
+
+pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
+    let mut table = root.table("shadow", "How shadows are bounded, over all networks.");
+    let enabled = table.or("enabled", &FLAG, "true", "The kill switch: `false` makes every route `off`.");
+    let share = "The window in which a shadow is watched, as a share of the job's predicted time.";
+    let window_share = table.or("window_share", &SHARE, "'10%'", share);
+    let window_min = table.or("window_min", &DURATION, "'100ms'", "The shortest window.");
+    let window_max = table.or("window_max", &LONG, "'2s'", "The longest window.");
+    let short = "Jobs predicted to be shorter than this are never shadowed.";
+    let worthwhile = table.or("worthwhile", &DURATION, "'300ms'", short);
+    let sample_share =
+        table.or("sample_share", &SHARE, "'2%'", "The share of jobs shadowed in the background, only to learn.");
+    let explore = "The share of jobs sent where the prediction would not, to learn. 0 forbids it.";
+    let explore_share = table.or("explore_share", &SHARE, "'2%'", explore);
+    let speed = "How fast a shadow runs under its caps, as a share of the real job's speed.";
+    let speed_share = table.or("speed_share", &SHARE, "'25%'", speed);
+    let bytes_per_second =
+        table.or("bytes_per_second", &SOME_BYTES_PER_SECOND, "'4MiB'", "Bytes of one shadow, each way.");
+    let answer = "Bytes of a shadow's answer that are kept for adoption before it stops being read.";
+    let answer_bytes = table.or("answer_bytes", &BYTES, "'1MiB'", answer);
+    let (low, high) = ("window_min", "window_max");
+    table.ordered((low, window_min), (high, window_max), Fault::OutOfOrder { low, high });
+    Shadow {
+        enabled,
+        limits: ShadowLimits {
+            window_share,
+            window_min_s: window_min.as_secs_f64(),
+            window_max_s: window_max.as_secs_f64(),
+            worthwhile_s: worthwhile.as_secs_f64(),
+            sample_share,
+            explore_share,
+            speed_share,
+        },
+        bytes_per_second,
+        answer_bytes,
+    }
+}
+
+pub(super) fn limits(root: &mut Table<'_>) -> Limits {
+    let mut table = root.table("limits", "Bounds on what clients and peers may send.");
+    let each = "Client connections at once from one address.";
+    let resets = "Streams a client may reset before they are answered, before its connection is closed.";
+    let drain = "Bytes of an unread request body that are drained before a connection is closed instead.";
+    Limits {
+        connections: table.or("connections", &MORE, "10000", "Client connections at once; the next one waits.")
+            as usize,
+        connections_per_address: table.or("connections_per_address", &MORE, "10000", each) as usize,
+        head_timeout: table.or("head_timeout", &LONG, "'10s'", "From a request head's first byte to its last."),
+        keep_alive: table.or("keep_alive", &LONG, "'60s'", "How long a connection may be idle between requests."),
+        head_bytes: table.or("head_bytes", &SOME_BYTES, "'32KiB'", "Bytes of a request head."),
+        head_fields: table.or("head_fields", &MORE, "100", "Fields in a request head.") as usize,
+        h2_streams: table.or("h2_streams", &MORE, "200", "HTTP/2 streams at once on one connection."),
+        h2_resets: table.or("h2_resets", &COUNT, "20", resets) as usize,
+        drain_bytes: table.or("drain_bytes", &BYTES, "'256KiB'", drain),
+    }
+}
+
+pub(super) fn spool(root: &mut Table<'_>) -> Spool {
+    let mut table = root.table("spool", "Where request bodies are kept while they may still be needed again.");
+    let body =
+        "Bytes of one body at the most. A job with a longer one goes through, and is neither shadowed nor moved.";
+    Spool {
+        memory_bytes: table.or("memory", &BYTES, "'64KiB'", "Bytes of one body kept in memory; the rest is on disk."),
+        body_bytes: table.or("body", &BYTES, "'16MiB'", body) as u64,
+        disk_bytes: table.or("disk", &BYTES, "'256MiB'", "Bytes of all bodies on disk at the most.") as u64,
+        directory: table.or(
+            "directory",
+            &FILE,
+            "'/tmp'",
+            "Where the files are made; they have no name while they are there.",
+        ),
+    }
+}
+
+pub(super) fn data(root: &mut Table<'_>) -> Data {
+    let mut table = root.table("data", "The data cache: inputs of jobs, fetched before the job arrives.");
+    let about = "Origins that may be fetched from, as `scheme://host:port`. Without it, none.";
+    let origins = table.list("origins", &ORIGIN, about).unwrap_or_default();
+    for (at, origin) in origins.iter().enumerate() {
+        if let Some(earlier) = origins[..at].iter().find(|earlier| earlier.value == origin.value) {
+            let given = format!("{}://{}:{}", origin.value.scheme, origin.value.host, origin.value.port);
+            table.report().fault_with(origin, Fault::Repeated { given }, earlier, "first here");
+        }
+    }
+    Data {
+        origins: origins.into_iter().map(|origin| origin.value).collect(),
+        memory_bytes: table.or("memory", &BYTES, "'64MiB'", "Bytes kept in memory."),
+        object_bytes: table.or("object", &BYTES, "'16MiB'", "Bytes of one object at the most."),
+        timeout: table.or("timeout", &LONG, "'30s'", "How long one fetch may take."),
+        warming: table.or("warming", &COUNT, "8", "Fetches for warming at once. 0: nothing is warmed.") as usize,
+    }
+}
+
+pub(super) fn oracle(root: &mut Table<'_>) -> Oracle {
+    let mut table = root.table("oracle", "How the model that predicts is kept fresh.");
+    let refit_every = table.or("refit_every", &LONG, "'5s'", "How often a refit is tried.");
+    let refit_after = table.or("refit_after", &MORE, "20", "New outcomes a refit needs.") as usize;
+    let first_after = table.or("first_after", &MORE, "40", "Outcomes before the first model.") as usize;
+    let window = table.or("window", &MORE, "20000", "Outcomes kept.") as usize;
+    let (low, high) = ("first_after", "window");
+    table.ordered((low, first_after), (high, window), Fault::OutOfOrder { low, high });
+    Oracle { refit_every, refit_after, first_after, window }
+}
+
+pub(super) fn log(root: &mut Table<'_>) -> Log {
+    let mut table = root.table("log", "The decision log.");
+    let decisions = "A file that each decision is added to, one JSON object a line. Without it, none is written.";
+    Log {
+        decisions: table.maybe("decisions", &FILE.like("\"decisions.jsonl\""), decisions),
+        keep: table.or("keep", &COUNT, "1024", "How many of the latest decisions `/decisions` shows.") as usize,
+    }
+}

@@ -1,0 +1,143 @@
+//! What is said about requests: which ones, and where something stands in them.
+
+use http::{HeaderName, HeaderValue, Method};
+use toml::de::DeValue;
+
+use super::{Bad, Form, text};
+use crate::value::{ClassBy, Mode, Protocol};
+
+/// A path or a prefix of paths.
+pub(crate) const PATH_PATTERN: Form<String> = Form {
+    name: "a path",
+    unit: "",
+    write: "a path from `/`, with a `*` at its end for all that start so, in quotes",
+    example: "\"/render*\"",
+    reader: |value| {
+        let text = text(value)?;
+        if text != "*" {
+            path(text.strip_suffix('*').unwrap_or(text))?;
+        }
+        Ok(text.to_owned())
+    },
+};
+
+/// A path with nothing open.
+pub(crate) const REQUEST_PATH: Form<String> = Form {
+    name: "a path",
+    unit: "",
+    write: "a path from `/`, with a query if need be, in quotes",
+    example: "\"/healthz\"",
+    reader: |value| {
+        let text = text(value)?;
+        path(text.split_once('?').map_or(text, |(path, _)| path))?;
+        match text.parse::<http::uri::PathAndQuery>() {
+            Ok(_) if !text.contains('#') => Ok(text.to_owned()),
+            _ => Err(Bad::Why("it has characters that no request has")),
+        }
+    },
+};
+
+/// A method.
+pub(crate) const METHOD: Form<Method> = Form {
+    name: "a method",
+    unit: "",
+    write: "a method in capital letters, in quotes",
+    example: "\"GET\"",
+    reader: |value| {
+        let text = text(value)?;
+        match Method::from_bytes(text.as_bytes()) {
+            Err(_) => Err(Bad::Why("it has characters that no method has")),
+            Ok(_) if text.bytes().any(|b| b.is_ascii_lowercase()) => Err(Bad::Why("methods are told apart by case")),
+            Ok(Method::CONNECT) => Err(Bad::Why("adumbra opens no tunnels")),
+            Ok(method) => Ok(method),
+        }
+    },
+};
+
+/// What a header must be, or nothing if any value will do.
+pub(crate) const HEADER_VALUE: Form<Option<String>> = Form {
+    name: "a header's value",
+    unit: "",
+    write: "the value in quotes, or `\"\"` if the header must only be there",
+    example: "\"scene\"",
+    reader: |value| match text(value)? {
+        "" => Ok(None),
+        text if HeaderValue::from_str(text).is_err() => Err(Bad::Why("it has characters that no header has")),
+        text if text.trim() != text => Err(Bad::Why("a header's value neither starts nor ends with a space")),
+        text => Ok(Some(text.to_owned())),
+    },
+};
+
+/// Where in a request something stands.
+pub(crate) const CLASS_BY: Form<ClassBy> = Form {
+    name: "a part of a request",
+    unit: "",
+    write: "`header:NAME`, `query:NAME` or `segment:N` in quotes",
+    example: "\"query:kind\"",
+    reader: class_by,
+};
+
+/// How far adumbra may go.
+pub(crate) const MODE: Form<Mode> = Form {
+    name: "a mode",
+    unit: "",
+    write: "`off`, `observe` or `on` in quotes",
+    example: "\"on\"",
+    reader: |value| match text(value)? {
+        "off" => Ok(Mode::Off),
+        "observe" => Ok(Mode::Observe),
+        "on" => Ok(Mode::On),
+        _ => Err(Bad::Why("it is none of `off`, `observe`, `on`")),
+    },
+};
+
+/// Which HTTP version is spoken.
+pub(crate) const PROTOCOL: Form<Protocol> = Form {
+    name: "a protocol",
+    unit: "",
+    write: "`auto`, `http1` or `http2` in quotes",
+    example: "\"auto\"",
+    reader: |value| match text(value)? {
+        "auto" => Ok(Protocol::Auto),
+        "http1" => Ok(Protocol::Http1),
+        "http2" => Ok(Protocol::Http2),
+        _ => Err(Bad::Why("it is none of `auto`, `http1`, `http2`")),
+    },
+};
+
+/// Whether this could be the path of a request, which is compared as it came.
+fn path(path: &str) -> Result<(), Bad> {
+    if !path.starts_with('/') {
+        return Err(Bad::Why("it does not start with `/`"));
+    }
+    if path.contains('*') {
+        return Err(Bad::Why("a `*` stands only at its end"));
+    }
+    if path.contains(['?', '#']) {
+        return Err(Bad::Why("a query is not part of it"));
+    }
+    if !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Bad::Why("paths are compared as they come, so write other characters as `%XX`"));
+    }
+    Ok(())
+}
+
+fn class_by(value: &DeValue<'_>) -> Result<ClassBy, Bad> {
+    let text = text(value)?;
+    let Some((kind, name)) = text.split_once(':') else {
+        return Err(Bad::Why("it has no `:`"));
+    };
+    match kind {
+        "header" => match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => Ok(ClassBy::Header(name)),
+            Err(_) => Err(Bad::Why("no header can have that name")),
+        },
+        "query" if name.is_empty() => Err(Bad::Why("the parameter's name is missing")),
+        "query" => Ok(ClassBy::Query(name.to_owned())),
+        "segment" => match name.parse() {
+            Ok(number) if number < 100_usize => Ok(ClassBy::Segment(number)),
+            _ => Err(Bad::Why("a segment's number is from 0 to 99")),
+        },
+        _ => Err(Bad::Why("it starts with none of `header:`, `query:`, `segment:`")),
+    }
+}

@@ -1,0 +1,208 @@
+//! `[networks.NAME]`: where jobs can run.
+
+use policy::units::{MAX_NETWORKS, NetworkId, NetworkSet};
+use policy::view::Price;
+use toml::de::DeValue;
+
+use super::form::{
+    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE,
+};
+use super::listen::Listeners;
+use super::report::{Named, Placed, Report};
+use super::table::Table;
+use crate::errors::Fault;
+use crate::nearest::nearest;
+use crate::value::{Budget, Endpoint, Health, Kind, Network, Timeouts};
+
+const _: () = assert!(MAX_NETWORKS == 8, "the reference says that there are up to 8 networks");
+
+/// The networks of a file: their names, and what could be read of them.
+pub(super) struct Networks {
+    names: Vec<String>,
+    read: Vec<Option<Network>>,
+}
+
+impl Networks {
+    pub(super) fn read(root: &mut Table<'_>, listeners: &Listeners) -> Self {
+        let about = "A place where jobs can run, all its replicas together, under a name of your choice; up to 8.";
+        let tables = root.named_tables("networks", about);
+        let mut networks = Self { names: Vec::new(), read: Vec::new() };
+        if tables.is_empty() && !root.has("networks") {
+            let example = "a table `[networks.private]` with `upstreams = [\"http://127.0.0.1:3000\"]`".to_owned();
+            root.fault("networks", Fault::Missing { key: "networks", example });
+        }
+        if let Some(surplus) = tables.get(MAX_NETWORKS) {
+            let fault = Fault::TooMany { what: "networks", found: tables.len(), most: MAX_NETWORKS };
+            root.report().fault(&surplus.place, fault);
+        }
+        for Named { name, place, value: mut table } in tables {
+            if let Err(fault) = NAME.read(&DeValue::String(name.into())) {
+                root.report().fault(&place, fault);
+            }
+            networks.names.push(name.to_owned());
+            networks.read.push(network(name, &mut table, listeners));
+        }
+        networks
+    }
+
+    /// The network called `name`; that there is none is reported at `place`.
+    pub(super) fn find(&self, name: &str, report: &Report, place: &Placed<()>) -> Option<NetworkId> {
+        if let Some(at) = self.names.iter().position(|known| known == name) {
+            return NetworkId::new(at);
+        }
+        let nearest = nearest(name, self.names.iter().map(String::as_str)).map(str::to_owned);
+        report.fault(place, Fault::UnknownNetwork { name: name.to_owned(), nearest, known: self.names.clone() });
+        None
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> NetworkSet {
+        (0..self.names.len()).filter_map(NetworkId::new).collect()
+    }
+
+    /// What the configuration says, if all of it could be read.
+    pub(super) fn finish(self) -> Option<Vec<Network>> {
+        self.read.into_iter().collect()
+    }
+}
+
+fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<Network> {
+    let stands = endpoints(table, listeners);
+    let resolve_every = table.or("resolve_every", &LONG, "'30s'", "How often names are resolved again.");
+    let protocol = table.or(
+        "protocol",
+        &PROTOCOL,
+        "'auto'",
+        "`auto`: HTTP/2 for gRPC and where TLS negotiates it, else HTTP/1.1. `http1`, `http2`: only that one, HTTP/2 \
+         by prior knowledge in the clear.",
+    );
+    let capacity = table.or("capacity", &COUNT, "0", "Jobs it can run at once, all sidecars together. 0: not known.");
+    let link_bytes_per_s = table.or(
+        "link_bytes_per_second",
+        &BYTES_PER_SECOND,
+        "'0'",
+        "What the link to it carries, where that is known better than by measuring. 0: measured.",
+    );
+    let ca = table.maybe(
+        "ca",
+        &FILE.like("\"roots.pem\""),
+        "Roots, PEM, for its `https` endpoints instead of the public ones.",
+    );
+    let price = price(table.table("price", "What it charges, in one currency for all networks."));
+    let timeouts = timeouts(table.table("timeouts", "Bounds on waiting for it."));
+    let health = health(table.table("health", "How its health is watched."));
+    let budget = budget(table.table("shadows", "Budgets of shadow work on it."));
+    let (kind, endpoints) = stands?;
+    Some(Network {
+        name: name.to_owned(),
+        kind,
+        endpoints,
+        resolve_every,
+        protocol,
+        capacity,
+        price,
+        link_bytes_per_s,
+        timeouts,
+        health,
+        budget,
+        ca,
+    })
+}
+
+fn endpoints(table: &mut Table<'_>, listeners: &Listeners) -> Option<(Kind, Vec<Endpoint>)> {
+    let upstreams = table.list(
+        "upstreams",
+        &ENDPOINT,
+        "Where the service, or any HTTP upstream, is reached. A network has either these or `sidecars`.",
+    );
+    let sidecars =
+        table.list("sidecars", &ENDPOINT.like("\"http://127.0.0.1:9081\""), "Where another adumbra listens for peers.");
+    let given = (table.has("upstreams"), table.has("sidecars"));
+    let (kind, key) = if given == (false, true) { (Kind::Sidecar, "sidecars") } else { (Kind::Upstream, "upstreams") };
+    if given == (true, true) {
+        let (place, other) = (table.place("sidecars"), table.place("upstreams"));
+        table.report().fault_with(&place, Fault::BothKinds, &other, "and these");
+    }
+    for list in [&upstreams, &sidecars].into_iter().flatten() {
+        for (at, endpoint) in list.iter().enumerate() {
+            listeners.check_endpoint(endpoint, table.report());
+            if let Some(earlier) = list[..at].iter().find(|earlier| earlier.value == endpoint.value) {
+                let fault = Fault::Repeated { given: endpoint.value.to_string() };
+                table.report().fault_with(endpoint, fault, earlier, "first here");
+            }
+        }
+    }
+    if given == (false, false) || table.is_empty_list(key) {
+        table.fault(key, Fault::NoEndpoint);
+    }
+    let endpoints = if kind == Kind::Upstream { upstreams } else { sidecars };
+    Some((kind, endpoints?.into_iter().map(|endpoint| endpoint.value).collect()))
+}
+
+fn price(mut table: Table<'_>) -> Price {
+    Price {
+        per_slot_s: table.or(
+            "slot_second",
+            &MONEY.per("currency per second"),
+            "0.3",
+            "For each second that a job holds a slot. Your own machines have a price too: with 0 they look free when full.",
+        ),
+        per_cpu_s: table.or("cpu_second", &MONEY.per("currency per CPU second"), "0.0", "For each CPU second."),
+        per_gib_s: table.or(
+            "gib_second",
+            &MONEY.per("currency per GiB and second"),
+            "0.0",
+            "For each GiB of memory held for a second.",
+        ),
+        per_gib_moved: table.or(
+            "gib_moved",
+            &MONEY.per("currency per GiB"),
+            "0.0",
+            "For each GiB that crosses to it or from it (egress).",
+        ),
+        congestion: table.or(
+            "congestion",
+            &MONEY.per("values of time"),
+            "0.6",
+            "What the last free slot costs the next job, on top, as a multiple of what a second is worth.",
+        ),
+        congestion_from: table.or(
+            "congestion_from",
+            &SHARE,
+            "0.6",
+            "The share of the capacity in flight above which congestion begins to cost.",
+        ),
+    }
+}
+
+fn timeouts(mut table: Table<'_>) -> Timeouts {
+    Timeouts {
+        connect: table.or("connect", &LONG, "'2s'", "To a connection that may be used."),
+        head: table.or("head", &LONG, "'5m'", "From the request's last byte to the final response head."),
+        idle: table.or("idle", &LONG, "'1m'", "Between two bytes of an answer."),
+        total: table.or("total", &LONG, "'1h'", "The whole dispatch; upgrades and event streams are exempt."),
+    }
+}
+
+fn health(mut table: Table<'_>) -> Health {
+    Health {
+        path: table.maybe("path", &REQUEST_PATH, "What active checks ask for. Without it, only real jobs tell."),
+        every: table.or("every", &LONG, "'2s'", "How often an active check is made."),
+        timeout: table.or("timeout", &LONG, "'1s'", "How long one check may take."),
+        failures: table.or("failures", &MORE, "5", "Failures in a row, of checks or of jobs, that open the breaker."),
+        open_for: table.or("open_for", &LONG, "'5s'", "How long the breaker stays open before one job may try."),
+    }
+}
+
+fn budget(mut table: Table<'_>) -> Budget {
+    Budget {
+        in_flight: table.or("in_flight", &COUNT, "2", "Shadows at once. 0: none run here."),
+        per_second: table.or("per_second", &RATE, "10.0", "Shadows started in a second."),
+        bytes_per_second: table.or(
+            "bytes_per_second",
+            &BYTES_PER_SECOND,
+            "'8MiB'",
+            "Bytes over all shadows, both ways together.",
+        ),
+    }
+}

@@ -1,0 +1,196 @@
+//! `[[routes]]`: what kinds of jobs there are and what may be done with them.
+
+use http::HeaderName;
+use policy::job::EXTRACTED;
+use policy::units::{NetworkSet, Urgency};
+use toml::de::DeValue;
+
+use super::form::{CLASS_BY, FLAG, HEADER_VALUE, LEVEL, METHOD, MODE, NAME, PATH_PATTERN, SHARE, shortened};
+use super::network::Networks;
+use super::report::{Named, Placed, Report};
+use super::table::Table;
+use crate::errors::Fault;
+use crate::value::{Extract, Match, Route};
+
+const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
+
+/// The routes, if all of them could be read.
+pub(super) fn routes(root: &mut Table<'_>, networks: &Networks) -> Option<Vec<Route>> {
+    let about = "A kind of request, and what may be done with it. The first route that matches takes a request; one that \
+                 no route matches goes home as it is.";
+    let mut read: Vec<Read> = Vec::new();
+    let mut complete = true;
+    for mut table in root.tables("routes", about) {
+        let faults = root.report().count();
+        let route = route(&mut table, networks);
+        let place = table.place("name");
+        // Only now is it known that no key was left over.
+        drop(table);
+        let Some(route) = route else {
+            complete = false;
+            continue;
+        };
+        let route = Read { route: place.with(route), sound: root.report().count() == faults };
+        route.check_apart(&read, root.report());
+        read.push(route);
+    }
+    complete.then(|| read.into_iter().map(|read| read.route.value).collect())
+}
+
+/// A route that has been read, and whether nothing was wrong with it: else what it matches is not what was meant.
+struct Read {
+    route: Placed<Route>,
+    sound: bool,
+}
+
+impl Read {
+    /// Reports that one of the `earlier` routes has this one's name, or takes all of its requests.
+    fn check_apart(&self, earlier: &[Self], report: &Report) {
+        let Route { name, matches, .. } = &self.route.value;
+        let covers = |other: &&Self| self.sound && other.sound && other.route.value.matches.covers(matches);
+        if let Some(other) = earlier.iter().find(|other| other.route.value.name == *name) {
+            report.fault_with(&self.route, Fault::Repeated { given: name.clone() }, &other.route, "first here");
+        } else if let Some(other) = earlier.iter().find(covers) {
+            let fault = Fault::Unreachable { earlier: other.route.value.name.clone() };
+            report.fault_with(&self.route, fault, &other.route, "this one");
+        }
+    }
+}
+
+fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
+    let name = table.required("name", &NAME.like("\"render\""), "Its name in the log and the metrics.");
+    let matches = matches(table.table("match", "Which requests it takes: all that is said must hold. Empty: any."));
+    let class_by = table.maybe(
+        "class_by",
+        &CLASS_BY,
+        "What tells its classes apart: `header:NAME`, `query:NAME` or the path's segment `segment:N`, from 0.",
+    );
+    let shadow = table.or(
+        "shadow",
+        &MODE,
+        "'off'",
+        "How far adumbra may go. `off`: home first, spill when home is full. `observe`: shadow and predict, never \
+         act. `on`: act too.",
+    );
+    let rollout =
+        table.or("rollout", &SHARE, "'100%'", "The share of jobs that `shadow` holds for; the rest is `off`.");
+    let repeatable = table.or(
+        "repeatable",
+        &FLAG,
+        "false",
+        "Whether running a job twice is harmless, whatever its method. GET, HEAD, OPTIONS and TRACE are taken to be \
+         so.",
+    );
+    let shared_idempotency = table.or(
+        "shared_idempotency",
+        &FLAG,
+        "false",
+        "Whether the networks share the store behind `Idempotency-Key`, so that a job with a key may be repeated.",
+    );
+    let hold = table.or("hold", &FLAG, "false", "Whether the real job waits for the decision instead of leading.");
+    let finish = table.or("finish", &FLAG, "false", "Whether a job runs on when its client goes away.");
+    let residency = residency(table, networks);
+    let (urgency_most, urgency_least) = urgency(table.table("urgency", "How urgent a client can make a job by \
+        `Priority: u=N` (RFC 9218): 0 is the most urgent, 7 the least, and 3 is what a request that does not say means."));
+    let extract = extract(table);
+    let warm = table.or("warm", &FLAG, "true", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
+    Some(Route {
+        name: name?,
+        matches,
+        class_by,
+        shadow,
+        rollout,
+        repeatable,
+        shared_idempotency,
+        hold,
+        finish,
+        residency,
+        urgency_most,
+        urgency_least,
+        extract,
+        warm,
+    })
+}
+
+fn matches(mut table: Table<'_>) -> Match {
+    let path = table.maybe(
+        "path",
+        &PATH_PATTERN,
+        "A path, or what it starts with if it ends in `*`. It is compared with the request's path byte for byte as \
+         it came: nothing is decoded, no `..` resolved, the query left out.",
+    );
+    let methods = table.list("methods", &METHOD, "Methods. Without it, any.").unwrap_or_default();
+    let mut headers: Vec<Placed<(HeaderName, Option<String>)>> = Vec::new();
+    for Named { name, place, value } in table.named_values(
+        "headers",
+        &HEADER_VALUE,
+        "Headers that must be there with this value; with `\"\"`, any value.",
+    ) {
+        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+            let write = "write a header's name, such as `x-kind = \"scene\"`".to_owned();
+            let given = format!("`{}`", shortened(name));
+            let fault = Fault::Malformed { given, expected: "a header's name", why: "no header can have it", write };
+            table.report().fault(&place, fault);
+            continue;
+        };
+        if let Some(earlier) = headers.iter().find(|earlier| earlier.value.0 == header) {
+            table.report().fault_with(&place, Fault::Repeated { given: header.to_string() }, earlier, "first here");
+        }
+        headers.push(place.with((header, value.value)));
+    }
+    Match {
+        path: path.unwrap_or_default(),
+        methods: methods.into_iter().map(|method| method.value).collect(),
+        headers: headers.into_iter().map(|header| header.value).collect(),
+    }
+}
+
+fn residency(table: &mut Table<'_>, networks: &Networks) -> NetworkSet {
+    let about = "The networks that its jobs, their shadows and their inputs may leave a byte on. Without it, all.";
+    let Some(names) = table.list("residency", &NAME, about) else { return networks.all() };
+    if table.is_empty_list("residency") {
+        table.fault("residency", Fault::NoNetwork);
+    }
+    let find = |name: &Placed<String>| {
+        let place = Placed::new(name.path.clone(), name.span.clone());
+        networks.find(&name.value, table.report(), &place)
+    };
+    names.iter().filter_map(find).collect()
+}
+
+fn urgency(mut table: Table<'_>) -> (Urgency, Urgency) {
+    let most = table.or(
+        "most",
+        &LEVEL,
+        "3",
+        "The most urgent a job can be. Urgency buys shadows and money, so a client can ask for more than usual only \
+         if this allows it.",
+    );
+    let least = table.or("least", &LEVEL, "7", "The least urgent a job can be.");
+    table.ordered(("most", most), ("least", least), Fault::UrgencyReversed);
+    (most, least)
+}
+
+fn extract(table: &mut Table<'_>) -> Vec<Extract> {
+    let about =
+        "A number the model may use, by a name that starts with `x_`; up to 4. What is not a number is missing.";
+    let named = table.named_values("extract", &CLASS_BY, about);
+    if let Some(surplus) = named.get(EXTRACTED) {
+        let fault = Fault::TooMany { what: "extracts", found: named.len(), most: EXTRACTED };
+        table.report().fault(&surplus.place, fault);
+    }
+    let mut extracts = Vec::new();
+    for Named { name, place, value } in named {
+        if name.strip_prefix("x_").is_none_or(str::is_empty) || NAME.read(&DeValue::String(name.into())).is_err() {
+            let write = "write a plain name that starts with `x_`, such as `x_size = \"query:size\"`".to_owned();
+            let why = "it is not `x_` and then letters, digits or `_`";
+            let fault =
+                Fault::Malformed { given: format!("`{}`", shortened(name)), expected: "an extract's name", why, write };
+            table.report().fault(&place, fault);
+        }
+        extracts.push(Extract { name: name.to_owned(), from: value.value });
+    }
+    // The model knows them by their place, which must not change when lines do.
+    extracts.sort_by(|one, other| one.name.cmp(&other.name));
+    extracts
+}

@@ -1,0 +1,41 @@
+//! How the networks are now.
+
+use config::value::Kind;
+
+use crate::generation::Generation;
+
+/// How a network is now, as the admin port shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NetworkStatus {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// What stands there.
+    pub(crate) kind: Kind,
+    /// Whether jobs may be sent there.
+    pub(crate) healthy: bool,
+    /// Jobs in flight there, as far as this sidecar knows.
+    pub(crate) in_flight: u32,
+    /// Jobs it can run at once; 0 if that is not known.
+    pub(crate) capacity: u32,
+    /// How long a job sent now would wait before it starts.
+    pub(crate) waiting_s: f64,
+    /// Measured round trip; 0 before the first.
+    pub(crate) rtt_s: f64,
+    /// Measured rate of the link; 0 before the first.
+    pub(crate) link_bytes_per_s: f64,
+    /// Its addresses.
+    pub(crate) endpoints: Vec<EndpointStatus>,
+}
+
+/// How one address of a network is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointStatus {
+    pub(crate) address: String,
+    pub(crate) healthy: bool,
+    pub(crate) in_flight: u32,
+}
+
+/// How every network of a generation is now.
+pub(crate) fn statuses(generation: &Generation) -> Vec<NetworkStatus> {
+    generation.networks.iter().map(|network| network.status()).collect()
+}

@@ -1,0 +1,172 @@
+//! `/status`: the whole sidecar on one page of JSON.
+
+use std::collections::BTreeMap;
+
+use config::value::{Kind, Mode};
+use serde::Serialize;
+
+use super::{NetworkStatus, Seen};
+use crate::clock;
+use crate::metrics::{DataSoFar, ShadowsSoFar};
+use crate::record::rounded;
+
+#[derive(Debug, Serialize)]
+struct StatusPage<'a> {
+    version: &'static str,
+    uptime_s: f64,
+    ready: bool,
+    home: &'a str,
+    /// Whether it is thrown: no route shadows or acts.
+    kill_switch: bool,
+    model: Option<ModelPage>,
+    networks: Vec<NetworkPage>,
+    routes: Vec<RoutePage<'a>>,
+    shadows: ShadowsPage,
+    decisions: BTreeMap<&'static str, u64>,
+    data: DataPage,
+}
+
+#[derive(Debug, Serialize)]
+struct ModelPage {
+    version: u64,
+    rows: usize,
+    age_s: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkPage {
+    name: String,
+    kind: &'static str,
+    healthy: bool,
+    in_flight: u32,
+    /// 0 if that is not known.
+    capacity: u32,
+    waiting_s: f64,
+    rtt_s: f64,
+    link_bytes_per_s: f64,
+    shadow_caps_enforced_by: &'static str,
+    endpoints: Vec<EndpointPage>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointPage {
+    address: String,
+    healthy: bool,
+    in_flight: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct RoutePage<'a> {
+    name: &'a str,
+    mode: &'static str,
+    rollout: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct ShadowsPage {
+    started: u64,
+    adopted: u64,
+    cancelled: u64,
+    finished: u64,
+    failed: u64,
+    refused: u64,
+    in_flight: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct DataPage {
+    hits: u64,
+    joined: u64,
+    misses: u64,
+    warmed_bytes: u64,
+    useful_bytes: u64,
+    wasted_bytes: u64,
+    held_bytes: u64,
+    refused: u64,
+}
+
+/// The page, as JSON text.
+pub(super) fn page(seen: &Seen<'_>) -> String {
+    let config = &seen.generation.config;
+    let page = StatusPage {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: rounded(clock::now_s()),
+        ready: seen.ready,
+        home: &config.network(config.home).name,
+        kill_switch: !config.shadow.enabled,
+        model: seen.oracle.model().map(|model| ModelPage {
+            version: model.version(),
+            rows: model.rows(),
+            age_s: rounded(seen.oracle.age_s()),
+        }),
+        networks: (seen.networks)().into_iter().map(NetworkPage::from).collect(),
+        routes: config.routes.iter().map(RoutePage::from).collect(),
+        shadows: seen.metrics.shadows_so_far().into(),
+        decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
+        data: seen.metrics.data.so_far().into(),
+    };
+    // Every field is a number, a word or a list of such: nothing that could not be written.
+    serde_json::to_string_pretty(&page).unwrap_or_default() + "\n"
+}
+
+/// What holds shadows to their caps on a network. Only what is really enforced may be named here.
+const fn caps(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Upstream => {
+            "this sidecar, in the shared lane: concurrency, bandwidth and window only; no CPU or memory cap"
+        }
+        Kind::Sidecar => {
+            "this sidecar and the one that runs them, in the shared lane: concurrency, bandwidth and window only; no CPU or memory cap"
+        }
+    }
+}
+
+impl From<NetworkStatus> for NetworkPage {
+    fn from(status: NetworkStatus) -> Self {
+        let endpoints = status.endpoints.into_iter().map(|endpoint| EndpointPage {
+            address: endpoint.address,
+            healthy: endpoint.healthy,
+            in_flight: endpoint.in_flight,
+        });
+        Self {
+            name: status.name,
+            kind: match status.kind {
+                Kind::Upstream => "upstream",
+                Kind::Sidecar => "sidecar",
+            },
+            healthy: status.healthy,
+            in_flight: status.in_flight,
+            capacity: status.capacity,
+            waiting_s: rounded(status.waiting_s),
+            rtt_s: rounded(status.rtt_s),
+            link_bytes_per_s: status.link_bytes_per_s.round(),
+            shadow_caps_enforced_by: caps(status.kind),
+            endpoints: endpoints.collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a config::value::Route> for RoutePage<'a> {
+    fn from(route: &'a config::value::Route) -> Self {
+        let mode = match route.shadow {
+            Mode::Off => "off",
+            Mode::Observe => "observe",
+            Mode::On => "on",
+        };
+        Self { name: &route.name, mode, rollout: route.rollout }
+    }
+}
+
+impl From<ShadowsSoFar> for ShadowsPage {
+    fn from(so_far: ShadowsSoFar) -> Self {
+        let ShadowsSoFar { started, adopted, cancelled, finished, failed, refused, in_flight } = so_far;
+        Self { started, adopted, cancelled, finished, failed, refused, in_flight }
+    }
+}
+
+impl From<DataSoFar> for DataPage {
+    fn from(so_far: DataSoFar) -> Self {
+        let DataSoFar { hits, joined, misses, warmed_bytes, useful_bytes, wasted_bytes, held_bytes, refused } = so_far;
+        Self { hits, joined, misses, warmed_bytes, useful_bytes, wasted_bytes, held_bytes, refused }
+    }
+}

@@ -1,0 +1,216 @@
+//! One family: a name, what it means, and a cell for every combination of its labels' values.
+//!
+//! prometheus-client's own `Family` finds a series through a lock and a hash map, and would make any series it is asked
+//! for. Here all there can be are made at the start: a cell's place is arithmetic, and the set is bounded by its shape.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use super::cells::Cells;
+use super::words::Word;
+
+/// A series' labels.
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// A value that starts so is in reserve: its series is shown only once something was counted in it.
+const RESERVE: char = '#';
+
+/// A label and the values it can have.
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    pub(super) key: &'static str,
+    pub(super) values: Vec<String>,
+}
+
+impl Axis {
+    pub(super) fn new<'a>(key: &'static str, values: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { key, values: values.into_iter().map(str::to_owned).collect() }
+    }
+
+    /// The values of a closed set.
+    pub(super) fn of<W: Word>(key: &'static str) -> Self {
+        Self::new(key, W::ALL.iter().map(|value| value.word()))
+    }
+
+    /// An axis with room for `places` values of which `names` are known by now.
+    pub(super) fn with_reserve(key: &'static str, names: &[String], places: usize) -> Self {
+        let value = |place| names.get(place).cloned().unwrap_or_else(|| format!("{RESERVE}{place}"));
+        Self { key, values: (0..places).map(value).collect() }
+    }
+}
+
+/// What a family is called and what it means.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    /// Without the suffix of its kind and without its unit.
+    pub(super) name: &'static str,
+    pub(super) unit: Option<Unit>,
+    pub(super) help: &'static str,
+}
+
+impl Head {
+    pub(super) const fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, unit: None, help }
+    }
+
+    pub(super) const fn in_unit(name: &'static str, unit: Unit, help: &'static str) -> Self {
+        Self { name, unit: Some(unit), help }
+    }
+
+    /// Writes the family's description; its series follow.
+    pub(super) fn describe<'s>(
+        &'s self,
+        encoder: &'s mut DescriptorEncoder<'_>,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), kind)
+    }
+}
+
+/// Whatever a scrape shows.
+pub(super) trait Scraped {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result;
+}
+
+/// Counters, or gauges that go up and down, over `N` labels.
+#[derive(Debug)]
+pub(super) struct Family<const N: usize> {
+    head: Head,
+    kind: Kind,
+    lengths: [usize; N],
+    series: Box<[Labels]>,
+    cells: Cells,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+impl<const N: usize> Family<N> {
+    pub(super) fn counters(head: Head, axes: [&Axis; N]) -> Self {
+        Self::new(head, Kind::Counter, axes)
+    }
+
+    pub(super) fn gauges(head: Head, axes: [&Axis; N]) -> Self {
+        Self::new(head, Kind::Gauge, axes)
+    }
+
+    fn new(head: Head, kind: Kind, axes: [&Axis; N]) -> Self {
+        let series = combinations(&axes);
+        Self { head, kind, lengths: axes.map(|axis| axis.values.len()), cells: Cells::new(series.len()), series }
+    }
+
+    /// Adds `by` to the series at these places of the axes.
+    #[inline]
+    pub(super) fn add(&self, places: [usize; N], by: u64) {
+        self.cells.add(self.place(places), by);
+    }
+
+    /// Takes 1 off a gauge.
+    #[inline]
+    pub(super) fn subtract_one(&self, places: [usize; N]) {
+        self.cells.add(self.place(places), 1_u64.wrapping_neg());
+    }
+
+    /// What the series has come to.
+    pub(super) fn value(&self, places: [usize; N]) -> u64 {
+        self.cells.sum(self.place(places))
+    }
+
+    /// What all series have come to together.
+    pub(super) fn total(&self) -> u64 {
+        (0..self.series.len()).fold(0, |sum, place| sum.wrapping_add(self.cells.sum(place)))
+    }
+
+    #[inline]
+    fn place(&self, places: [usize; N]) -> usize {
+        let mut at = 0;
+        for (place, length) in places.iter().zip(&self.lengths) {
+            at = at * length + place;
+        }
+        at
+    }
+}
+
+impl<const N: usize> Scraped for Family<N> {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+        };
+        let mut metric = self.head.describe(encoder, kind)?;
+        for (place, labels) in self.series.iter().enumerate() {
+            let value = self.cells.sum(place);
+            if value == 0 && in_reserve(labels) {
+                continue;
+            }
+            match self.kind {
+                Kind::Counter => {
+                    with_labels(&mut metric, labels, |m| m.encode_counter::<NoLabelSet, _, u64>(&value, None))
+                }
+                Kind::Gauge => with_labels(&mut metric, labels, |m| m.encode_gauge(&value.cast_signed())),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+/// A gauge that is set, not counted.
+#[derive(Debug)]
+pub(super) struct Level {
+    head: Head,
+    value: AtomicU64,
+}
+
+impl Level {
+    pub(super) fn new(head: Head) -> Self {
+        Self { head, value: AtomicU64::new(0) }
+    }
+
+    pub(super) fn set(&self, value: u64) {
+        self.value.store(value, Relaxed);
+    }
+}
+
+impl Scraped for Level {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.head.describe(encoder, MetricType::Gauge)?.encode_gauge(&self.value.load(Relaxed))
+    }
+}
+
+/// Writes one series. Without labels it is written as it is, for `encode_family` would leave empty braces.
+pub(super) fn with_labels(
+    metric: &mut MetricEncoder<'_>,
+    labels: &Labels,
+    write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    if labels.is_empty() { write(metric) } else { write(&mut metric.encode_family(labels)?) }
+}
+
+pub(super) fn in_reserve(labels: &Labels) -> bool {
+    labels.iter().any(|(_, value)| value.starts_with(RESERVE))
+}
+
+/// Every combination of the axes' values, the last axis running fastest.
+pub(super) fn combinations(axes: &[&Axis]) -> Box<[Labels]> {
+    let mut all = vec![Labels::new()];
+    for axis in axes {
+        all = all
+            .iter()
+            .flat_map(|labels| {
+                axis.values.iter().map(|value| {
+                    let mut labels = labels.clone();
+                    labels.push((axis.key, value.clone()));
+                    labels
+                })
+            })
+            .collect();
+    }
+    all.into()
+}

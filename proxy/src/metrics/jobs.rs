@@ -1,0 +1,92 @@
+//! What is counted of a job: its plan, its decision, its end.
+
+use policy::{NetworkId, Reason};
+use prometheus_client::registry::Unit;
+
+use super::Metrics;
+use super::family::{Axis, Family, Head, Scraped};
+use super::histogram::Histogram;
+use super::words::{SHADOWINGS, Word};
+use crate::record::{Outcome, Record};
+
+/// Bounds for jobs, which take from milliseconds to an hour.
+const JOB_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0];
+
+#[derive(Debug)]
+pub(super) struct JobCounters {
+    jobs: Family<2>,
+    seconds: Histogram,
+    plans: Family<1>,
+    decisions: Family<1>,
+    failovers: Family<1>,
+    possibly_running: Family<0>,
+}
+
+impl JobCounters {
+    pub(super) fn new(network: &Axis) -> Self {
+        Self {
+            jobs: Family::counters(
+                Head::new("adumbra_jobs", "Jobs that are over, by the network that answered and by how they ended"),
+                [network, &Axis::of::<Outcome>("outcome")],
+            ),
+            seconds: Histogram::new(
+                Head::in_unit("adumbra_job", Unit::Seconds, "From a job's arrival to the end of its answer"),
+                JOB_SECONDS,
+                &[network],
+            ),
+            plans: Family::counters(
+                Head::new("adumbra_plans", "Jobs by what was planned on arrival"),
+                [&Axis::new("plan", SHADOWINGS)],
+            ),
+            decisions: Family::counters(
+                Head::new("adumbra_decisions", "Jobs by why they were answered from where they were"),
+                [&Axis::of::<Reason>("reason")],
+            ),
+            failovers: Family::counters(
+                Head::new("adumbra_failovers", "Jobs that went on to another network because this one failed"),
+                [network],
+            ),
+            possibly_running: Family::counters(
+                Head::new(
+                    "adumbra_dispatches_possibly_running",
+                    "Dispatches that were given up and may still run, for they could not be made sure to be gone",
+                ),
+                [],
+            ),
+        }
+    }
+
+    pub(super) fn families(&self) -> [&dyn Scraped; 6] {
+        [&self.jobs, &self.seconds, &self.plans, &self.decisions, &self.failovers, &self.possibly_running]
+    }
+}
+
+impl Metrics {
+    /// A job is over.
+    pub(crate) fn job(&self, record: &Record) {
+        let network = record.target.index();
+        self.jobs.jobs.add([network, record.outcome.place()], 1);
+        self.jobs.seconds.observe(network, record.took_s);
+        self.jobs.decisions.add([record.reason.place()], 1);
+        if let Some(plan) = SHADOWINGS.iter().position(|word| *word == record.plan) {
+            self.jobs.plans.add([plan], 1);
+        }
+        if record.possibly_running > 0 {
+            self.jobs.possibly_running.add([], u64::from(record.possibly_running));
+        }
+    }
+
+    /// A job goes on to another network, because `from` failed.
+    pub(crate) fn failed_over(&self, from: NetworkId) {
+        self.jobs.failovers.add([from.index()], 1);
+    }
+
+    /// The decisions so far, by reason; only reasons that were given.
+    pub(crate) fn decisions_so_far(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL
+            .into_iter()
+            .map(|reason| (reason, self.jobs.decisions.value([reason.place()])))
+            .filter(|(_, count)| *count > 0)
+    }
+}

@@ -1,0 +1,86 @@
+//! One scrape: every family as OpenMetrics text, and what is not counted but asked for: the networks as they are now.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Metrics;
+use super::family::{Head, Labels, with_labels};
+use crate::admin::NetworkStatus;
+
+/// The media type of [`text`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What a scrape is answered with.
+pub(crate) fn text(metrics: &Arc<Metrics>, networks: Vec<NetworkStatus>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape { metrics: Arc::clone(metrics), networks }));
+    let mut text = String::with_capacity(32 << 10);
+    // Writing into a string cannot fail, and no family here is of a kind that text cannot show.
+    if encode(&mut text, &registry).is_err() {
+        tracing::error!("the metrics could not be written as text; this is a bug, please report it");
+    }
+    text
+}
+
+#[derive(Debug)]
+struct Scrape {
+    metrics: Arc<Metrics>,
+    networks: Vec<NetworkStatus>,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in self.metrics.families() {
+            family.encode(&mut encoder)?;
+        }
+        for (head, value) in network_gauges() {
+            let mut metric = head.describe(&mut encoder, MetricType::Gauge)?;
+            for network in &self.networks {
+                let labels: Labels = vec![("network", network.name.clone())];
+                with_labels(&mut metric, &labels, |m| m.encode_gauge(&value(network)))?;
+            }
+        }
+        let build: Labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        let head = Head::new("adumbra_build", "The version that runs");
+        let mut metric = head.describe(&mut encoder, MetricType::Info)?;
+        metric.encode_info(&build)
+    }
+}
+
+type Reading = fn(&NetworkStatus) -> f64;
+
+/// Gauges that are read from the networks when they are asked for.
+fn network_gauges() -> [(Head, Reading); 6] {
+    [
+        (Head::new("adumbra_network_healthy", "1 if jobs may be sent there, 0 if its breaker is open"), |n| {
+            f64::from(u8::from(n.healthy))
+        }),
+        (Head::new("adumbra_network_in_flight", "Jobs in flight there, as far as this sidecar knows"), |n| {
+            f64::from(n.in_flight)
+        }),
+        (Head::new("adumbra_network_capacity", "Jobs it can run at once; 0 if that is not known"), |n| {
+            f64::from(n.capacity)
+        }),
+        (
+            Head::in_unit(
+                "adumbra_network_waiting",
+                Unit::Seconds,
+                "How long a job sent there now would wait to start",
+            ),
+            |n| n.waiting_s,
+        ),
+        (Head::in_unit("adumbra_network_round_trip", Unit::Seconds, "Measured round trip; 0 before the first"), |n| {
+            n.rtt_s
+        }),
+        (
+            Head::new("adumbra_network_link_bytes_per_second", "Measured rate of the link to it; 0 before the first"),
+            |n| n.link_bytes_per_s,
+        ),
+    ]
+}

@@ -1,0 +1,252 @@
+//! The values that labels can have, and the words for them.
+
+use policy::Reason;
+use policy::budget::NoPermit;
+
+use crate::problem::Problem;
+use crate::record::Outcome;
+use crate::spool::Unspooled;
+
+/// How a shadow that was started ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShadowEnd {
+    /// It became the answer.
+    Adopted,
+    /// It was stopped: it lost, its window ended, or the client went away.
+    Cancelled,
+    /// It ran to its end without being adopted: a full label.
+    Finished,
+    /// It broke off, or answered what cannot be used, or the far side did not execute it.
+    Failed,
+}
+
+/// Which way a shadow's bytes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To the network.
+    Sent,
+    /// From the network.
+    Received,
+}
+
+/// Why a client's connection was not taken, or was closed on the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionRefusal {
+    /// As many as may are open.
+    Full,
+    /// As many as may are open from this address.
+    Address,
+    /// Its TLS handshake failed or took too long.
+    Handshake,
+    /// What came was not strict HTTP.
+    Malformed,
+    /// Its request head took too long.
+    Slow,
+    /// It reset more streams than it may.
+    Resets,
+}
+
+/// How a connection to a network was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamConnection {
+    /// It was made.
+    Made,
+    /// One that was idle, or has room for another stream, was used again.
+    Reused,
+    /// There was none to be had.
+    Failed,
+}
+
+/// Where an actual time fell against a predicted interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fell {
+    Below,
+    Inside,
+    Above,
+}
+
+/// What became of an attempt at a new model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refit {
+    /// It is in force.
+    Swapped,
+    /// Too little to learn from.
+    TooFew,
+    /// The one in force predicts the newest outcomes better.
+    Worse,
+    /// What was grown did not pass its check; the model in force stays.
+    Invalid,
+    /// Growing it panicked; the model in force stays.
+    Panicked,
+}
+
+/// What happened at the data cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// It was there.
+    Hit,
+    /// It was on its way: waited for together.
+    Joined,
+    /// It had to be fetched.
+    Miss,
+}
+
+/// Why the data cache did not fetch or keep something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DataRefusal {
+    /// Its origin is not one that the configuration allows.
+    Origin,
+    /// It is larger than an object may be.
+    TooLarge,
+    /// As many fetches for warming run as may.
+    Busy,
+    /// Its origin could not be reached, or broke off, or took too long.
+    Failed,
+}
+
+/// A small set of values, each of which has a place and a word.
+pub(super) trait Word: Copy + 'static {
+    /// The values in the order of their places.
+    const ALL: &'static [Self];
+
+    fn place(self) -> usize;
+
+    fn word(self) -> &'static str;
+}
+
+/// Says a set's places and words side by side; the match in `word` is exhaustive, so none can be forgotten.
+macro_rules! words {
+    ($set:ty: $($value:path => $word:literal),+ $(,)?) => {
+        impl Word for $set {
+            const ALL: &'static [Self] = &[$($value),+];
+
+            fn place(self) -> usize {
+                self as usize
+            }
+
+            fn word(self) -> &'static str {
+                match self {
+                    $($value => $word),+
+                }
+            }
+        }
+    };
+}
+
+words!(ShadowEnd:
+    ShadowEnd::Adopted => "adopted",
+    ShadowEnd::Cancelled => "cancelled",
+    ShadowEnd::Finished => "finished",
+    ShadowEnd::Failed => "failed",
+);
+words!(Direction: Direction::Sent => "sent", Direction::Received => "received");
+words!(ConnectionRefusal:
+    ConnectionRefusal::Full => "full",
+    ConnectionRefusal::Address => "address",
+    ConnectionRefusal::Handshake => "handshake",
+    ConnectionRefusal::Malformed => "malformed",
+    ConnectionRefusal::Slow => "slow",
+    ConnectionRefusal::Resets => "resets",
+);
+words!(UpstreamConnection:
+    UpstreamConnection::Made => "made",
+    UpstreamConnection::Reused => "reused",
+    UpstreamConnection::Failed => "failed",
+);
+words!(Fell: Fell::Below => "below", Fell::Inside => "inside", Fell::Above => "above");
+words!(Refit:
+    Refit::Swapped => "swapped",
+    Refit::TooFew => "too_few",
+    Refit::Worse => "worse",
+    Refit::Invalid => "invalid",
+    Refit::Panicked => "panicked",
+);
+words!(Lookup: Lookup::Hit => "hit", Lookup::Joined => "joined", Lookup::Miss => "miss");
+words!(DataRefusal:
+    DataRefusal::Origin => "origin",
+    DataRefusal::TooLarge => "too_large",
+    DataRefusal::Busy => "busy",
+    DataRefusal::Failed => "failed",
+);
+words!(Outcome:
+    Outcome::Answered => "answered",
+    Outcome::ServerError => "server_error",
+    Outcome::Refused => "refused",
+    Outcome::BrokeOff => "broke_off",
+    Outcome::ClientGone => "client_gone",
+);
+words!(NoPermit:
+    NoPermit::InFlight => "in_flight",
+    NoPermit::Rate => "rate",
+    NoPermit::Bytes => "bytes",
+    NoPermit::LiveWork => "live_work",
+);
+words!(Unspooled:
+    Unspooled::TooLong => "too_long",
+    Unspooled::NoRoom => "no_room",
+    Unspooled::Slow => "slow",
+    Unspooled::BrokeOff => "broke_off",
+);
+words!(Problem:
+    Problem::Malformed => "malformed",
+    Problem::ConnectRefused => "connect_refused",
+    Problem::HeadTimeout => "head_timeout",
+    Problem::HeadTooLarge => "head_too_large",
+    Problem::NoNetwork => "no_network",
+    Problem::BrokeOff => "broke_off",
+    Problem::NoAnswer => "no_answer",
+    Problem::Garbage => "garbage",
+    Problem::NotExecuted => "not_executed",
+    Problem::NotAPeer => "not_a_peer",
+    Problem::OriginForbidden => "origin_forbidden",
+    Problem::OriginUnnamed => "origin_unnamed",
+    Problem::OriginFailed => "origin_failed",
+    Problem::OriginSlow => "origin_slow",
+    Problem::NotFound => "not_found",
+    Problem::MethodNotAllowed => "method_not_allowed",
+    Problem::Overloaded => "overloaded",
+);
+
+impl Word for Reason {
+    const ALL: &'static [Self] = &Reason::ALL;
+
+    fn place(self) -> usize {
+        self.index()
+    }
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// The words for what a plan shadows.
+pub(super) const SHADOWINGS: [&str; 4] = ["direct", "lead", "probe", "sample"];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn check<W: Word>() {
+        assert!(W::ALL.iter().enumerate().all(|(place, value)| value.place() == place), "a value is out of place");
+        assert_eq!(W::ALL.iter().map(|value| value.word()).collect::<HashSet<_>>().len(), W::ALL.len());
+    }
+
+    #[test]
+    fn every_value_is_in_its_place_and_has_a_word_of_its_own() {
+        check::<ShadowEnd>();
+        check::<Direction>();
+        check::<ConnectionRefusal>();
+        check::<UpstreamConnection>();
+        check::<Fell>();
+        check::<Refit>();
+        check::<Lookup>();
+        check::<DataRefusal>();
+        check::<NoPermit>();
+        check::<Unspooled>();
+        check::<Problem>();
+        check::<Outcome>();
+        check::<Reason>();
+    }
+}

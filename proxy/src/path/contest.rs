@@ -1,0 +1,456 @@
+//! A job whose answer is open: a lead, shadows, what they show, and what is done about it.
+//!
+//! The loop is always the same. Something is observed, `policy::decide` is asked, and its word is carried out: keep, adopt
+//! or send. It ends with one response head, whose execution holds the fence's token; everything else has been cancelled by
+//! then, and what cannot be known to be gone is counted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use policy::fence::{Dispatch, End, Fence, Token};
+use policy::{Action, Decision, NetworkId, NetworkSet, Observation, Phase, Plan, Reason, Step};
+
+use super::course::{Course, Head, Spare};
+use super::progress;
+use super::shadow::{Board, NotAdopted, Shadow};
+use crate::body::Body;
+use crate::clock;
+use crate::peer;
+use crate::problem::Problem;
+use crate::upstream::{Flight, Purpose, SendError};
+
+/// Why a dispatch gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// It could not be sent, or broke.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The far sidecar did not execute it.
+    #[error("the sidecar of network `{network}` did not execute the job: {status}")]
+    Refused {
+        /// Where.
+        network: String,
+        /// What it said.
+        status: http::StatusCode,
+    },
+    /// It was a shadow, and could not be adopted.
+    #[error(transparent)]
+    NotAdopted(#[from] NotAdopted),
+}
+
+impl Failure {
+    /// Whether the job is known not to have been executed.
+    pub(super) fn not_executed(&self) -> bool {
+        match self {
+            Self::Send(error) => error.not_executed(),
+            Self::Refused { .. } => true,
+            Self::NotAdopted(_) => false,
+        }
+    }
+
+    /// What the client is told.
+    pub(super) fn problem(&self) -> Problem {
+        match self {
+            Self::Send(SendError::NoEndpoint { .. } | SendError::Connect { .. } | SendError::Unsent { .. })
+            | Self::Refused { .. } => Problem::NoNetwork,
+            Self::Send(SendError::BrokeOff { .. }) | Self::NotAdopted(_) => Problem::BrokeOff,
+            Self::Send(SendError::Garbage { .. }) => Problem::Garbage,
+            Self::Send(SendError::NoAnswer { .. }) => Problem::NoAnswer,
+        }
+    }
+}
+
+/// What a contest came to.
+pub(super) struct Won {
+    pub(super) response: Response<Body>,
+    pub(super) decision: Decision,
+    /// The winner's place in the ledger, if its own task does not keep it.
+    pub(super) flight: Option<Flight>,
+    pub(super) shadows: NetworkSet,
+    pub(super) possibly_running: u8,
+}
+
+/// What a contest came to if nobody answered.
+pub(super) struct Lost {
+    pub(super) failure: Failure,
+    pub(super) decision: Decision,
+    pub(super) shadows: NetworkSet,
+    pub(super) possibly_running: u8,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
+
+/// The dispatch that answers if nothing else happens.
+struct Lead {
+    dispatch: Dispatch,
+    answering: Answering,
+    flight: Option<Flight>,
+}
+
+/// A job under contest.
+pub(super) struct Contest {
+    course: Arc<Course>,
+    /// The plan, without the networks that have failed since.
+    plan: Plan,
+    /// When the shadows started, and with them the window.
+    forked_s: f64,
+    board: Arc<Board>,
+    fence: Fence,
+    token: Option<Token>,
+    lead: Option<Lead>,
+    shadows: Vec<Shadow>,
+    started: NetworkSet,
+    spare: Spare,
+    /// The request, if it came back unsent.
+    unsent: Option<Request<Body>>,
+    sent_again: u8,
+    /// Shadows that may start when the body is whole, and for how long they may run.
+    to_shadow: Option<(NetworkSet, f64)>,
+    head: Option<Arc<Head>>,
+}
+
+impl Contest {
+    pub(super) fn new(course: Course, spare: Spare) -> Self {
+        Self {
+            plan: course.plan,
+            forked_s: course.planned_s,
+            course: Arc::new(course),
+            board: Arc::default(),
+            fence: Fence::new(),
+            token: None,
+            lead: None,
+            shadows: Vec::new(),
+            started: NetworkSet::EMPTY,
+            head: spare.head.clone(),
+            spare,
+            unsent: None,
+            sent_again: 0,
+            to_shadow: None,
+        }
+    }
+
+    /// Starts the lead.
+    pub(super) fn lead(&mut self, to: NetworkId, request: Request<Body>) {
+        self.launch(Dispatch::Lead(to), request);
+    }
+
+    /// Shadows will start on `on` as soon as the body is whole.
+    pub(super) fn shadow(&mut self, on: NetworkSet, window_s: f64) {
+        self.to_shadow = Some((on, window_s));
+    }
+
+    /// Takes up a job whose only dispatch has failed.
+    pub(super) fn rescue(&mut self, from: NetworkId, failure: Failure) -> Failure {
+        self.note_failure(from, &failure);
+        self.keep_unsent(failure)
+    }
+
+    /// Holds the job until something answers or nothing can.
+    pub(super) async fn run(mut self, mut failure: Option<Failure>) -> Result<Won, Box<Lost>> {
+        let mut settled: Option<Decision> = None;
+        let mut answer: Option<Response<Body>> = None;
+        if self.spare.body.as_ref().is_none_or(|spool| spool.settled().is_some_and(|whole| whole.is_ok())) {
+            self.fork(true);
+        }
+        loop {
+            let wait_until = match settled {
+                Some(_) => None,
+                // Before the body is whole there is no window, and while the lead runs there is nothing to decide.
+                None if self.to_shadow.is_some() && self.lead.is_some() && answer.is_none() => None,
+                None => match self.decide() {
+                    Step::WaitUntil(at_s) => Some(at_s),
+                    Step::Settled(decision) => {
+                        settled = Some(decision);
+                        if let Err(failed) = self.act(&decision, &mut answer).await {
+                            failure = Some(failed);
+                            settled = None;
+                            continue;
+                        }
+                        None
+                    }
+                },
+            };
+            if let Some(decision) = settled {
+                if let Some(response) = answer.take() {
+                    return Ok(self.won(response, decision));
+                }
+                if self.lead.is_none() {
+                    let failure = failure.unwrap_or(Failure::NotAdopted(NotAdopted::BrokeOff));
+                    return Err(Box::new(self.lost(failure, decision)));
+                }
+            }
+            match self.next(wait_until, answer.is_some()).await {
+                Next::Look => {}
+                Next::Answered(Ok(response)) => self.note_head(response, &mut answer),
+                Next::Answered(Err(failed)) => {
+                    settled = None;
+                    failure = Some(self.lead_failed(failed));
+                }
+            }
+        }
+    }
+
+    fn decide(&self) -> Step {
+        let Course { job, view, model, .. } = &*self.course;
+        let (evidence, now_s) = (self.board.read(), clock::now_s());
+        policy::decide(job, view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s)
+    }
+
+    /// Waits for the lead's answer, for something new on the board, or for the time to look again.
+    async fn next(&mut self, wait_until: Option<f64>, has_answer: bool) -> Next {
+        let spool = self.to_shadow.as_ref().and_then(|_| self.spare.body.clone());
+        let waiting_for_body = self.to_shadow.is_some();
+        let board = Arc::clone(&self.board);
+        let timer = async {
+            match wait_until.filter(|_| !waiting_for_body) {
+                Some(at_s) => tokio::time::sleep_until(clock::instant(at_s).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let whole = async {
+            match (waiting_for_body, spool) {
+                (true, Some(spool)) => spool.complete().await.is_ok(),
+                (true, None) => true,
+                (false, _) => std::future::pending().await,
+            }
+        };
+        let answering = async {
+            match &mut self.lead {
+                Some(lead) if !has_answer => lead.answering.as_mut().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answered = answering => Next::Answered(answered),
+            is_whole = whole => {
+                self.fork(is_whole);
+                Next::Look
+            }
+            () = board.changed() => Next::Look,
+            () = timer => Next::Look,
+        }
+    }
+
+    /// The body is whole, or never will be: now shadows start, or none ever does.
+    fn fork(&mut self, body_is_whole: bool) {
+        let Some((on, window_s)) = self.to_shadow.take() else { return };
+        let Some(head) = self.head.clone().filter(|_| body_is_whole) else { return };
+        self.forked_s = clock::now_s();
+        for network in on.iter() {
+            if self.fence.started(Dispatch::Shadow(network)).is_err() {
+                continue;
+            }
+            let body = self.spare.body.as_ref();
+            match Shadow::start(&self.course, &self.board, network, &head, body, window_s) {
+                Ok(shadow) => {
+                    self.started = self.started.with(network);
+                    self.shadows.push(shadow);
+                }
+                Err(_no_permit) => {
+                    self.fence.ended(Dispatch::Shadow(network), End::Gone);
+                    self.board.write(|evidence| {
+                        let now_s = clock::now_s();
+                        evidence.shadows[network] =
+                            Some(Observation { phase: Phase::Refused, ..Observation::started(now_s) });
+                    });
+                }
+            }
+        }
+    }
+
+    /// Carries a decision out.
+    async fn act(&mut self, decision: &Decision, answer: &mut Option<Response<Body>>) -> Result<(), Failure> {
+        self.to_shadow = None;
+        match decision.action {
+            Action::Keep => self.cancel_shadows(decision.reason),
+            Action::Adopt => {
+                self.adopt(decision.target).await?;
+                *answer = None;
+            }
+            Action::Send => {
+                self.send_again(decision.target);
+                *answer = None;
+            }
+        }
+        self.choose();
+        Ok(())
+    }
+
+    /// Gives the token to the lead, if it is not given yet.
+    fn choose(&mut self) {
+        if let Some(lead) = &self.lead
+            && self.token.is_none()
+        {
+            self.token = self.fence.choose(lead.dispatch).ok();
+        }
+    }
+
+    /// Makes the shadow there the lead. What led before is cancelled only when the far side has agreed.
+    async fn adopt(&mut self, on: NetworkId) -> Result<(), Failure> {
+        let Some(place) = self.shadows.iter().position(|shadow| shadow.on() == on) else {
+            return Err(Failure::NotAdopted(NotAdopted::BrokeOff));
+        };
+        let shadow = self.shadows.swap_remove(place);
+        if let Err(refused) = shadow.adopt().await {
+            self.fence.ended(Dispatch::Shadow(on), End::Lost);
+            self.board.write(|evidence| {
+                if let Some(shadow) = &mut evidence.shadows[on] {
+                    shadow.phase = Phase::Failed;
+                }
+            });
+            return Err(refused.into());
+        }
+        self.drop_lead(End::Lost);
+        self.cancel_shadows(Reason::Switched);
+        let observed = self.board.read().shadows[on].unwrap_or_else(|| Observation::started(clock::now_s()));
+        self.board.write(|evidence| {
+            evidence.shadows[on] = None;
+            evidence.lead = Some((on, observed));
+        });
+        let answering = Box::pin(async move { shadow.answer().await.map_err(Failure::from) });
+        self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering, flight: None });
+        Ok(())
+    }
+
+    /// Sends the job afresh, if there is anything left to send.
+    fn send_again(&mut self, to: NetworkId) {
+        let request = self.unsent.take().or_else(|| self.spare.request());
+        self.drop_lead(End::Lost);
+        self.cancel_shadows(Reason::Failover);
+        let Some(request) = request else { return };
+        self.sent_again += 1;
+        if let Some((from, _)) = self.board.read().lead {
+            self.course.shared.metrics.failed_over(from);
+        }
+        self.launch(Dispatch::Again(to, self.sent_again), request);
+    }
+
+    fn launch(&mut self, dispatch: Dispatch, mut request: Request<Body>) {
+        if self.fence.started(dispatch).is_err() {
+            return;
+        }
+        let to = dispatch.network();
+        let course = Arc::clone(&self.course);
+        let flight = course.network(to).depart(course.predicted_s(to));
+        self.board.write(|evidence| {
+            let observed = Observation { granted: Some(1.0), ..Observation::started(flight.sent_s()) };
+            evidence.lead = Some((to, observed));
+        });
+        let board = Arc::clone(&self.board);
+        let seen = move |share| board.lead_progressed(to, share);
+        let answering = Box::pin(async move {
+            let network = Arc::clone(course.network(to));
+            if !network.is_sidecar() {
+                progress::listen(&mut request, seen);
+                return answer_of(&course, to, request).await;
+            }
+            let id = course.dispatch_id("t");
+            let watching = peer::watch_progress(network, course.worker, id, seen);
+            let sent = answer_of(&course, to, request);
+            tokio::pin!(sent, watching);
+            tokio::select! {
+                biased;
+                answered = &mut sent => answered,
+                () = &mut watching => sent.await,
+            }
+        });
+        self.lead = Some(Lead { dispatch, answering, flight: Some(flight) });
+    }
+
+    fn note_head(&mut self, response: Response<Body>, answer: &mut Option<Response<Body>>) {
+        let good = response.status().as_u16() < 500;
+        *answer = Some(response);
+        self.board.write(|evidence| {
+            if let Some((_, lead)) = &mut evidence.lead {
+                lead.phase = Phase::Head { at_s: clock::now_s() - lead.started_s, good };
+            }
+        });
+    }
+
+    fn lead_failed(&mut self, failure: Failure) -> Failure {
+        let from = self.lead.as_ref().map(|lead| lead.dispatch.network());
+        let gone = if failure.not_executed() { End::Gone } else { End::Lost };
+        self.drop_lead(gone);
+        if let Some(from) = from {
+            self.note_failure(from, &failure);
+        }
+        self.keep_unsent(failure)
+    }
+
+    fn note_failure(&mut self, from: NetworkId, failure: &Failure) {
+        let phase = if failure.not_executed() { Phase::Refused } else { Phase::Failed };
+        tracing::info!(network = self.course.network(from).name(), error = %failure, "a dispatch failed");
+        self.board.write(|evidence| {
+            let observed = evidence.lead.map_or_else(|| Observation::started(clock::now_s()), |(_, lead)| lead);
+            evidence.lead = Some((from, Observation { phase, ..observed }));
+        });
+        self.plan.eligible = self.plan.eligible.without(from);
+    }
+
+    /// Takes the request out of a failure, if it was never sent.
+    fn keep_unsent(&mut self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Send(error) if error.not_executed() => {
+                let told = Failure::Refused {
+                    network: error.network().to_owned(),
+                    status: http::StatusCode::SERVICE_UNAVAILABLE,
+                };
+                self.unsent = error.into_unsent();
+                told
+            }
+            other => other,
+        }
+    }
+
+    fn drop_lead(&mut self, end: End) {
+        if let Some(token) = self.token.take() {
+            self.fence.give_back(token);
+        }
+        if let Some(lead) = self.lead.take() {
+            self.fence.ended(lead.dispatch, end);
+        }
+    }
+
+    fn cancel_shadows(&mut self, why: Reason) {
+        for shadow in self.shadows.drain(..) {
+            if matches!(why, Reason::WindowEnded | Reason::LeadConfirmed) {
+                shadow.window_ended();
+            }
+            self.fence.ended(Dispatch::Shadow(shadow.on()), End::Lost);
+        }
+    }
+
+    fn won(mut self, response: Response<Body>, decision: Decision) -> Won {
+        let flight = self.lead.take().and_then(|lead| lead.flight);
+        Won { response, decision, flight, shadows: self.started, possibly_running: self.possibly_running() }
+    }
+
+    fn lost(self, failure: Failure, decision: Decision) -> Lost {
+        Lost { failure, decision, shadows: self.started, possibly_running: self.possibly_running() }
+    }
+
+    fn possibly_running(&self) -> u8 {
+        u8::try_from(self.fence.possibly_running().count()).unwrap_or(u8::MAX)
+    }
+}
+
+enum Next {
+    Look,
+    Answered(Result<Response<Body>, Failure>),
+}
+
+/// The real job's answer from one network; a sidecar's refusal is not an answer.
+pub(super) async fn answer_of(
+    course: &Course,
+    to: NetworkId,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
+    let response = course.send(to, Purpose::Job, request).await?;
+    if course.network(to).is_sidecar() && response.headers().contains_key(&crate::problem::NOT_EXECUTED) {
+        let network = course.network(to).name().to_owned();
+        return Err(Failure::Refused { network, status: response.status() });
+    }
+    Ok(response.map(|answer| Body::Answer(Box::new(answer))))
+}

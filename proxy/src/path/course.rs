@@ -1,0 +1,111 @@
+//! One job under way: what was known when it was planned, and how its requests are made.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use policy::{Job, Model, NetworkId, Plan, View};
+
+use crate::body::Body;
+use crate::generation::{Generation, Shared};
+use crate::peer;
+use crate::spool::Spool;
+use crate::upstream::{Answer, Lane, Network, Outgoing, Purpose, SendError, Upload};
+
+/// One job under way.
+#[derive(Clone, Debug)]
+pub(super) struct Course {
+    pub(super) shared: Arc<Shared>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) worker: usize,
+    pub(super) id: u64,
+    pub(super) route: Option<usize>,
+    pub(super) job: Job,
+    pub(super) view: View,
+    pub(super) model: Option<Arc<Model>>,
+    pub(super) plan: Plan,
+    /// When it was planned.
+    pub(super) planned_s: f64,
+    pub(super) upload: Arc<Upload>,
+}
+
+impl Course {
+    /// A network of the job's generation.
+    pub(super) fn network(&self, id: NetworkId) -> &Arc<Network> {
+        &self.generation.networks[id.index()]
+    }
+
+    /// The job's name as the sidecars that run it are told.
+    pub(super) fn dispatch_id(&self, suffix: &str) -> String {
+        format!("{:016x}-{:x}-{suffix}", self.shared.instance, self.id)
+    }
+
+    /// What the model says the job takes on a network.
+    pub(super) fn predicted_s(&self, network: NetworkId) -> Option<f64> {
+        self.plan.predictions[network].map(|p| p.mean_s)
+    }
+
+    /// Sends the real job. A sidecar is told that this is its last hop.
+    pub(super) async fn send(
+        &self,
+        to: NetworkId,
+        purpose: Purpose,
+        mut request: Request<Body>,
+    ) -> Result<Response<Answer>, SendError> {
+        let network = self.network(to);
+        if network.is_sidecar() {
+            let id = self.dispatch_id("t");
+            request
+                .headers_mut()
+                .insert(peer::TRANSFER, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("t")));
+        }
+        let request = request.map(|body| Outgoing::wrap(body, &self.upload));
+        network.send(self.worker, Lane::Live, purpose, request, &self.upload).await
+    }
+}
+
+/// A request's head, kept so that the job can be sent again.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Head {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone() }
+    }
+
+    pub(super) fn request(&self, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// What is left to send a job again with.
+#[derive(Debug)]
+pub(super) struct Spare {
+    /// `None` if there is nowhere else to send it.
+    pub(super) head: Option<Arc<Head>>,
+    /// Its body; a spool that is not whole is as good as none.
+    pub(super) body: Option<Spool>,
+}
+
+impl Spare {
+    /// The job once more, if its body is at hand. Whether it may be sent is the policy's word.
+    pub(super) fn request(&self) -> Option<Request<Body>> {
+        let head = self.head.as_ref()?;
+        let body = match &self.body {
+            None => Body::Empty,
+            Some(spool) => match spool.settled()? {
+                Ok(0) => Body::Empty,
+                Ok(_) => Body::Spooled(Box::new(spool.reader())),
+                Err(_) => return None,
+            },
+        };
+        Some(head.request(body))
+    }
+}

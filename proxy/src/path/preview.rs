@@ -1,0 +1,36 @@
+//! What would be planned for a request now. Nothing is spent, started or counted: `explain` may be asked as often as one
+//! likes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::Request;
+use policy::gate;
+
+use super::classify::{Classified, classify};
+use super::view;
+use crate::admin::{Asked, Preview};
+use crate::body::Body;
+use crate::clock;
+use crate::generation::{Generation, Shared};
+use crate::hygiene;
+use crate::peer::Mark;
+
+/// Classifies and plans as the path does. `None` for a request that the path would refuse.
+pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked: &Asked) -> Option<Preview> {
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = asked.method.clone();
+    *request.uri_mut() = asked.uri.clone();
+    *request.headers_mut() = asked.headers.clone();
+    request.headers_mut().entry(http::header::HOST).or_insert(http::HeaderValue::from_static("localhost"));
+    hygiene::check(&mut request).ok()?;
+    let id = shared.jobs.load(Ordering::Relaxed);
+    let Classified { job, route } = classify(shared, generation, &request, &Mark::None, false, id);
+    let now_s = clock::now_s();
+    let view = view(generation, &job, now_s);
+    let model = shared.oracle.model();
+    let plan = policy::plan(&job, &view, model.as_deref(), now_s);
+    let shut = gate::gates(&job, &view).shut;
+    let class = shared.classes.name(job.class).map(|(_, name)| name.into()).unwrap_or_default();
+    Some(Preview { route, class, job, view, shut, plan, model })
+}

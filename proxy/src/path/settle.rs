@@ -1,0 +1,244 @@
+//! A job's end. Whatever way out a job takes, it leaves one record, one outcome in the metrics and, if it succeeded, one
+//! label; that is why this is a guard.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use policy::learn::{Label, Row};
+use policy::{Action, Decision, Job, Shadowing};
+
+use crate::body::{Body, BodyError};
+use crate::clock;
+use crate::generation::Shared;
+use crate::record::{Outcome, Record};
+use crate::upstream::{Flight, Upload};
+
+use super::course::Course;
+use super::shadow::Background;
+
+/// What is known of a job so far, and must be told when it ends.
+#[derive(Debug)]
+pub(crate) struct Settle {
+    shared: Arc<Shared>,
+    job: Job,
+    arrived_s: f64,
+    record: Option<Box<Record>>,
+    /// The dispatch that answers.
+    flight: Option<Flight>,
+    upload: Arc<Upload>,
+    /// Seconds the client kept us from reading on.
+    stalled_s: f64,
+    /// A shadow that runs on only to learn.
+    background: Option<Background>,
+}
+
+impl Settle {
+    /// Begins a job's record.
+    pub(super) fn new(course: &Course, model_version: u64) -> Self {
+        let Course { job, plan, .. } = course;
+        let record = Record {
+            generation: Arc::clone(&course.generation),
+            id: course.id,
+            unix_ms: clock::unix_ms(),
+            route: course.route,
+            job: *job,
+            class: job.class,
+            eligible: plan.eligible,
+            urgency: job.urgency.level(),
+            mode: job.mode,
+            plan: plan_word(&plan.shadowing),
+            plan_reason: plan.reason,
+            worth: plan.worth,
+            shadows: policy::NetworkSet::EMPTY,
+            target: plan.target,
+            action: Action::Send,
+            reason: plan.reason,
+            predictions: plan.predictions,
+            costs: plan.costs,
+            model_version,
+            status: 0,
+            outcome: Outcome::ClientGone,
+            took_s: 0.0,
+            head_s: 0.0,
+            request_bytes: 0,
+            response_bytes: 0,
+            possibly_running: 0,
+        };
+        Self {
+            shared: Arc::clone(&course.shared),
+            job: *job,
+            arrived_s: course.planned_s,
+            record: Some(Box::new(record)),
+            flight: None,
+            upload: Arc::clone(&course.upload),
+            stalled_s: 0.0,
+            background: None,
+        }
+    }
+
+    /// The record, to be filled in.
+    pub(super) fn record(&mut self) -> &mut Record {
+        self.record.as_mut().expect("the record is only taken when the job has ended")
+    }
+
+    /// Where the job is answered from, as decided.
+    pub(super) fn decided(&mut self, decision: &Decision) {
+        let record = self.record();
+        record.target = decision.target;
+        record.action = decision.action;
+        record.reason = decision.reason;
+        record.predictions = decision.predictions;
+        record.costs = decision.costs;
+    }
+
+    /// A shadow runs on in the background for as long as the client stays or the job goes on.
+    pub(super) fn keep_background(&mut self, background: Background) {
+        self.background = Some(background);
+    }
+
+    /// The head is about to be passed on.
+    pub(super) fn answered(&mut self, status: StatusCode, flight: Option<Flight>) {
+        self.flight = flight;
+        let head_s = clock::now_s() - self.arrived_s;
+        let record = self.record();
+        record.status = status.as_u16();
+        record.head_s = head_s;
+    }
+
+    /// What the client is told: where its answer came from and why.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let record = self.record.as_ref()?;
+        let network = record.generation.networks[record.target.index()].name();
+        let (reason, action) = (record.reason.as_str(), action_word(record.action));
+        format!("{network}; reason={reason}; action={action}; id={:016x}", record.id).parse().ok()
+    }
+
+    /// The job has ended.
+    pub(super) fn end(&mut self, outcome: Outcome, response_bytes: u64) {
+        let Some(mut record) = self.record.take() else { return };
+        let now_s = clock::now_s();
+        record.outcome = outcome;
+        record.took_s = now_s - self.arrived_s;
+        record.response_bytes = response_bytes;
+        record.request_bytes = self.upload.bytes();
+        if let Some(background) = self.background.take().filter(|_| outcome != Outcome::ClientGone) {
+            background.run_on();
+        }
+        let succeeded = outcome == Outcome::Answered && record.status < 400;
+        let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
+        if let Some(ran_s) = ran_s {
+            let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
+            let predicted = record.predictions[record.target].as_ref();
+            self.shared.metrics.predicted(record.target, predicted, took_s);
+            self.shared.oracle.learn(Row {
+                job: self.job,
+                pair: record.id,
+                network: record.target,
+                label: Label::Took(took_s),
+                cpu_s: None,
+                memory_bytes: None,
+                response_bytes: Some(response_bytes as f64),
+            });
+        }
+        self.shared.metrics.job(&record);
+        self.shared.recorder.submit(record);
+    }
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        self.end(Outcome::ClientGone, 0);
+    }
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "keep",
+        Action::Adopt => "adopt",
+        Action::Send => "send",
+    }
+}
+
+const fn plan_word(shadowing: &Shadowing) -> &'static str {
+    match shadowing {
+        Shadowing::Direct => "direct",
+        Shadowing::Lead { .. } => "lead",
+        Shadowing::Probe { .. } => "probe",
+        Shadowing::Sample { .. } => "sample",
+    }
+}
+
+/// The answer that a client reads, which settles its job when it ends.
+#[derive(Debug)]
+pub(crate) struct JobBody {
+    inner: Body,
+    settle: Settle,
+    bytes: u64,
+    /// When the last frame was handed to the client's side.
+    handed_s: Option<f64>,
+}
+
+impl JobBody {
+    /// Wraps an answer.
+    pub(super) fn wrap(inner: Body, mut settle: Settle) -> Body {
+        if inner.is_end_stream() {
+            let outcome = outcome(settle.record().status);
+            settle.end(outcome, 0);
+            return Body::Empty;
+        }
+        Body::Job(Box::new(Self { inner, settle, bytes: 0, handed_s: None }))
+    }
+
+    fn end(&mut self) {
+        let outcome = self.settle.record.as_ref().map_or(Outcome::Answered, |record| outcome(record.status));
+        self.settle.end(outcome, self.bytes);
+    }
+}
+
+const fn outcome(status: u16) -> Outcome {
+    if status >= 500 { Outcome::ServerError } else { Outcome::Answered }
+}
+
+impl http_body::Body for JobBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(handed_s) = this.handed_s.take() {
+            this.settle.stalled_s += clock::now_s() - handed_s;
+        }
+        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if this.inner.is_end_stream() {
+                    this.end();
+                } else {
+                    this.handed_s = Some(clock::now_s());
+                }
+            }
+            Some(Err(_)) => this.settle.end(Outcome::BrokeOff, this.bytes),
+            None => this.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for JobBody {
+    fn drop(&mut self) {
+        self.settle.end(Outcome::ClientGone, self.bytes);
+    }
+}

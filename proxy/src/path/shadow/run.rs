@@ -1,0 +1,249 @@
+//! The task of one shadow: send it, say what it shows, keep or throw away its answer, and tell what it taught.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+use policy::budget::NoPermit;
+use policy::learn::{Label, Row};
+use policy::{Job, NetworkId, Observation, Phase};
+use tokio::sync::oneshot;
+
+use super::{Board, Fate, Tally};
+use crate::answer::{self, Sink, Source};
+use crate::body::Body;
+use crate::clock;
+use crate::hygiene;
+use crate::path::course::{Course, Head};
+use crate::path::progress;
+use crate::peer::{self, ShadowAsk};
+use crate::spool::Spool;
+use crate::throttle::{Throttle, Throttled};
+use crate::upstream::{Answer, Flight, Lane, Network, Purpose, ShadowPermit, Upload};
+
+/// Everything a shadow's task needs.
+pub(super) struct Run {
+    lesson: Lesson,
+    board: Arc<Board>,
+    network: Arc<Network>,
+    worker: usize,
+    id: String,
+    throttle: Arc<Throttle>,
+    window: Duration,
+    answer_bytes: usize,
+    bytes_per_s: f64,
+}
+
+/// What is owed at the end, whatever way it comes.
+struct Lesson {
+    tally: Arc<Tally>,
+    job: Job,
+    pair: u64,
+    flight: Option<Flight>,
+    throttle: Arc<Throttle>,
+    announced_bytes: u64,
+    permit: ShadowPermit,
+}
+
+impl Run {
+    /// Spends a permit and enters the shadow in the ledger; it is sent when it is run.
+    pub(super) fn prepare(
+        course: &Course,
+        board: &Arc<Board>,
+        on: NetworkId,
+        body: Option<&Spool>,
+        window_s: f64,
+    ) -> Result<Self, NoPermit> {
+        let network = Arc::clone(course.network(on));
+        let announced_bytes = body.and_then(Spool::settled).and_then(Result::ok).unwrap_or(0);
+        let refused = |why: &NoPermit| course.shared.metrics.shadow_refused(on, *why);
+        let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
+        board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
+        let shadow = &course.generation.config.shadow;
+        let throttle = Throttle::new(shadow.bytes_per_second);
+        Ok(Self {
+            lesson: Lesson {
+                tally: Tally::start(&course.shared, on),
+                job: course.job,
+                pair: course.id,
+                flight: Some(network.depart(course.predicted_s(on))),
+                throttle: Arc::clone(&throttle),
+                announced_bytes,
+                permit,
+            },
+            board: Arc::clone(board),
+            network,
+            worker: course.worker,
+            id: course.dispatch_id(&format!("s{}", on.index())),
+            throttle,
+            window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
+            answer_bytes: shadow.answer_bytes,
+            bytes_per_s: shadow.bytes_per_second,
+        })
+    }
+
+    /// What its holder needs to steer it.
+    pub(super) fn parts(&self) -> (Arc<Network>, Arc<Throttle>, Arc<Tally>, String) {
+        (Arc::clone(&self.network), Arc::clone(&self.throttle), Arc::clone(&self.lesson.tally), self.id.clone())
+    }
+
+    /// Runs the shadow and keeps its answer. Whoever holds its abort handle may end it at any point.
+    pub(super) async fn to_be_adopted(
+        mut self,
+        head: Arc<Head>,
+        body: Option<Spool>,
+        answered: oneshot::Sender<Response<Source>>,
+    ) {
+        self.exchange(&head, body, Some(answered)).await;
+    }
+
+    /// Runs the shadow for its window at the most and throws its answer away as it comes.
+    pub(super) async fn to_learn(mut self, head: Arc<Head>, body: Option<Spool>) {
+        let window = self.window;
+        if tokio::time::timeout(window, self.exchange(&head, body, None)).await.is_err() {
+            self.lesson.tally.set_if_open(Fate::WindowEnded);
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        head: &Head,
+        body: Option<Spool>,
+        answered: Option<oneshot::Sender<Response<Source>>>,
+    ) {
+        let request = self.request(head, body);
+        let on = self.network.id;
+        let board = Arc::clone(&self.board);
+        let seen = move |share| board.shadow(on, |shadow| shadow.progress = Some(share));
+        let upload = Upload::default();
+        let sent = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
+            self.network.send(self.worker, Lane::Shadow, Purpose::Job, request, &upload)
+        })
+        .await;
+        match sent {
+            Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
+                self.end(Fate::Refused, Phase::Refused)
+            }
+            Ok(response) => self.keep(response, answered).await,
+            Err(error) => {
+                tracing::debug!(network = self.network.name(), %error, "a shadow failed");
+                let (fate, phase) =
+                    if error.not_executed() { (Fate::Refused, Phase::Refused) } else { (Fate::Failed, Phase::Failed) };
+                self.end(fate, phase);
+            }
+        }
+    }
+
+    fn request(&self, head: &Head, body: Option<Spool>) -> Request<Body> {
+        let body = match body {
+            Some(spool) => {
+                let spooled = Body::Spooled(Box::new(spool.reader()));
+                Body::Throttled(Box::new(Throttled::new(spooled, Arc::clone(&self.throttle))))
+            }
+            None => Body::Empty,
+        };
+        let mut request = head.request(body);
+        if self.network.is_sidecar() {
+            let ask = ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.bytes_per_s };
+            request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
+        }
+        request
+    }
+
+    /// Keeps the answer for whoever adopts it, as far as its bound allows.
+    async fn keep(&mut self, response: Response<Answer>, answered: Option<oneshot::Sender<Response<Source>>>) {
+        // A conflict may come of the twin having gone first, so it says nothing about the job.
+        let good = response.status().as_u16() < 500 && response.status() != http::StatusCode::CONFLICT;
+        let at_s = self.since_sent_s();
+        let (mut parts, answer) = response.into_parts();
+        hygiene::scrub_response(&mut parts.headers, false, false);
+        let mut answer = Throttled::new(answer, Arc::clone(&self.throttle));
+        let (sink, source) = answer::pipe(self.answer_bytes);
+        let handed = answered.map(|answered| answered.send(Response::from_parts(parts, source)));
+        let mut sink = handed.filter(Result::is_ok).map(|_| sink);
+        self.show(Phase::Head { at_s, good });
+        match self.pump(&mut answer, &mut sink).await {
+            Ok(()) if good => {
+                if let Some(sink) = sink {
+                    sink.finish();
+                }
+                let at_s = self.since_sent_s();
+                self.lesson.learn_it_took();
+                self.end(Fate::Finished, Phase::Finished { at_s, good });
+            }
+            Ok(()) => {
+                if let Some(sink) = sink {
+                    sink.finish();
+                }
+                let at_s = self.since_sent_s();
+                self.end(Fate::Failed, Phase::Finished { at_s, good });
+            }
+            Err(()) => self.end(Fate::Failed, Phase::Failed),
+        }
+    }
+
+    async fn pump(&self, answer: &mut Throttled<Answer>, sink: &mut Option<Sink>) -> Result<(), ()> {
+        while let Some(frame) = answer.frame().await {
+            let frame = frame.map_err(|error| tracing::debug!(%error, "a shadow's answer broke off"))?;
+            if let Some(sink) = sink {
+                sink.put(frame).await.map_err(|unread| tracing::trace!(%unread, "a shadow's answer"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn since_sent_s(&self) -> f64 {
+        clock::now_s() - self.lesson.flight.as_ref().map_or_else(clock::now_s, Flight::sent_s)
+    }
+
+    fn show(&self, phase: Phase) {
+        self.board.shadow(self.network.id, |shadow| shadow.phase = phase);
+    }
+
+    fn end(&self, fate: Fate, phase: Phase) {
+        self.lesson.tally.set_if_open(fate);
+        self.show(phase);
+    }
+}
+
+impl Lesson {
+    fn on(&self) -> NetworkId {
+        self.tally.on
+    }
+
+    fn learn_it_took(&mut self) {
+        let Some(ran_s) = self.flight.take().map(Flight::land) else { return };
+        self.learn(Label::Took(ran_s.max(f64::MIN_POSITIVE)));
+    }
+
+    fn learn(&self, label: Label) {
+        let response_bytes = match label {
+            Label::Took(_) => Some(self.throttle.passed().saturating_sub(self.announced_bytes) as f64),
+            Label::LongerThan(_) => None,
+        };
+        self.tally.shared.oracle.learn(Row {
+            job: self.job,
+            pair: self.pair,
+            network: self.on(),
+            label,
+            cpu_s: None,
+            memory_bytes: None,
+            response_bytes,
+        });
+    }
+}
+
+impl Drop for Lesson {
+    fn drop(&mut self) {
+        self.permit.moved(self.throttle.passed().saturating_sub(self.announced_bytes));
+        // Only what its planned window stopped is censored at random; what was cancelled because something looked slow or
+        // fast is not, and teaches nothing here.
+        if self.tally.fate() == Fate::WindowEnded
+            && let Some(flight) = &self.flight
+        {
+            let longer_than_s = clock::now_s() - flight.sent_s();
+            self.learn(Label::LongerThan(longer_than_s));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Data starts to move towards the leaning network the moment a job arrives, not when its decision is made.
+
+use http::{HeaderMap, Uri};
+use tokio::task::AbortHandle;
+
+use super::course::Course;
+use crate::data::{self, Warming};
+use crate::peer;
+
+/// The inputs that a request declares.
+pub(super) fn declared(headers: &HeaderMap) -> Vec<Uri> {
+    if headers.contains_key(http::header::LINK) { data::declared(headers) } else { Vec::new() }
+}
+
+/// Data on its way. Dropping this stops what nobody else waits for.
+#[derive(Debug, Default)]
+pub(super) struct OnItsWay {
+    here: Vec<Warming>,
+    there: Option<Asking>,
+}
+
+#[derive(Debug)]
+struct Asking(AbortHandle);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Starts to warm what the job needs where the plan leans.
+pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
+    let allowed = course.route.is_some_and(|place| course.generation.config.routes[place].warm);
+    if needs.is_empty() || !allowed {
+        return OnItsWay::default();
+    }
+    let network = course.network(course.plan.target);
+    if network.is_home() {
+        let here = needs.iter().filter_map(|url| course.shared.data.warm(url).ok()).collect();
+        return OnItsWay { here, there: None };
+    }
+    if !network.is_sidecar() {
+        return OnItsWay::default();
+    }
+    let (network, worker) = (std::sync::Arc::clone(network), course.worker);
+    let within = course.generation.config.data.timeout;
+    // It ends with its answer, with its time, or with the job.
+    let task = tokio::spawn(async move { peer::ask_for_warmth(&network, worker, &needs, within).await });
+    OnItsWay { here: Vec::new(), there: Some(Asking(task.abort_handle())) }
+}

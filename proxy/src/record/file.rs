@@ -1,0 +1,110 @@
+//! The file that decisions are written to: whole lines, or none.
+//!
+//! A full disk costs lines, never jobs and never the thread: what could not be written is counted, said once, and the next
+//! line that fits starts on a line of its own. The file is opened for appending, so a log rotator may truncate it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::line::Line;
+use crate::metrics::Metrics;
+
+/// Lines are written when there are this many bytes of them, or when the queue is empty.
+const WRITE_AT: usize = 256 << 10;
+
+/// Where lines go. Generic only so that a test can let it fail.
+#[derive(Debug)]
+pub(super) struct File<W = std::fs::File> {
+    path: PathBuf,
+    inner: W,
+    waiting: Vec<u8>,
+    /// Whether the last write failed.
+    failing: bool,
+    /// Whether what is in the file ends in the middle of a line.
+    torn: bool,
+}
+
+impl File {
+    /// Opens `path` for appending and makes it if it is not there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let inner = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+            let message = format!("cannot open the decision log {}: {error}; see `log.decisions`", path.display());
+            io::Error::new(error.kind(), message)
+        })?;
+        Ok(Self::over(inner, path))
+    }
+}
+
+impl<W: Write> File<W> {
+    fn over(inner: W, path: &Path) -> Self {
+        Self { path: path.to_owned(), inner, waiting: Vec::new(), failing: false, torn: false }
+    }
+
+    /// Takes a line in.
+    pub(super) fn push(&mut self, line: &Line<'_>, metrics: &Metrics) {
+        line.write(&mut self.waiting);
+        self.waiting.push(b'\n');
+        if self.waiting.len() >= WRITE_AT {
+            self.flush(metrics);
+        }
+    }
+
+    /// Writes what was taken in.
+    pub(super) fn flush(&mut self, metrics: &Metrics) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let taken_in = lines(&self.waiting);
+        if self.torn {
+            self.waiting.insert(0, b'\n');
+        }
+        let (written, result) = write_all(&mut self.inner, &self.waiting);
+        let done = &self.waiting[..written];
+        let whole = lines(done).saturating_sub(u64::from(self.torn));
+        metrics.records_written(whole);
+        metrics.records_unwritten(taken_in - whole);
+        if let Some(last) = done.last() {
+            self.torn = *last != b'\n';
+        }
+        self.waiting.clear();
+        self.waiting.shrink_to(WRITE_AT);
+        self.say(result);
+    }
+
+    /// Says that writing fails, or that it works again, but each only once.
+    fn say(&mut self, result: io::Result<()>) {
+        let path = self.path.display();
+        match result {
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(%path, %error, "decisions cannot be written; they are counted as unwritten until it works again");
+            }
+            Ok(()) if self.failing => {
+                self.failing = false;
+                tracing::info!(%path, "decisions are written again");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes as much as can be, and says how much that was.
+fn write_all(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! A record as JSON: what the log, `/decisions` and `explain` show. It is read back only by this program's own `explain`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use policy::prediction::LEVELS;
+use policy::{Action, NetworkId, NetworkSet, Prediction, ShadowMode};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use super::time::rfc3339;
+use crate::generation::{Classes, Generation};
+
+/// One decision.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Line<'a> {
+    /// 16 hex digits.
+    pub(crate) id: String,
+    /// When the job arrived, RFC 3339.
+    pub(crate) time: String,
+    pub(crate) route: Option<Cow<'a, str>>,
+    pub(crate) class: Cow<'a, str>,
+    pub(crate) urgency: u8,
+    pub(crate) mode: Cow<'a, str>,
+    pub(crate) plan: Cow<'a, str>,
+    pub(crate) plan_reason: Cow<'a, str>,
+    pub(crate) eligible: Vec<Cow<'a, str>>,
+    pub(crate) worth: f64,
+    pub(crate) shadows: Vec<Cow<'a, str>>,
+    pub(crate) target: Cow<'a, str>,
+    pub(crate) action: Cow<'a, str>,
+    pub(crate) reason: Cow<'a, str>,
+    /// By network; only those that were predicted.
+    pub(crate) predictions: BTreeMap<Cow<'a, str>, PredictionLine>,
+    /// By network; only those that were computed.
+    pub(crate) costs: BTreeMap<Cow<'a, str>, f64>,
+    /// 0 for none.
+    pub(crate) model: u64,
+    pub(crate) status: u16,
+    pub(crate) outcome: Cow<'a, str>,
+    pub(crate) took_s: f64,
+    pub(crate) head_s: f64,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) possibly_running: u8,
+    /// The job's path through the tree, only where one job is asked for and the model that decided is still in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tree_path: Vec<String>,
+}
+
+/// A prediction.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct PredictionLine {
+    pub(crate) mean_s: f64,
+    pub(crate) p10_s: f64,
+    pub(crate) p25_s: f64,
+    pub(crate) p50_s: f64,
+    pub(crate) p75_s: f64,
+    pub(crate) p90_s: f64,
+    pub(crate) doubt: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_bytes: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) response_bytes: Option<f64>,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn of(record: &'a Record, classes: &Classes) -> Self {
+        let generation = &*record.generation;
+        let name = |network| network_name(generation, network);
+        let ids = || (0..policy::MAX_NETWORKS).filter_map(NetworkId::new);
+        let class = classes.name(record.class).map_or_else(String::new, |(_, class)| class.into());
+        Self {
+            id: format!("{:016x}", record.id),
+            time: rfc3339(record.unix_ms),
+            route: record.route.and_then(|route| generation.config.routes.get(route)).map(|r| r.name.as_str().into()),
+            class: class.into(),
+            urgency: record.urgency,
+            mode: mode_word(record.mode).into(),
+            plan: record.plan.into(),
+            plan_reason: record.plan_reason.as_str().into(),
+            eligible: names(generation, record.eligible),
+            worth: rounded(record.worth),
+            shadows: names(generation, record.shadows),
+            target: name(record.target),
+            action: action_word(record.action).into(),
+            reason: record.reason.as_str().into(),
+            predictions: ids()
+                .filter_map(|id| Some((name(id), PredictionLine::from(&record.predictions[id]?))))
+                .collect(),
+            costs: ids()
+                .filter(|id| id.index() < generation.config.networks.len() && record.costs[*id].is_finite())
+                .map(|id| (name(id), rounded(record.costs[id])))
+                .collect(),
+            model: record.model_version,
+            status: record.status,
+            outcome: record.outcome.as_str().into(),
+            took_s: rounded(record.took_s),
+            head_s: rounded(record.head_s),
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            possibly_running: record.possibly_running,
+            tree_path: Vec::new(),
+        }
+    }
+
+    /// Appends it to `text`, without a line's end.
+    pub(super) fn write(&self, text: &mut Vec<u8>) {
+        let before = text.len();
+        if serde_json::to_writer(&mut *text, self).is_err() {
+            // Nothing in a line can fail to be written into memory; half a line would still be worse than none.
+            text.truncate(before);
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl From<&Prediction> for PredictionLine {
+    fn from(prediction: &Prediction) -> Self {
+        const { assert!(LEVELS.len() == 5, "the quantiles' names are written down here") };
+        let [p10, p25, p50, p75, p90] = prediction.quantiles_s.map(rounded);
+        Self {
+            mean_s: rounded(prediction.mean_s),
+            p10_s: p10,
+            p25_s: p25,
+            p50_s: p50,
+            p75_s: p75,
+            p90_s: p90,
+            doubt: rounded(prediction.doubt),
+            cpu_s: prediction.cpu_s.map(rounded),
+            memory_bytes: prediction.memory_bytes.map(f64::round),
+            response_bytes: prediction.response_bytes.map(f64::round),
+        }
+    }
+}
+
+/// The name of a network, or its place if the configuration does not have it.
+pub(crate) fn network_name(generation: &Generation, network: NetworkId) -> Cow<'_, str> {
+    match generation.config.networks.get(network.index()) {
+        Some(found) => found.name.as_str().into(),
+        None => format!("#{}", network.index()).into(),
+    }
+}
+
+fn names(generation: &Generation, networks: NetworkSet) -> Vec<Cow<'_, str>> {
+    let known = networks.iter().filter(|network| network.index() < generation.config.networks.len());
+    known.map(|network| network_name(generation, network)).collect()
+}
+
+pub(crate) const fn mode_word(mode: ShadowMode) -> &'static str {
+    match mode {
+        ShadowMode::Off => "off",
+        ShadowMode::Observe => "observe",
+        ShadowMode::On => "on",
+    }
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "keep",
+        Action::Adopt => "adopt",
+        Action::Send => "send",
+    }
+}
+
+/// To the millionth: more digits would only be noise that is stored. What is not a number becomes 0.
+pub(crate) fn rounded(value: f64) -> f64 {
+    if value.is_finite() { (value * 1e6).round() / 1e6 } else { 0.0 }
+}

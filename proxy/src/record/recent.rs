@@ -1,0 +1,88 @@
+//! The latest decisions, as they came: turned into text when somebody looks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use policy::Model;
+
+use super::Record;
+use super::line::Line;
+use crate::generation::Classes;
+
+/// A bounded queue, oldest first.
+#[derive(Debug)]
+pub(super) struct Recent {
+    keep: usize,
+    kept: VecDeque<Kept>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Whole(Box<Record>),
+    /// Of a configuration that is no longer in force: as text, so that a record does not keep all of it alive.
+    Text {
+        id: u64,
+        line: Box<str>,
+    },
+}
+
+impl Recent {
+    pub(super) fn new(keep: usize) -> Self {
+        Self { keep, kept: VecDeque::new() }
+    }
+
+    /// Keeps a record, and drops the oldest if there are too many.
+    pub(super) fn push(&mut self, record: Box<Record>, classes: &Classes) {
+        if self.keep == 0 {
+            return;
+        }
+        if let Some(Kept::Whole(last)) = self.kept.back()
+            && !Arc::ptr_eq(&last.generation, &record.generation)
+        {
+            self.kept.iter_mut().for_each(|kept| kept.let_go(classes));
+        }
+        if self.kept.len() >= self.keep {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Kept::Whole(record));
+    }
+
+    /// The latest `n`, newest first.
+    pub(super) fn latest(&self, n: usize, classes: &Classes) -> Vec<String> {
+        self.kept.iter().rev().take(n).map(|kept| kept.text(classes, None)).collect()
+    }
+
+    /// The one of job `id`. Of several with one id, the newest.
+    pub(super) fn find(&self, id: u64, classes: &Classes, model: Option<&Model>) -> Option<String> {
+        self.kept.iter().rev().find(|kept| kept.id() == id).map(|kept| kept.text(classes, model))
+    }
+}
+
+impl Kept {
+    fn id(&self) -> u64 {
+        match self {
+            Self::Whole(record) => record.id,
+            Self::Text { id, .. } => *id,
+        }
+    }
+
+    fn text(&self, classes: &Classes, model: Option<&Model>) -> String {
+        match self {
+            Self::Whole(record) => {
+                let mut line = Line::of(record, classes);
+                if let Some(model) = model.filter(|model| model.version() == record.model_version) {
+                    line.tree_path = model.path(&record.job);
+                }
+                line.text()
+            }
+            Self::Text { line, .. } => line.to_string(),
+        }
+    }
+
+    /// Lets go of the configuration that the record was made under.
+    fn let_go(&mut self, classes: &Classes) {
+        if let Self::Whole(record) = self {
+            *self = Self::Text { id: record.id, line: Line::of(record, classes).text().into() };
+        }
+    }
+}

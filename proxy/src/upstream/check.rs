@@ -1,0 +1,88 @@
+//! Watch over the networks, off the path: names resolved again, health asked for, load reports taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, header};
+use http_body_util::BodyExt;
+use tokio::task::JoinSet;
+
+use super::connect::Stream;
+use super::pool::H1;
+use super::{Endpoint, Network, exchange};
+use crate::body::Body;
+use crate::generation::Shared;
+use crate::peer;
+
+/// How soon a name that did not resolve is tried again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Starts what keeps watch over one network; all of it ends with `tasks`.
+pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network: &Arc<Network>, worker: usize) {
+    for at in 0..network.endpoints.len() {
+        if network.endpoints[at].is_name() {
+            tasks.spawn(keep_resolved(Arc::clone(network), at));
+        }
+        if let Some(path) = network.config.health.path.clone() {
+            tasks.spawn(keep_checked(Arc::clone(network), at, path));
+        }
+    }
+    if network.is_sidecar() {
+        let id = network.id;
+        let metrics = Arc::clone(&shared.metrics);
+        let failed = move || metrics.load_report_failed(id);
+        tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), worker, failed));
+    }
+}
+
+async fn keep_resolved(network: Arc<Network>, at: usize) {
+    loop {
+        let endpoint = &network.endpoints[at];
+        let next = match endpoint.resolve().await {
+            Ok(()) => network.config.resolve_every,
+            Err(error) => {
+                tracing::warn!(network = network.name(), host = endpoint.host(), %error, "a name does not resolve; its last addresses stay in use");
+                RESOLVE_AGAIN.min(network.config.resolve_every)
+            }
+        };
+        tokio::time::sleep(next).await;
+    }
+}
+
+async fn keep_checked(network: Arc<Network>, at: usize, path: String) {
+    let health = network.config.health.clone();
+    let mut failures = 0;
+    loop {
+        let endpoint = &network.endpoints[at];
+        let well = matches!(tokio::time::timeout(health.timeout, check(&network, endpoint, &path)).await, Ok(Some(())));
+        failures = if well { 0 } else { failures + 1 };
+        if well || failures == health.failures {
+            if !well {
+                tracing::warn!(network = network.name(), endpoint = endpoint.label(), "fails its health checks");
+            }
+            endpoint.checked(well);
+        }
+        tokio::time::sleep(health.every).await;
+    }
+}
+
+/// One check, over a connection of its own: a kept one may work where a new one would not.
+async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()> {
+    let address = endpoint.address()?;
+    let stream = Stream::connect(address, endpoint.tls.as_ref(), network.config.timeouts.connect).await.ok()?;
+    let request = Request::get(path)
+        .header(header::HOST, endpoint.label())
+        .header(header::USER_AGENT, "adumbra-health")
+        .body(Body::Empty)
+        .ok()?;
+    let mut connection = H1::open(stream).await.ok()?;
+    let response = exchange::over_h1(&mut connection, request).await.ok()?;
+    let well = response.status().is_success() || response.status().is_redirection();
+    let mut body = response.into_body();
+    std::future::poll_fn(|cx| {
+        connection.drive(cx);
+        std::pin::Pin::new(&mut body.frame()).poll(cx)
+    })
+    .await;
+    well.then_some(())
+}

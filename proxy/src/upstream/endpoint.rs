@@ -1,0 +1,111 @@
+//! One place where a network is reached: its addresses, whether it is well, and how busy it is with us.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use config::value as cfg;
+use parking_lot::Mutex;
+use policy::health::Breaker;
+
+use super::connect::Tls;
+
+/// One endpoint.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    host: String,
+    port: u16,
+    /// What TLS needs, if it is spoken.
+    pub(super) tls: Option<Tls>,
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    next: AtomicUsize,
+    breaker: Mutex<Breaker>,
+    /// What the last active check said; `true` before the first.
+    checked_well: AtomicBool,
+    pub(super) in_flight: AtomicU32,
+}
+
+impl Endpoint {
+    pub(super) fn new(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Self> {
+        let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
+        Ok(Self {
+            tls: if endpoint.tls { Some(tls(endpoint, network)?) } else { None },
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
+            next: AtomicUsize::new(0),
+            breaker: Mutex::new(Breaker::new(network.health.failures, network.health.open_for.as_secs_f64())),
+            checked_well: AtomicBool::new(true),
+            in_flight: AtomicU32::new(0),
+        })
+    }
+
+    /// The name or literal it was given as.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its addresses as last resolved, the next one first: consecutive connections go round.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        let addresses = self.addresses.load();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        addresses.get(turn % addresses.len().max(1)).copied()
+    }
+
+    /// Whether it was given as a name, and so must be resolved.
+    pub(crate) fn is_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
+    /// Resolves the name again. What was known stays if nothing comes of it: a dead name server takes nothing down.
+    pub(crate) async fn resolve(&self) -> io::Result<()> {
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
+        if !found.is_empty() && **self.addresses.load() != found {
+            self.addresses.store(Arc::new(found));
+        }
+        Ok(())
+    }
+
+    /// Whether a job would be let through.
+    pub(crate) fn would_admit(&self, now_s: f64) -> bool {
+        self.checked_well.load(Ordering::Relaxed) && self.breaker.lock().would_admit(now_s)
+    }
+
+    /// Whether this job is let through; takes the one try of a half-open breaker.
+    pub(super) fn admits(&self, now_s: f64) -> bool {
+        self.checked_well.load(Ordering::Relaxed) && self.breaker.lock().admits(now_s)
+    }
+
+    /// Takes a real outcome in.
+    pub(crate) fn saw(&self, good: bool, now_s: f64) {
+        self.breaker.lock().saw(good, now_s);
+    }
+
+    /// Takes what an active check said in.
+    pub(crate) fn checked(&self, well: bool) {
+        self.checked_well.store(well, Ordering::Relaxed);
+    }
+
+    /// Requests of ours it has now.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Where it is, for people.
+    pub(crate) fn label(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+fn tls(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Tls> {
+    let alpn: &[&[u8]] = match network.protocol {
+        cfg::Protocol::Auto => &[b"h2", b"http/1.1"],
+        cfg::Protocol::Http1 => &[b"http/1.1"],
+        cfg::Protocol::Http2 => &[b"h2"],
+    };
+    let roots = network.ca.as_ref().map(std::fs::read).transpose()?;
+    let config = certs::client_config(roots.as_deref(), alpn).map_err(io::Error::other)?;
+    Ok(Tls { config, host: endpoint.host.clone() })
+}

@@ -1,0 +1,188 @@
+//! One request and its answer over one connection.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::{Instant, Sleep};
+
+use super::Network;
+use super::pool::{H1, StreamPlace};
+use super::send::Lane;
+use crate::body::{Body, BodyError};
+
+/// Sends a request over an HTTP/1 connection and waits for its final head, driving the connection meanwhile.
+pub(super) async fn over_h1(
+    connection: &mut H1,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+    let response = connection.sender.try_send_request(request);
+    let mut response = std::pin::pin!(response);
+    std::future::poll_fn(|cx| {
+        connection.drive(cx);
+        response.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Counts a request against its endpoint while it runs.
+#[derive(Debug)]
+pub(super) struct Busy {
+    network: Arc<Network>,
+    endpoint: usize,
+}
+
+impl Busy {
+    pub(super) fn new(network: &Arc<Network>, endpoint: usize) -> Self {
+        network.endpoints[endpoint].in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { network: Arc::clone(network), endpoint }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.network.endpoints[self.endpoint].in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a network's answer. Reading it drives the connection it comes over; when it ends, the connection goes back
+/// to its pool; when it is dropped before that, the connection is closed and the far side learns that nobody listens.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    incoming: Incoming,
+    connection: Option<H1>,
+    _stream: Option<StreamPlace>,
+    busy: Busy,
+    worker: usize,
+    lane: Lane,
+    /// `None` for answers that may be silent for as long as they like.
+    bounds: Option<Bounds>,
+    timer: Option<Pin<Box<Sleep>>>,
+    received: u64,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) idle: Duration,
+    pub(super) total: Instant,
+}
+
+impl Answer {
+    pub(super) fn over_h1(incoming: Incoming, connection: H1, busy: Busy, worker: usize, lane: Lane) -> Self {
+        let mut answer = Self {
+            incoming,
+            connection: Some(connection),
+            _stream: None,
+            busy,
+            worker,
+            lane,
+            bounds: None,
+            timer: None,
+            received: 0,
+        };
+        if answer.incoming.is_end_stream() {
+            answer.give_back(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+        answer
+    }
+
+    pub(super) fn over_h2(incoming: Incoming, stream: Option<StreamPlace>, busy: Busy, worker: usize) -> Self {
+        Self {
+            incoming,
+            connection: None,
+            _stream: stream,
+            busy,
+            worker,
+            lane: Lane::Live,
+            bounds: None,
+            timer: None,
+            received: 0,
+        }
+    }
+
+    /// Bounds how long the answer may be silent, and take.
+    pub(super) fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = Some(bounds);
+        self
+    }
+
+    /// Bytes of it that have been read.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Gives the connection back to its pool, if it is fit to be used again.
+    fn give_back(&mut self, cx: &mut Context<'_>) {
+        let Some(mut connection) = self.connection.take() else { return };
+        connection.drive(cx);
+        if connection.is_idle() {
+            let mut pool = self.busy.network.pools[self.worker].lock();
+            pool.put_h1(self.busy.endpoint, self.lane, connection);
+        }
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+            return Poll::Ready(frame.map(|f| f.map_err(BodyError::Connection)));
+        }
+        let Some(connection) = &mut self.connection else { return Poll::Pending };
+        connection.drive(cx);
+        Pin::new(&mut self.incoming).poll_frame(cx).map_err(BodyError::Connection)
+    }
+
+    fn poll_bounds(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(bounds) = self.bounds else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| {
+            let idle_ends = Instant::now() + bounds.idle;
+            Box::pin(tokio::time::sleep_until(idle_ends.min(bounds.total)))
+        });
+        timer.as_mut().poll(cx).map(|()| BodyError::Idle { after_s: bounds.idle.as_secs_f64() })
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match this.poll_incoming(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.timer = None;
+                this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if this.incoming.is_end_stream() {
+                    this.give_back(cx);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.connection = None;
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                this.give_back(cx);
+                Poll::Ready(None)
+            }
+            Poll::Pending => this.poll_bounds(cx).map(|error| {
+                this.connection = None;
+                Some(Err(error))
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

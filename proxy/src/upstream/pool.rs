@@ -1,0 +1,140 @@
+//! Connections that are open and idle, by endpoint and lane. One pool for each worker, so nothing is contended.
+//!
+//! An HTTP/1 connection is not given a task of its own: whoever waits for its answer also drives it. That saves two
+//! wake-ups for each request, and dropping the answer is all it takes to close the connection behind it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+
+use super::connect::Stream;
+use super::send::Lane;
+use crate::body::Body;
+use crate::clock;
+
+/// Idle connections kept to one endpoint, for each worker and lane.
+const IDLE_MOST: usize = 256;
+/// An idle connection older than this is not used again: most servers close theirs after a minute or more.
+const IDLE_FOR_S: f64 = 50.0;
+/// Streams put on one HTTP/2 connection before another is opened.
+const STREAMS_MOST: u32 = 100;
+
+/// An HTTP/1 connection and the half that takes requests.
+#[derive(Debug)]
+pub(super) struct H1 {
+    pub(super) sender: http1::SendRequest<Body>,
+    connection: Box<http1::Connection<TokioIo<Stream>, Body>>,
+    closed: bool,
+    idle_since_s: f64,
+}
+
+impl H1 {
+    pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, connection: Box::new(connection), closed: false, idle_since_s: 0.0 })
+    }
+
+    /// Lets the connection read and write what it can. After it has closed this does nothing.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.closed && Pin::new(&mut *self.connection).poll(cx).is_ready() {
+            self.closed = true;
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether another request may be sent over it now.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.closed && self.sender.is_ready()
+    }
+}
+
+/// An HTTP/2 connection, driven by a task of its own since many share it.
+#[derive(Clone, Debug)]
+pub(super) struct H2 {
+    pub(super) sender: http2::SendRequest<Body>,
+    streams: Arc<AtomicU32>,
+}
+
+impl H2 {
+    pub(super) fn new(sender: http2::SendRequest<Body>) -> Self {
+        Self { sender, streams: Arc::default() }
+    }
+
+    pub(super) fn stream(&self) -> StreamPlace {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        StreamPlace(Arc::clone(&self.streams))
+    }
+}
+
+/// One stream's place on its connection; dropping it makes room for another.
+#[derive(Debug)]
+pub(super) struct StreamPlace(Arc<AtomicU32>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What one worker has open to one network.
+#[derive(Debug)]
+pub(super) struct Pool {
+    places: Vec<[Place; 2]>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    h1: Vec<H1>,
+    h2: Vec<H2>,
+}
+
+impl Pool {
+    pub(super) fn new(endpoints: usize) -> Self {
+        Self { places: (0..endpoints).map(|_| Default::default()).collect() }
+    }
+
+    /// The connection that was used last: the others may then grow old and be closed.
+    pub(super) fn take_h1(&mut self, endpoint: usize, lane: Lane) -> Option<H1> {
+        let idle = &mut self.places[endpoint][lane as usize].h1;
+        let oldest_s = clock::now_s() - IDLE_FOR_S;
+        if idle.last().is_some_and(|newest| newest.idle_since_s < oldest_s) {
+            idle.clear();
+        }
+        idle.pop()
+    }
+
+    pub(super) fn put_h1(&mut self, endpoint: usize, lane: Lane, mut connection: H1) {
+        let idle = &mut self.places[endpoint][lane as usize].h1;
+        if idle.len() < IDLE_MOST {
+            connection.idle_since_s = clock::now_s();
+            idle.push(connection);
+        }
+    }
+
+    /// A connection with room for one more stream.
+    pub(super) fn h2(&mut self, endpoint: usize, lane: Lane) -> Option<H2> {
+        let open = &mut self.places[endpoint][lane as usize].h2;
+        open.retain(|c| !c.sender.is_closed());
+        open.iter().find(|c| c.streams.load(Ordering::Relaxed) < STREAMS_MOST).cloned()
+    }
+
+    pub(super) fn add_h2(&mut self, endpoint: usize, lane: Lane, connection: H2) {
+        self.places[endpoint][lane as usize].h2.push(connection);
+    }
+}
+
+/// Polls an idle connection once, to learn whether its far side has closed it.
+pub(super) async fn still_open(connection: &mut H1) -> bool {
+    std::future::poll_fn(|cx| {
+        connection.drive(cx);
+        Poll::Ready(connection.is_idle())
+    })
+    .await
+}
