@@ -14,7 +14,8 @@
 //! - After the window the lead alone is watched, if it shows progress: one that turns out far slower than any job of its kind
 //!   is a straggler, and is left for a fresh run elsewhere. A job is moved of free will once, from the plan's target.
 //!
-//! A `WaitUntil` past the window is that watch; shadows end with their window whatever is returned.
+//! A shadow that still runs when its window ends is reason enough to settle: nothing else ends it for sure. A caller that
+//! ends shadows with their window by itself gets the watch, which is a `WaitUntil` past the window.
 
 mod case;
 mod estimate;

@@ -41,6 +41,8 @@ pub struct Observation {
     pub phase: Phase,
     /// The share of the work that is done, 0..=1, where the service shows it.
     pub progress: Option<f64>,
+    /// When it was last shown, in the caller's seconds; `None` is taken for now.
+    pub progressed_s: Option<f64>,
     /// The share of a full-speed execution's resources it was granted; 1 for a lead, `None` where nobody measures it.
     pub granted: Option<f64>,
     /// CPU seconds used so far.
@@ -59,6 +61,7 @@ impl Observation {
             started_s: now_s,
             phase: Phase::Running,
             progress: None,
+            progressed_s: None,
             granted: None,
             cpu_s: None,
             memory_bytes: None,
@@ -68,9 +71,12 @@ impl Observation {
 }
 
 impl Observation {
-    /// Seconds the whole job takes at full speed where this ran, by its rate of progress up to `now_s`: time run, less
-    /// `arriving_s` of it, as much of it as it was granted, over the share of the work that is done. `granted` is taken where
-    /// nobody measured it. `None` without progress, or where its data has yet to arrive.
+    /// Seconds the whole job takes at full speed where this ran, by its rate of progress: time run, less `arriving_s` of it,
+    /// as much of it as it was granted, over the share of the work that is done. `granted` is taken where nobody measured it.
+    /// `None` without progress, or where its data has yet to arrive.
+    ///
+    /// Progress comes in steps, so the time run is that of the last step, and not now: between two steps nothing is shown,
+    /// which is not the same as nothing being done. Only when half of its time has passed without one has it stalled.
     ///
     /// It is also the label that a dispatch which did not run to its end can teach: a pair of such rates gives the ratio of
     /// two networks for one job.
@@ -80,7 +86,8 @@ impl Observation {
             return None;
         }
         let progress = self.progress.filter(|progress| *progress > 0.0 && *progress <= 1.0)?;
-        let whole_s = self.run_s(arriving_s, granted, now_s) / progress;
+        let shown_s = self.progressed_s.filter(|shown_s| now_s - shown_s < (now_s - self.started_s) / 2.0);
+        let whole_s = self.run_s(arriving_s, granted, shown_s.unwrap_or(now_s).min(now_s)) / progress;
         (whole_s.is_finite() && whole_s > 0.0).then_some(whole_s)
     }
 
@@ -100,4 +107,28 @@ pub struct Evidence {
     pub lead: Option<(NetworkId, Observation)>,
     /// The throttled ones.
     pub shadows: PerNetwork<Option<Observation>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_work_done_over_time_granted_up_to_the_last_step() {
+        let check = |observation: Observation, now_s, expected| {
+            assert_eq!(observation.whole_s(2.0, 0.5, now_s), expected, "{observation:?} at {now_s}");
+        };
+        let seen = Observation { progress: Some(0.25), granted: Some(1.0), ..Observation::started(10.0) };
+        check(seen, 17.0, Some(20.0));
+        check(Observation { granted: Some(0.2), ..seen }, 17.0, Some(4.0));
+        check(Observation { granted: None, ..seen }, 17.0, Some(10.0));
+        // Between two steps, and long after the last.
+        check(Observation { progressed_s: Some(17.0), ..seen }, 20.0, Some(20.0));
+        check(Observation { progressed_s: Some(17.0), ..seen }, 32.0, Some(80.0));
+        check(Observation { progress: None, ..seen }, 17.0, None);
+        check(Observation { progress: Some(0.0), ..seen }, 17.0, None);
+        check(Observation { progress: Some(f64::NAN), ..seen }, 17.0, None);
+        check(Observation { phase: Phase::BlockedOnData, ..seen }, 17.0, None);
+        check(seen, 11.0, None);
+    }
 }

@@ -290,9 +290,6 @@ impl World {
         let step = decide(&self.live[i].job, &view, self.model.as_ref(), &plan, &evidence, planned_s, now_s);
         match step {
             Step::WaitUntil(until_s) => {
-                if now_s >= planned_s + plan.shadowing.window_s() {
-                    self.end_shadow(i, now_s);
-                }
                 // Progress is reported every so often, too.
                 let window_s = plan.shadowing.window_s();
                 let next_s = if window_s > 0.0 { until_s.min(now_s + window_s / 2.0) } else { until_s };

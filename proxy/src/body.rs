@@ -56,6 +56,8 @@ pub(crate) enum Body {
     Spooled(Box<spool::Reader>),
     /// A shadow's answer, adopted.
     Adopted(Box<Adopted>),
+    /// Data for the service, from the cache or an origin.
+    Data(Box<data::Outlet>),
     /// An answer to another sidecar, with what is held for it.
     Served(Box<ServedBody>),
     /// What a client reads; its job is settled when it ends.
@@ -64,8 +66,6 @@ pub(crate) enum Body {
     Watched(Box<Watched>),
     /// A request body whose progress is watched.
     Outgoing(Box<Outgoing>),
-    /// Data for the service, from the cache or an origin.
-    Data(Box<data::Outlet>),
     /// Any of these with a cap on its bytes a second.
     Throttled(Box<Throttled<Body>>),
 }
@@ -90,11 +90,11 @@ impl http_body::Body for Body {
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Watched(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Outgoing(body) => Pin::new(&mut **body).poll_frame(cx),
-            Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Throttled(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
@@ -108,11 +108,11 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
+            Self::Data(body) => body.is_end_stream(),
             Self::Served(body) => body.is_end_stream(),
             Self::Job(body) => body.is_end_stream(),
             Self::Watched(body) => body.is_end_stream(),
             Self::Outgoing(body) => body.is_end_stream(),
-            Self::Data(body) => body.is_end_stream(),
             Self::Throttled(body) => body.is_end_stream(),
         }
     }
@@ -126,11 +126,11 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
+            Self::Data(body) => body.size_hint(),
             Self::Served(body) => body.size_hint(),
             Self::Job(body) => body.size_hint(),
             Self::Watched(body) => body.size_hint(),
             Self::Outgoing(body) => body.size_hint(),
-            Self::Data(body) => body.size_hint(),
             Self::Throttled(body) => body.size_hint(),
         }
     }

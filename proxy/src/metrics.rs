@@ -78,5 +78,12 @@ impl Metrics {
     }
 }
 
+impl Default for Metrics {
+    /// For networks that have no names yet.
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -149,6 +149,10 @@ impl<'a> Case<'a> {
         if leads && !self.window_is_over() {
             return Step::WaitUntil(self.window_end_s());
         }
+        // No shadow outlives its window: while one runs, only settling ends it for sure.
+        if leads && !self.adoptable().is_empty() {
+            return self.keep(network, self.confirmed(estimates));
+        }
         let Some(prediction) = self.predictions[network] else { return self.keep(network, self.plan.reason) };
         let predicted_s = known(prediction.mean_s);
         let watchable = predicted_s > 0.0 && predicted_s >= known(self.view.shadowing.worthwhile_s);

@@ -159,9 +159,11 @@ impl Estimate {
     }
 }
 
-/// The whole job by its rate of progress. `full` is the share granted where nobody measured it and it is known all the same.
+/// The whole job by its rate of progress. `full` is the share granted where nobody measured it and it is known all the same;
+/// else a shadow is taken to have had all of the machine: what nobody measured is not counted in its favour, for a shadow
+/// thought to be throttled that is not would look as many times faster than it is.
 fn rate(case: &Case<'_>, network: NetworkId, observation: &Observation, full: Option<f64>) -> Option<Normal> {
-    let assumed = full.unwrap_or_else(|| granted(case));
+    let assumed = full.unwrap_or(1.0);
     let whole_s = observation.whole_s(arriving_s(case, network, observation), assumed, case.now_s)?;
     let error = RATE_ERROR + RATE_ERROR_AT_ONE / observation.progress?;
     let guessed = observation.granted.is_none() && full.is_none();
@@ -176,7 +178,7 @@ fn arriving_s(case: &Case<'_>, network: NetworkId, observation: &Observation) ->
     cost::arriving_s(case.job, case.view, network).min(known(elapsed_s) / 2.0)
 }
 
-/// The share of full speed a shadow is taken to get where nobody measures it.
+/// The share of full speed a shadow is taken to get where nobody measures it, when its work done is counted.
 fn granted(case: &Case<'_>) -> f64 {
     let share = known(case.view.shadowing.speed_share);
     if share > 0.0 { share.min(1.0) } else { 1.0 }

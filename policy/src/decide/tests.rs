@@ -174,7 +174,7 @@ fn rates_of_progress_move_a_job_to_where_it_ends_sooner_and_cheaper() {
     check(0.05, 0.0833, 1.0, adopted);
     // 20 s and 20 s, where slots cost three times as much.
     check(0.05, 0.0125, 1.0, None);
-    check(0.1, 0.025, 2.0, None);
+    check(0.1, 0.025, 2.0, Some((PRIVATE, Action::Keep, Reason::LeadConfirmed)));
     // 20 s and 10 s: better there by a little, not clear before the window ends.
     check(0.05, 0.025, 1.0, None);
     check(0.1, 0.055, 2.0, adopted);
@@ -190,7 +190,18 @@ fn progress_counts_per_second_granted() {
     };
     // The same progress: with a tenth of the machine it is ten times as fast, with all of it no faster.
     assert_eq!(at(0.1), Some((PUBLIC, Action::Adopt, Reason::Switched)));
-    assert_eq!(at(1.0), None);
+    assert_eq!(at(1.0), Some((PRIVATE, Action::Keep, Reason::LeadConfirmed)));
+}
+
+#[test]
+fn what_a_shadow_was_granted_is_not_guessed_in_its_favour() {
+    // As fast as the lead if it had all of the machine, four times as fast if it had a quarter of it.
+    let at = |granted| {
+        let shadow = Observation { granted, ..progress(0.1, 1.0) };
+        ask(&job(), &plan(), &evidence(Some(progress(0.1, 1.0)), Some(shadow)), 2.0)
+    };
+    assert_eq!(at(Some(0.25)), Some((PUBLIC, Action::Adopt, Reason::Switched)));
+    assert_eq!(at(None), Some((PRIVATE, Action::Keep, Reason::LeadConfirmed)));
 }
 
 #[test]
@@ -201,7 +212,7 @@ fn the_cost_of_a_busy_network_counts_when_moving() {
     busy.state[PUBLIC].price.congestion = 2.0;
     let step = |view: &View| short(decide(&job(), view, None, &plan(), &evidence, PLANNED_S, PLANNED_S + 2.0));
     assert_eq!(step(&view()), Some((PUBLIC, Action::Adopt, Reason::Switched)));
-    assert_eq!(step(&busy), None);
+    assert_eq!(step(&busy), Some((PRIVATE, Action::Keep, Reason::LeadConfirmed)));
 }
 
 #[test]
@@ -309,10 +320,11 @@ fn any_share() -> BoxedStrategy<Option<f64>> {
 
 prop_compose! {
     fn any_observation()(
+        progressed_s in prop::option::of(any::<f64>()),
         started_s in prop_oneof![4 => 90.0..110.0_f64, 1 => any::<f64>()], phase in any_phase(),
         progress in any_share(), granted in any_share(), cpu_s in any_share(), response_bytes: u64,
     ) -> Observation {
-        Observation { started_s, phase, progress, granted, cpu_s, memory_bytes: None, response_bytes }
+        Observation { started_s, phase, progress, progressed_s, granted, cpu_s, memory_bytes: None, response_bytes }
     }
 }
 

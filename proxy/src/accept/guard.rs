@@ -16,6 +16,7 @@
 //! does not parse for anyone, and leaves a body's pace to hyper.
 
 mod closing;
+mod gate;
 mod hyper_io;
 mod watch;
 
@@ -26,16 +27,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use config::value::Limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::scan::{Bounds, Fault, Scanner, Step};
+use super::scan::{Bounds, Fault};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 use closing::Closing;
+use gate::Gate;
 pub(crate) use watch::Watch;
 
 /// What an HTTP/2 client that knows sends first (RFC 9113 §3.4).
@@ -55,13 +57,7 @@ pub(crate) enum Spoken {
 pub(crate) struct Guard<S> {
     io: S,
     mode: Mode,
-    scanner: Scanner,
-    /// What was read and not passed: a head in pieces, or what came before its time.
-    held: BytesMut,
-    /// Bytes at the front of `held` that are sound and may be passed.
-    cleared: usize,
-    /// Whether a request was passed whose answer is not flushed.
-    is_busy: bool,
+    gate: Gate,
     /// Since when the connection is idle, or since the first byte of the head that is held.
     since: Instant,
     alarm: Pin<Box<Sleep>>,
@@ -69,7 +65,6 @@ pub(crate) struct Guard<S> {
     is_armed: bool,
     saw_eof: bool,
     bounds: OwnBounds,
-    watch: Arc<Watch>,
     metrics: Arc<Metrics>,
 }
 
@@ -86,16 +81,7 @@ enum Mode {
 struct OwnBounds {
     head_timeout: Duration,
     keep_alive: Duration,
-    held_bytes: usize,
     drain_bytes: usize,
-}
-
-/// What became of bytes at the front.
-enum Admitted {
-    Passed(usize),
-    Skipped(usize),
-    Waiting,
-    Refused(Fault),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
@@ -105,10 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         Self {
             io,
             mode: Mode::Guarding,
-            scanner: Scanner::new(Bounds { head_bytes: limits.head_bytes, head_fields: limits.head_fields }),
-            held: BytesMut::new(),
-            cleared: 0,
-            is_busy: false,
+            gate: Gate::new(Bounds { head_bytes: limits.head_bytes, head_fields: limits.head_fields }, watch),
             since: now,
             alarm: Box::pin(tokio::time::sleep_until(now + limits.keep_alive)),
             is_armed: false,
@@ -116,10 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             bounds: OwnBounds {
                 head_timeout: limits.head_timeout,
                 keep_alive: limits.keep_alive,
-                held_bytes: limits.head_bytes,
                 drain_bytes: limits.drain_bytes,
             },
-            watch,
             metrics,
         }
     }
@@ -138,11 +119,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 ready!(closing.poll(&mut self.io, self.alarm.as_mut(), cx))?;
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let compared = self.held.len().min(PREFACE.len());
-            if self.held[..compared] != PREFACE[..compared] {
+            let held = self.gate.held();
+            let compared = held.len().min(PREFACE.len());
+            if held[..compared] != PREFACE[..compared] {
                 return Poll::Ready(Ok(Spoken::Http1));
             }
             if compared == PREFACE.len() {
+                self.gate.open();
                 self.mode = Mode::Transparent;
                 return Poll::Ready(Ok(Spoken::Http2));
             }
@@ -156,29 +139,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.saw_eof = true;
                 return Poll::Ready(Ok(Spoken::Http1));
             }
-            self.hold(buf.filled());
+            if held.is_empty() {
+                self.since = Instant::now();
+            }
+            self.gate.hold(buf.filled());
         }
     }
 
     fn poll_read_guarding(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = buf.filled().len();
-        if self.cleared == 0 && !self.held.is_empty() {
-            self.judge_held()?;
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(fault) = self.gate.judge_held() {
+            self.refuse(fault)?;
         }
         loop {
             if let Mode::Closing(closing) = &mut self.mode {
                 return closing.poll(&mut self.io, self.alarm.as_mut(), cx);
             }
-            if self.cleared > 0 {
-                self.pass_held(buf);
+            if self.gate.pass_held(buf) {
                 return Poll::Ready(Ok(()));
             }
-            if self.is_full() {
+            if self.gate.is_full() {
                 // `poll_flush` wakes us when the answer is out.
                 return Poll::Pending;
             }
             if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
-                if self.is_busy || self.scanner.is_in_body() {
+                if !self.gate.is_idle() {
                     return Poll::Pending;
                 }
                 ready!(self.poll_deadline(cx));
@@ -189,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.saw_eof = true;
                 return Poll::Ready(Ok(()));
             }
-            let passed = self.judge_fresh(fresh)?;
+            let passed = self.judge(fresh)?;
             buf.set_filled(start + passed);
             if passed > 0 {
                 return Poll::Ready(Ok(()));
@@ -197,104 +185,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
-    /// Judges bytes that were read into the reader's buffer and holds those that may not stay there. Says how many may.
-    fn judge_fresh(&mut self, fresh: &[u8]) -> io::Result<usize> {
-        if !self.held.is_empty() {
-            self.hold(fresh);
-            return self.judge_held().map(|()| 0);
-        }
-        match self.admit(fresh) {
-            Admitted::Passed(passed) => {
-                self.hold(&fresh[passed..]);
-                Ok(passed)
-            }
-            Admitted::Skipped(skipped) => {
-                self.hold(&fresh[skipped..]);
-                self.judge_held().map(|()| 0)
-            }
-            Admitted::Waiting => {
-                self.hold(fresh);
-                Ok(0)
-            }
-            Admitted::Refused(fault) => self.refuse(fault).map(|()| 0),
-        }
-    }
-
-    /// Judges what is held, as far as it goes now.
-    fn judge_held(&mut self) -> io::Result<()> {
-        let mut held = std::mem::take(&mut self.held);
-        let judged = loop {
-            match self.admit(&held) {
-                Admitted::Skipped(skipped) => held.advance(skipped),
-                Admitted::Passed(passed) => {
-                    self.cleared = passed;
-                    break Ok(());
-                }
-                Admitted::Waiting => break Ok(()),
-                Admitted::Refused(fault) => break self.refuse(fault),
-            }
+    /// Judges bytes that were read into the reader's buffer; what may not stay there is held. Says how many may.
+    fn judge(&mut self, fresh: &[u8]) -> io::Result<usize> {
+        let held_nothing = self.gate.held().is_empty();
+        let passed = match self.gate.judge(fresh) {
+            Ok(passed) => passed,
+            Err(fault) => return self.refuse(fault).map(|()| 0),
         };
-        self.held = held;
-        judged
-    }
-
-    /// Lets through what is sound and due: one head, or the rest of one body, or both; never two messages.
-    fn admit(&mut self, bytes: &[u8]) -> Admitted {
-        if self.is_busy && !self.scanner.is_in_body() {
-            return Admitted::Waiting;
-        }
-        let mut passed = 0;
-        loop {
-            let is_head = !self.scanner.is_in_body();
-            match self.scanner.feed(&bytes[passed..]) {
-                Step::Pass(bytes) => passed += bytes,
-                Step::Skip(skipped) => return Admitted::Skipped(skipped),
-                Step::Bad(fault) if passed == 0 => return Admitted::Refused(fault),
-                Step::NeedMore if passed == 0 => return Admitted::Waiting,
-                Step::Bad(_) | Step::NeedMore => return Admitted::Passed(passed),
-            }
-            if is_head {
-                self.is_busy = true;
-                self.watch.began();
-            }
-            if self.scanner.is_between_messages() {
-                if !self.is_busy {
-                    // The answer was over before the body: the connection is idle from now.
-                    self.since = Instant::now();
-                }
-                return Admitted::Passed(passed);
-            }
-        }
-    }
-
-    /// Keeps bytes for later.
-    fn hold(&mut self, bytes: &[u8]) {
-        if self.held.is_empty() && !bytes.is_empty() && !self.is_busy {
+        if self.gate.is_idle() && (held_nothing || passed > 0) {
+            // A head began, or a body ended whose answer was over before it: neither is what happens to most requests.
             self.since = Instant::now();
         }
-        self.held.extend_from_slice(bytes);
-    }
-
-    /// Passes cleared bytes, as many as there is room for.
-    fn pass_held(&mut self, buf: &mut ReadBuf<'_>) {
-        let passed = self.cleared.min(buf.remaining());
-        buf.put_slice(&self.held[..passed]);
-        self.held.advance(passed);
-        self.cleared -= passed;
-        if self.held.is_empty() {
-            // Few connections ever hold anything: give the memory back.
-            self.held = BytesMut::new();
-        }
-    }
-
-    /// Whether as much is held as may be before its time.
-    fn is_full(&self) -> bool {
-        self.is_busy && !self.scanner.is_in_body() && self.held.len() >= self.bounds.held_bytes
+        Ok(passed)
     }
 
     /// Answers a head that is refused; breaks a body off.
     fn refuse(&mut self, fault: Fault) -> io::Result<()> {
-        if self.scanner.is_in_body() {
+        if self.gate.is_in_body() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, fault.detail));
         }
         self.metrics.problem(fault.problem);
@@ -308,14 +215,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 
     fn notice_upgrade(&mut self) {
-        if self.is_busy && matches!(self.mode, Mode::Guarding) && self.watch.is_upgraded() {
+        if matches!(self.mode, Mode::Guarding) && self.gate.is_upgraded() {
+            self.gate.open();
             self.mode = Mode::Transparent;
         }
     }
 
     /// Waits for the end of an idle connection's, or a head's, time; then the connection is closing.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_idle = self.held.is_empty();
+        let is_idle = self.gate.held().is_empty();
         let deadline = self.since + if is_idle { self.bounds.keep_alive } else { self.bounds.head_timeout };
         if deadline < self.alarm.deadline() {
             self.alarm.as_mut().reset(deadline);
@@ -339,10 +247,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// The answer is over and flushed: the next head is due.
     fn rest(&mut self, cx: &mut Context<'_>) {
-        self.is_busy = false;
-        self.watch.rested();
+        self.gate.rest();
         self.since = Instant::now();
-        if !self.held.is_empty() {
+        if !self.gate.held().is_empty() {
             cx.waker().wake_by_ref();
         } else if !self.is_armed || self.alarm.is_elapsed() {
             // hyper does not read again until something comes, so the alarm must know whom to wake.
@@ -360,12 +267,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         match &mut me.mode {
             Mode::Guarding => me.poll_read_guarding(cx, buf),
             Mode::Closing(closing) => closing.poll(&mut me.io, me.alarm.as_mut(), cx),
-            Mode::Transparent if me.held.is_empty() => Pin::new(&mut me.io).poll_read(cx, buf),
-            Mode::Transparent => {
-                me.cleared = me.held.len();
-                me.pass_held(buf);
-                Poll::Ready(Ok(()))
-            }
+            Mode::Transparent if me.gate.pass_held(buf) => Poll::Ready(Ok(())),
+            Mode::Transparent => Pin::new(&mut me.io).poll_read(cx, buf),
         }
     }
 }
@@ -390,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         ready!(Pin::new(&mut me.io).poll_flush(cx))?;
-        if me.is_busy && me.watch.is_answered() {
+        if me.gate.is_answered() {
             me.rest(cx);
         }
         Poll::Ready(Ok(()))
@@ -400,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let me = self.get_mut();
         me.notice_upgrade();
         if matches!(me.mode, Mode::Guarding) {
-            let is_more_to_come = me.scanner.is_in_body() || !me.held.is_empty();
+            let is_more_to_come = me.gate.is_in_body() || !me.gate.held().is_empty();
             me.close_with(Bytes::new(), if is_more_to_come { me.bounds.drain_bytes } else { 0 });
         }
         match &mut me.mode {

@@ -170,11 +170,27 @@ const CLASSES: [u8; 256] = {
 
 /// The first byte that may not stand in a line's text: a control that is not a tab (RFC 9110 §5.5).
 fn first_control(text: &[u8]) -> Option<usize> {
-    let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
-    // Blocks without a branch inside: the compiler makes vector code of them.
-    let sound = text.chunks(32).take_while(|block| !block.iter().fold(false, |found, byte| found | is_control(byte)));
-    let from = sound.map(<[u8]>::len).sum::<usize>();
-    text[from..].iter().position(is_control).map(|at| from + at)
+    if !may_have_control(text) {
+        return None;
+    }
+    text.iter().position(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
+}
+
+/// Whether there may be a control: surely if there is one, and also where a tab stands. Eight bytes at a time, for this
+/// looks at every byte of every head.
+fn may_have_control(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    let is_suspect = |eight: u64| {
+        let below_space = eight.wrapping_sub(ONES * 0x20) & !eight;
+        let delete = eight ^ (ONES * 0x7f);
+        (below_space | (delete.wrapping_sub(ONES) & !delete)) & (ONES * 0x80) != 0
+    };
+    let (eights, rest) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    eights
+        .iter()
+        .fold(is_suspect(u64::from_ne_bytes(last)), |found, eight| found | is_suspect(u64::from_ne_bytes(*eight)))
 }
 
 #[cfg(test)]

@@ -78,9 +78,12 @@ struct DataPage {
     hits: u64,
     joined: u64,
     misses: u64,
+    bypassed: u64,
+    warmed: u64,
     warmed_bytes: u64,
     useful_bytes: u64,
     wasted_bytes: u64,
+    held: u64,
     held_bytes: u64,
     refused: u64,
 }
@@ -166,7 +169,18 @@ impl From<ShadowsSoFar> for ShadowsPage {
 
 impl From<DataSoFar> for DataPage {
     fn from(so_far: DataSoFar) -> Self {
-        let DataSoFar { hits, joined, misses, warmed_bytes, useful_bytes, wasted_bytes, held_bytes, refused } = so_far;
-        Self { hits, joined, misses, warmed_bytes, useful_bytes, wasted_bytes, held_bytes, refused }
+        Self {
+            hits: so_far.hits,
+            joined: so_far.joined,
+            misses: so_far.misses,
+            bypassed: so_far.bypassed,
+            warmed: so_far.warmed,
+            warmed_bytes: so_far.warmed_bytes,
+            useful_bytes: so_far.useful_bytes,
+            wasted_bytes: so_far.wasted_bytes,
+            held: so_far.held,
+            held_bytes: so_far.held_bytes,
+            refused: so_far.refused,
+        }
     }
 }

@@ -150,7 +150,7 @@ fn status_says_what_there_is() {
     assert_eq!(status["shadows"]["cancelled"], 1);
     assert_eq!(status["routes"][0], serde_json::json!({ "name": "render", "mode": "on", "rollout": 1.0 }));
     assert_eq!(status["networks"][0]["capacity"], 4);
-    assert_eq!(status["networks"][0]["endpoints"][0]["address"], "http://127.0.0.1:3000");
+    assert_eq!(status["networks"][0]["endpoints"][0]["address"], "127.0.0.1:3000");
     assert!(
         status["networks"][1]["shadow_caps_enforced_by"]
             .as_str()

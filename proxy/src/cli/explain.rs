@@ -10,7 +10,7 @@ use crate::record::{Line, PredictionLine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A decision's id, as in the `adumbra-job` header and the log, or a URL or path, such as /render?size=9
+    /// A decision's id, as in the `adumbra-decision` header and the log, or a URL or path, such as /render?size=9
     #[arg(value_name = "ID|URL")]
     what: String,
     /// The sidecar's admin port

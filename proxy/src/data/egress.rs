@@ -17,7 +17,6 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::Cache;
-use super::count::{Lookup, Refusal};
 use super::fetch::{self, FetchError, Upload};
 use super::flight::{self, Boarding, Errand, Landing, Ticket};
 use super::object::{Object, Purpose};
@@ -26,6 +25,7 @@ use super::outlet::{Outlet, Stream};
 use super::{headers, storable};
 use crate::body::Body;
 use crate::hygiene;
+use crate::metrics::{DataRefusal, Lookup};
 use crate::problem::Problem;
 
 /// Says whether the cache had what was asked for.
@@ -45,7 +45,7 @@ pub(crate) async fn egress(cache: &Arc<Cache>, mut request: Request<Incoming>) -
         return refuse(cache, Problem::OriginUnnamed, "the egress listener only fetches from other origins");
     };
     let Some(key) = cache.allowed.key(&uri) else {
-        cache.counts.refused(Refusal::Origin);
+        cache.metrics.data.refused(DataRefusal::Origin);
         let detail = format!("{} is not in `data.origins` by exactly that name", origin_of(&uri));
         return refuse(cache, Problem::OriginForbidden, &detail);
     };
@@ -88,7 +88,7 @@ fn origin_of(uri: &Uri) -> String {
 async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response<Body> {
     let errand = || {
         let headers = headers::onward(&head.headers);
-        Ok::<_, std::convert::Infallible>(Errand { headers, purpose: Purpose::Serve, permit: None })
+        Ok::<_, std::convert::Infallible>(Errand { headers, purpose: Purpose::Serve, _permit: None })
     };
     let Ok(boarding) = flight::board(cache, key, errand);
     let (lookup, ticket) = match boarding {
@@ -100,7 +100,7 @@ async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response
     match ticket.landing().await {
         Landing::Object(object) if object.terms.fit(&head.headers) => serve(cache, object, Some(ticket), lookup),
         Landing::Answer(answer) => {
-            cache.counts.looked_up(Lookup::Bypass);
+            cache.metrics.data.looked_up(Lookup::Bypass);
             let (parts, stream) = *answer;
             pass(parts, stream)
         }
@@ -114,7 +114,7 @@ async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response
 
 /// Answers with an object.
 fn serve(cache: &Cache, object: Arc<Object>, ticket: Option<Ticket>, lookup: Lookup) -> Response<Body> {
-    cache.counts.looked_up(lookup);
+    cache.metrics.data.looked_up(lookup);
     object.mark_read();
     let mut response = Response::new(Body::Empty);
     response.headers_mut().clone_from(&object.headers);
@@ -133,14 +133,14 @@ fn serve(cache: &Cache, object: Arc<Object>, ticket: Option<Ticket>, lookup: Loo
 
 /// Asks the origin, past the cache.
 async fn straight(cache: &Cache, key: &Key, head: request::Parts, body: Option<Incoming>) -> Response<Body> {
-    cache.counts.looked_up(Lookup::Bypass);
+    cache.metrics.data.looked_up(Lookup::Bypass);
     let mut request = Request::new(Upload::new(body));
     *request.method_mut() = head.method;
     *request.headers_mut() = headers::onward(&head.headers);
     match fetch::send(&cache.way, key, request).await {
         Ok((parts, stream)) => pass(parts, stream),
         Err(why) => {
-            cache.counts.refused(Refusal::Failed);
+            cache.metrics.data.refused(DataRefusal::Failed);
             failed(cache, key, why)
         }
     }

@@ -34,7 +34,7 @@ async fn what_was_warmed_is_found() {
     assert_eq!(origin.requests(), 1);
 
     let stats = egress.cache.stats();
-    assert_eq!((stats.objects, stats.bytes, stats.hits, stats.misses), (1, 5, 1, 0));
+    assert_eq!((stats.held, stats.held_bytes, stats.hits, stats.misses), (1, 5, 1, 0));
     assert_eq!((stats.warmed, stats.warmed_bytes, stats.useful_bytes, stats.wasted_bytes), (1, 5, 5, 0));
 }
 
@@ -162,7 +162,7 @@ async fn only_so_many_warmings_run_at_once() {
     let two = egress.cache.warm(&origin.url("/2")).expect("allowed");
     assert_eq!(egress.cache.warm(&origin.url("/3")).expect_err("two run"), NotWarmed::Busy);
     let again = egress.cache.warm(&origin.url("/1")).expect("it is on its way, which costs nothing");
-    assert_eq!(egress.cache.stats().refused, 1);
+    assert_eq!(egress.cache.stats().busy, 1);
     drop((again, one));
     // The place is free when the fetch has really ended.
     settled(|| egress.cache.warming.available_permits() == 1).await;
@@ -187,9 +187,9 @@ async fn warmed_bytes_that_nobody_asks_for_are_wasted_when_they_go() {
     let origin = Origin::start([("/x", vec![send(kept("hello"))])]).await;
     let egress = Egress::start(&origin, |_| ()).await;
     assert!(egress.cache.warm(&origin.url("/x")).expect("allowed").done().await);
-    let counts = Arc::clone(&egress.cache.counts);
+    let metrics = Arc::clone(&egress.cache.metrics);
     egress.stop().await;
-    settled(|| counts.stats().wasted_bytes == 5).await;
+    settled(|| metrics.data.so_far().wasted_bytes == 5).await;
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn what_cannot_be_fetched_is_not_warm() {
     }
     settled(|| egress.cache.stats().memory_bytes == 0).await;
     let stats = egress.cache.stats();
-    assert_eq!((stats.failed, stats.not_storable, stats.wasted_bytes, stats.objects), (1, 1, 3, 0));
+    assert_eq!((stats.failed, stats.not_storable, stats.wasted_bytes, stats.held), (1, 1, 3, 0));
 }
 
 #[tokio::test]

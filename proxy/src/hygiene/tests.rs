@@ -1,5 +1,7 @@
 //! Tables: what goes in, what comes out.
 
+use http::header::{FORWARDED, VIA};
+
 use super::*;
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));

@@ -10,9 +10,11 @@ use super::words::{DataRefusal, Lookup, Word};
 pub(crate) struct DataCounters {
     lookups: Family<1>,
     warmed: Family<0>,
+    warmed_bytes: Family<0>,
     useful: Family<0>,
     wasted: Family<0>,
     held: Family<0>,
+    held_bytes: Family<0>,
     refused: Family<1>,
 }
 
@@ -24,10 +26,15 @@ impl DataCounters {
                 Head::new("adumbra_data_lookups", "Inputs the service asked for, by what the data cache had"),
                 [&Axis::of::<Lookup>("result")],
             ),
-            warmed: Family::counters(bytes("adumbra_data_warmed", "Bytes fetched before the service asked"), []),
+            warmed: Family::counters(
+                Head::new("adumbra_data_warmed_objects", "Objects fetched whole before the service asked"),
+                [],
+            ),
+            warmed_bytes: Family::counters(bytes("adumbra_data_warmed", "Bytes fetched before the service asked"), []),
             useful: Family::counters(bytes("adumbra_data_useful", "Warmed bytes that the service then asked for"), []),
             wasted: Family::counters(bytes("adumbra_data_wasted", "Warmed bytes dropped without being asked for"), []),
-            held: Family::gauges(bytes("adumbra_data_held", "Bytes in the data cache"), []),
+            held: Family::gauges(Head::new("adumbra_data_held_objects", "Objects in the data cache"), []),
+            held_bytes: Family::gauges(bytes("adumbra_data_held", "Bytes in the data cache"), []),
             refused: Family::counters(
                 Head::new("adumbra_data_refused", "Fetches not made or not kept, by what stood against them"),
                 [&Axis::of::<DataRefusal>("reason")],
@@ -35,13 +42,19 @@ impl DataCounters {
         }
     }
 
+    /// The service asked for an input.
     pub(crate) fn looked_up(&self, lookup: Lookup) {
         self.lookups.add([lookup.place()], 1);
     }
 
-    /// Bytes were fetched before anybody asked.
-    pub(crate) fn warmed(&self, bytes: u64) {
-        self.warmed.add([], bytes);
+    /// A whole object was fetched before anybody asked.
+    pub(crate) fn warmed(&self) {
+        self.warmed.add([], 1);
+    }
+
+    /// Bytes came that nobody had asked for yet.
+    pub(crate) fn warmed_bytes(&self, bytes: u64) {
+        self.warmed_bytes.add([], bytes);
     }
 
     /// Warmed bytes were asked for, for the first time.
@@ -54,36 +67,58 @@ impl DataCounters {
         self.wasted.add([], bytes);
     }
 
-    /// Bytes were put into the cache.
-    pub(crate) fn held(&self, bytes: u64) {
-        self.held.add([], bytes);
+    /// An object was put into the cache.
+    pub(crate) fn kept(&self, bytes: u64) {
+        self.held.add([], 1);
+        self.held_bytes.add([], bytes);
     }
 
-    /// Bytes were dropped from the cache.
+    /// An object was dropped from the cache.
     pub(crate) fn dropped(&self, bytes: u64) {
-        self.held.add([], bytes.wrapping_neg());
+        self.held.subtract([], 1);
+        self.held_bytes.subtract([], bytes);
     }
 
+    /// A fetch was not made, or what it brought was not kept.
     pub(crate) fn refused(&self, refusal: DataRefusal) {
         self.refused.add([refusal.place()], 1);
     }
 
+    /// Fetches that this stood against.
+    #[cfg(test)]
+    pub(crate) fn refused_for(&self, refusal: DataRefusal) -> u64 {
+        self.refused.value([refusal.place()])
+    }
+
     /// What the counters have come to, for people.
     pub(crate) fn so_far(&self) -> DataSoFar {
+        let looked_up = |lookup: Lookup| self.lookups.value([lookup.place()]);
         DataSoFar {
-            hits: self.lookups.value([Lookup::Hit.place()]),
-            joined: self.lookups.value([Lookup::Joined.place()]),
-            misses: self.lookups.value([Lookup::Miss.place()]),
-            warmed_bytes: self.warmed.value([]),
+            hits: looked_up(Lookup::Hit),
+            joined: looked_up(Lookup::Joined),
+            misses: looked_up(Lookup::Miss),
+            bypassed: looked_up(Lookup::Bypass),
+            warmed: self.warmed.value([]),
+            warmed_bytes: self.warmed_bytes.value([]),
             useful_bytes: self.useful.value([]),
             wasted_bytes: self.wasted.value([]),
-            held_bytes: self.held.value([]),
+            held: self.held.value([]),
+            held_bytes: self.held_bytes.value([]),
             refused: self.refused.total(),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 6] {
-        [&self.lookups, &self.warmed, &self.useful, &self.wasted, &self.held, &self.refused]
+    pub(super) fn families(&self) -> [&dyn Scraped; 8] {
+        [
+            &self.lookups,
+            &self.warmed,
+            &self.warmed_bytes,
+            &self.useful,
+            &self.wasted,
+            &self.held,
+            &self.held_bytes,
+            &self.refused,
+        ]
     }
 }
 
@@ -93,9 +128,12 @@ pub(crate) struct DataSoFar {
     pub(crate) hits: u64,
     pub(crate) joined: u64,
     pub(crate) misses: u64,
+    pub(crate) bypassed: u64,
+    pub(crate) warmed: u64,
     pub(crate) warmed_bytes: u64,
     pub(crate) useful_bytes: u64,
     pub(crate) wasted_bytes: u64,
+    pub(crate) held: u64,
     pub(crate) held_bytes: u64,
     pub(crate) refused: u64,
 }

@@ -74,7 +74,7 @@ impl Metrics {
 
     /// A client's connection is gone.
     pub(crate) fn connection_closed(&self) {
-        self.edge.open.subtract_one([]);
+        self.edge.open.subtract([], 1);
     }
 
     /// A client's connection was refused, or closed early.

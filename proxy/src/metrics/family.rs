@@ -112,10 +112,10 @@ impl<const N: usize> Family<N> {
         self.cells.add(self.place(places), by);
     }
 
-    /// Takes 1 off a gauge.
+    /// Takes `by` off a gauge.
     #[inline]
-    pub(super) fn subtract_one(&self, places: [usize; N]) {
-        self.cells.add(self.place(places), 1_u64.wrapping_neg());
+    pub(super) fn subtract(&self, places: [usize; N], by: u64) {
+        self.cells.add(self.place(places), by.wrapping_neg());
     }
 
     /// What the series has come to.

@@ -94,7 +94,7 @@ impl Drop for ShadowCount {
     fn drop(&mut self) {
         let shadows = &self.metrics.shadows;
         shadows.ended.add([self.network.index(), self.end.place()], 1);
-        shadows.in_flight.subtract_one([self.network.index()]);
+        shadows.in_flight.subtract([self.network.index()], 1);
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) enum Refit {
     Panicked,
 }
 
-/// What happened at the data cache.
+/// What a request for an input found at the data cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// It was there.
@@ -89,15 +89,19 @@ pub(crate) enum Lookup {
     Joined,
     /// It had to be fetched.
     Miss,
+    /// It was not one for the cache, or its answer was not.
+    Bypass,
 }
 
-/// Why the data cache did not fetch or keep something.
+/// What stood against a fetch into the data cache, or against keeping what was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DataRefusal {
     /// Its origin is not one that the configuration allows.
     Origin,
-    /// It is larger than an object may be.
-    TooLarge,
+    /// Its answer is not one that may be kept.
+    NotStorable,
+    /// It is larger than an object may be, or there is no room for it now.
+    NoRoom,
     /// As many fetches for warming run as may.
     Busy,
     /// Its origin could not be reached, or broke off, or took too long.
@@ -161,10 +165,16 @@ words!(Refit:
     Refit::Invalid => "invalid",
     Refit::Panicked => "panicked",
 );
-words!(Lookup: Lookup::Hit => "hit", Lookup::Joined => "joined", Lookup::Miss => "miss");
+words!(Lookup:
+    Lookup::Hit => "hit",
+    Lookup::Joined => "joined",
+    Lookup::Miss => "miss",
+    Lookup::Bypass => "bypass",
+);
 words!(DataRefusal:
     DataRefusal::Origin => "origin",
-    DataRefusal::TooLarge => "too_large",
+    DataRefusal::NotStorable => "not_storable",
+    DataRefusal::NoRoom => "no_room",
     DataRefusal::Busy => "busy",
     DataRefusal::Failed => "failed",
 );

@@ -3,6 +3,7 @@ use policy::Urgency;
 use policy::job::EXTRACTED;
 
 use super::*;
+use crate::upstream::Network;
 
 /// A configuration with a private and a public network and one route.
 pub(crate) fn generation() -> Arc<Generation> {
@@ -23,7 +24,9 @@ pub(crate) fn generation() -> Arc<Generation> {
         repeatable = true
     "#;
     let config = config::parse(text, "test").unwrap_or_else(|errors| panic!("{errors}"));
-    Arc::new(Generation { config, networks: Vec::new() })
+    let network = |id| Network::new(&config, id, 1, Arc::default()).map(Arc::new).expect("a network");
+    let networks = config.network_ids().map(network).collect();
+    Arc::new(Generation { config, networks })
 }
 
 pub(crate) fn network(index: usize) -> NetworkId {

@@ -23,6 +23,7 @@ use super::pool::{H1, H2, still_open};
 use super::{Endpoint, Network};
 use crate::body::{Body, BodyError};
 use crate::clock;
+use crate::metrics::UpstreamConnection;
 
 /// Which connections a request may use: shadows never share one with live jobs, or an unread shadow would hold them up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +313,7 @@ impl Network {
                     if !still_open(&mut kept).await {
                         continue;
                     }
+                    self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
                     (kept, true)
                 }
                 None => match self.open(at).await {
@@ -339,11 +341,13 @@ impl Network {
         let address =
             endpoint.address().ok_or_else(|| ConnectError::Unresolved { host: endpoint.host().to_owned() })?;
         let began_s = clock::now_s();
-        let stream = Stream::connect(address, endpoint.tls.as_ref(), self.config.timeouts.connect).await?;
-        if endpoint.tls.is_none() {
+        let opened = Stream::connect(address, endpoint.tls.as_ref(), self.config.timeouts.connect).await;
+        let how = if opened.is_ok() { UpstreamConnection::Made } else { UpstreamConnection::Failed };
+        self.metrics.upstream_connection(self.id, how);
+        if endpoint.tls.is_none() && opened.is_ok() {
             self.saw_round_trip(clock::now_s() - began_s);
         }
-        Ok(stream)
+        opened
     }
 
     async fn h1(&self, stream: Stream, request: &mut Request<Body>) -> Result<H1, SendError> {
@@ -372,7 +376,10 @@ impl Network {
     ) -> Result<Response<Answer>, SendError> {
         let open = self.pools[worker].lock().h2(at, lane);
         match open {
-            Some(connection) => self.over_this_h2(connection, busy, worker, request, true).await,
+            Some(connection) => {
+                self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
+                self.over_this_h2(connection, busy, worker, request, true).await
+            }
             None => match self.open(at).await {
                 Ok(stream) => self.over_new_h2(worker, at, lane, stream, busy, request).await,
                 Err(source) => Err(self.no_connection(request, source)),

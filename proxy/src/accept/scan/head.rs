@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use super::{Bounds, CLASSES, Fault, Framing, PATH, QUERY, first_control, is_token, malformed, too_large};
+use super::{
+    Bounds, CLASSES, Fault, Framing, PATH, QUERY, first_control, is_token, malformed, may_have_control, too_large,
+};
 use crate::hygiene::authority;
 use crate::problem::Problem;
 
@@ -81,8 +83,13 @@ impl Head {
     fn line_end(&mut self, bytes: &[u8], bound: usize) -> Result<Option<usize>, Fault> {
         let within = bytes.len().min(bound);
         let unread = &bytes[self.searched.min(within)..within];
-        // Most lines have one control only: the first byte of their end.
-        let text = memchr::memchr(b'\n', unread).map_or(unread, |at| &unread[..=at]);
+        let line_feed = memchr::memchr(b'\n', unread);
+        if let Some([text @ .., b'\r']) = line_feed.map(|at| &unread[..at])
+            && !may_have_control(text)
+        {
+            return Ok(Some(self.searched + text.len()));
+        }
+        let text = line_feed.map_or(unread, |at| &unread[..=at]);
         let Some(at) = first_control(text).map(|at| self.searched + at) else {
             self.searched = within;
             return if bytes.len() < bound { Ok(None) } else { Err(too_large(HEAD_TOO_LONG)) };

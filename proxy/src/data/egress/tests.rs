@@ -177,7 +177,7 @@ async fn what_may_not_be_kept_costs_one_request_each() {
         let answer = egress.fetch(&url).await;
         assert_eq!((answer.cache(), answer.text(), origin.requests()), ("bypass", "hello", requests));
     }
-    assert_eq!(egress.cache.stats().objects, 0);
+    assert_eq!(egress.cache.stats().held, 0);
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_cut_answer_breaks_off_and_is_never_kept() {
             assert!(answer.broken && "hello".starts_with(answer.text()), "{answer:?}");
             assert_eq!(origin.requests(), requests);
         }
-        assert_eq!(egress.cache.stats().objects, 0);
+        assert_eq!(egress.cache.stats().held, 0);
         settled(|| egress.cache.stats().memory_bytes == 0).await;
     }
 }
@@ -255,7 +255,7 @@ async fn what_is_too_large_is_passed_on_whole() {
         assert!(answer.body.iter().all(|byte| *byte == b'l'));
     }
     settled(|| egress.cache.stats().memory_bytes == 0).await;
-    assert_eq!((egress.cache.stats().no_room, egress.cache.stats().objects, origin.requests()), (2, 0, 2));
+    assert_eq!((egress.cache.stats().no_room, egress.cache.stats().held, origin.requests()), (2, 0, 2));
 }
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn memory_is_bounded_and_what_does_not_fit_still_flows() {
     for waiter in waiters {
         assert_eq!(waiter.await.expect("no panic").body.len(), 300_000);
     }
-    assert_eq!((egress.cache.stats().objects, origin.requests()), (2, 8), "three quarters are for what is kept");
+    assert_eq!((egress.cache.stats().held, origin.requests()), (2, 8), "three quarters are for what is kept");
 }
 
 #[tokio::test]

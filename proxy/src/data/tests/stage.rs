@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::super::{Cache, egress};
-use crate::metrics::Metrics;
+use crate::metrics::{DataRefusal, DataSoFar, Metrics};
 
 /// What an origin does with one request.
 #[derive(Clone, Debug)]
@@ -312,4 +312,39 @@ async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> (http::Resp
         connection.await.ok();
     });
     (sender.send_request(request).await.expect("an answer"), driving)
+}
+
+/// What the cache has come to, by what stood against fetches too.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) so_far: DataSoFar,
+    pub(crate) memory_bytes: u64,
+    pub(crate) forbidden: u64,
+    pub(crate) not_storable: u64,
+    pub(crate) no_room: u64,
+    pub(crate) busy: u64,
+    pub(crate) failed: u64,
+}
+
+impl std::ops::Deref for Stats {
+    type Target = DataSoFar;
+
+    fn deref(&self) -> &DataSoFar {
+        &self.so_far
+    }
+}
+
+impl Cache {
+    pub(crate) fn stats(&self) -> Stats {
+        let data = &self.metrics.data;
+        Stats {
+            so_far: data.so_far(),
+            memory_bytes: self.memory.used_bytes(),
+            forbidden: data.refused_for(DataRefusal::Origin),
+            not_storable: data.refused_for(DataRefusal::NotStorable),
+            no_room: data.refused_for(DataRefusal::NoRoom),
+            busy: data.refused_for(DataRefusal::Busy),
+            failed: data.refused_for(DataRefusal::Failed),
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
 use crate::hygiene;
+use crate::metrics::Direction;
 use crate::path::course::{Course, Head};
 use crate::path::progress;
 use crate::peer::{self, ShadowAsk};
@@ -236,7 +237,11 @@ impl Lesson {
 
 impl Drop for Lesson {
     fn drop(&mut self) {
-        self.permit.moved(self.throttle.passed().saturating_sub(self.announced_bytes));
+        let received = self.throttle.passed().saturating_sub(self.announced_bytes);
+        self.permit.moved(received);
+        let metrics = &self.tally.shared.metrics;
+        metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
+        metrics.shadow_moved(self.on(), Direction::Received, received);
         // Only what its planned window stopped is censored at random; what was cancelled because something looked slow or
         // fast is not, and teaches nothing here.
         if self.tally.fate() == Fate::WindowEnded
