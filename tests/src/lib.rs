@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use client::Client;
 pub use origin::{Exchange, Origin};
-pub use raw::{Answer, Raw};
+pub use raw::{Answer, Decided, Raw};
 pub use recorded::Recorded;
 pub use reply::Reply;
 pub use service::Service;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::recorded::{Framing, Recorded};
 use crate::reply::{self, Reply};
-use crate::wait::within;
+use crate::wait::{BOUND, within};
 use crate::wire::{Fault, Fields, Wire};
 
 type Answering = Box<dyn Fn(&Recorded) -> Reply + Send + Sync>;
@@ -100,9 +100,15 @@ impl Origin {
     }
 
     /// The next held request.
+    ///
+    /// # Panics
+    /// If none comes, or the origin holds none.
     pub async fn next(&self) -> Exchange {
-        let next = within("a request reaches the service", async { self.held.lock().await.recv().await }).await;
-        next.expect("the origin holds requests")
+        let next = async { self.held.lock().await.recv().await };
+        match tokio::time::timeout(BOUND, next).await {
+            Ok(next) => next.expect("the origin holds requests"),
+            Err(_) => panic!("no request reaches the service; not canonical were: {:?}", self.take_faults()),
+        }
     }
 
     /// Whether a held request waits to be taken.
@@ -264,6 +270,11 @@ impl Exchange {
     /// If the client is gone.
     pub async fn write(&mut self, bytes: &[u8]) {
         self.wire.io.write_all(bytes).await.expect("the client reads");
+    }
+
+    /// Writes what the client takes, if it is still there.
+    pub async fn offer(&mut self, bytes: &[u8]) {
+        drop(self.wire.io.write_all(bytes).await);
     }
 
     /// Writes as much as the client takes, again and again, until it has gone; bytes that were taken.

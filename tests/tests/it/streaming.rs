@@ -145,6 +145,7 @@ async fn grpc_streams_both_ways_at_once_over_http_2() {
     assert_eq!(trailers.expect("there are trailers")["grpc-status"], "0");
     assert_eq!(service.versions(), [Version::HTTP_2]);
     assert_eq!(service.seen()[0].headers["te"], "trailers");
+    sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="answered"}"#, 1.0).await;
 }
 
 async fn check_versions(to_us: Version, onwards: &str, expected: Version) {
