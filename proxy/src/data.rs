@@ -1,6 +1,6 @@
 //! The data cache: inputs that jobs need, fetched through the sidecar so that what was warmed is found.
 //!
-//! A service fetches its inputs through [`egress`]; what a job on its way here will need is fetched ahead by
+//! A service fetches its inputs through [`egress()`]; what a job on its way here will need is fetched ahead by
 //! [`Cache::warm`]. Both meet in one store and in one flight per object, so that warming never fetches twice what the
 //! service asks for meanwhile, and never keeps it waiting for longer than its own fetch would.
 //!
