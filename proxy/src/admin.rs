@@ -39,7 +39,7 @@ const DECISIONS: usize = 50;
 
 /// What `/` shows.
 const INDEX: &str = "\
-adumbra: the admin port
+adumbra: the admin port; it only shows, and answers only to addresses and to localhost
 
 /healthz                 200 while the process is up
 /readyz                  200 once jobs are taken, 503 before that and while draining

@@ -11,6 +11,7 @@ mod file;
 mod line;
 mod recent;
 mod time;
+mod tree;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,7 @@ use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
 
 pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+pub(crate) use tree::tree_path;
 
 use file::File;
 use recent::Recent;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::query;
 use crate::generation::Generation;
-use crate::record::{PredictionLine, mode_word, network_name, rounded};
+use crate::record::{PredictionLine, mode_word, network_name, rounded, tree_path};
 
 /// The most headers a request to be explained may have.
 const HEADERS_MOST: usize = 64;
@@ -161,7 +161,10 @@ impl<'a> Explanation<'a> {
             worth: rounded(plan.worth),
             model: model.as_ref().map_or(0, |model| model.version()),
             networks: networks.map(|id| NetworkExplanation::of(preview, generation, id)).collect(),
-            tree_path: model.as_ref().map(|model| model.path(job)).unwrap_or_default(),
+            tree_path: model
+                .as_ref()
+                .map(|model| tree_path(model, job, &generation.config, preview.route))
+                .unwrap_or_default(),
         }
     }
 

@@ -7,6 +7,7 @@ use policy::Model;
 
 use super::Record;
 use super::line::Line;
+use super::tree::tree_path;
 use crate::generation::Classes;
 
 /// A bounded queue, oldest first.
@@ -71,7 +72,7 @@ impl Kept {
             Self::Whole(record) => {
                 let mut line = Line::of(record, classes);
                 if let Some(model) = model.filter(|model| model.version() == record.model_version) {
-                    line.tree_path = model.path(&record.job);
+                    line.tree_path = tree_path(model, &record.job, &record.generation.config, record.route);
                 }
                 line.text()
             }

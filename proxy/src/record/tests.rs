@@ -22,6 +22,7 @@ pub(crate) fn generation() -> Arc<Generation> {
         match = { path = "/render*" }
         shadow = "on"
         repeatable = true
+        extract = { x_size = "query:size" }
     "#;
     let config = config::parse(text, "test").unwrap_or_else(|errors| panic!("{errors}"));
     let network = |id| Network::new(&config, id, 1, Arc::default()).map(Arc::new).expect("a network");
