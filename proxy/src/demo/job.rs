@@ -101,8 +101,8 @@ impl Job {
         }
     }
 
-    /// What it asks of the device: a tracer loads a few large models, an encoder looks up many small things, a renderer is
-    /// between them. How much, within that, the seed hides.
+    /// What it asks of the device: a tracer loads a few large models, an encoder looks up many small things, a renderer
+    /// is between them. How much, within that, the seed hides.
     pub(crate) fn assets(&self) -> Assets {
         let mut random = Random::new(self.seed, 0xa55e);
         let (operations, bytes) = match self.kind {

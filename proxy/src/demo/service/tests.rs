@@ -36,7 +36,7 @@ const JOB: Job = Job { kind: Kind::Encode, size: 2_048, seed: 4 };
 async fn send(stream: &mut TcpStream, version: &str) {
     let body = JOB.body();
     let head = format!(
-        "POST {} HTTP/{version}\r\nhost: demo\r\nx-demo-job: a/1\r\nconnection: keep-alive\r\ncontent-length: {}\r\n\r\n",
+        "POST {} HTTP/{version}\r\nhost: demo\r\nx-demo-job: a/1\r\ncontent-length: {}\r\n\r\n",
         JOB.target(),
         body.len()
     );
