@@ -22,6 +22,7 @@ mod window;
 
 use crate::job::Job;
 use crate::model::tree::BadTree;
+use crate::observation::{Observation, Phase};
 use crate::units::NetworkId;
 
 pub use fit::{LABELS_LEAST, refit};
@@ -92,3 +93,39 @@ pub enum Refused {
 
 #[cfg(test)]
 mod tests;
+
+/// The least share of its work that a stopped dispatch must have shown for its rate to be a label: before that, one step
+/// more or less would change what it says by half.
+const RATED_FROM: f64 = 0.1;
+
+/// What a dispatch that was stopped at `now_s` teaches. One that showed its rate says how long it would have taken; one that
+/// showed none says only that it takes longer, and only if it was stopped when it was planned to be: what was cancelled
+/// because something looked slow or fast is not censored at random.
+#[must_use]
+pub fn stopped(observed: &Observation, at_planned_window: bool, arriving_s: f64, now_s: f64) -> Option<Label> {
+    if observed.progress.is_some_and(|progress| progress >= RATED_FROM) {
+        return observed.whole_s(arriving_s, 1.0, now_s).map(Label::Took);
+    }
+    let ran_s = observed.run_s(arriving_s, 1.0, now_s);
+    (at_planned_window && observed.phase == Phase::Running && ran_s > 0.0).then_some(Label::LongerThan(ran_s))
+}
+
+#[cfg(test)]
+mod stopped_tests {
+    use super::*;
+
+    fn check(progress: Option<f64>, at_planned_window: bool, expected: Option<Label>) {
+        let observed = Observation { progress, ..Observation::started(10.0) };
+        assert_eq!(stopped(&observed, at_planned_window, 1.0, 13.0), expected, "{progress:?} {at_planned_window}");
+    }
+
+    #[test]
+    fn what_was_stopped_teaches_by_its_rate_or_only_at_its_planned_window() {
+        check(Some(0.5), false, Some(Label::Took(4.0)));
+        check(Some(0.5), true, Some(Label::Took(4.0)));
+        check(Some(0.01), true, Some(Label::LongerThan(2.0)));
+        check(None, true, Some(Label::LongerThan(2.0)));
+        check(None, false, None);
+        check(Some(0.01), false, None);
+    }
+}

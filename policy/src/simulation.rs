@@ -7,11 +7,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::cost;
 use crate::learn::{Label, Row, Window, refit};
 use crate::ledger::{self, Entry};
 use crate::observation::{Evidence, Observation, Phase};
 use crate::testing::{Dice, PRIVATE, PUBLIC, job, view};
-use crate::{Action, ClassId, Job, Model, NetworkId, PerNetwork, Plan, Reason, ShadowMode, Shadowing, Step, View};
+use crate::{
+    Action, ClassId, Job, Model, NetworkId, PerNetwork, Plan, Prediction, Reason, ShadowMode, Shadowing, Step, View,
+};
 use crate::{decide, plan};
 
 /// A class: median seconds at home, and how many times as long it takes on the public network.
@@ -31,6 +34,8 @@ enum Arm {
     Plan,
     /// The policy.
     Shadows,
+    /// Knows what every job takes, and prices congestion as the policy does.
+    Clairvoyant,
 }
 
 /// What may happen next.
@@ -107,7 +112,7 @@ impl World {
             let public_s = private_s * CLASSES[class].1 * (ratio_sigma * dice.normal()).exp();
             let mut job = Job { class: ClassId(class as u16), draw: dice.uniform(), ..job() };
             job.extracted[0] = told as f32;
-            job.mode = if arm == Arm::Spill { ShadowMode::Off } else { ShadowMode::On };
+            job.mode = if matches!(arm, Arm::Plan | Arm::Shadows) { ShadowMode::On } else { ShadowMode::Off };
             let takes_s = [private_s, public_s];
             live.push(Live {
                 job,
@@ -162,6 +167,11 @@ impl World {
         }
     }
 
+    /// Whether the policy decides.
+    fn acts(&self) -> bool {
+        matches!(self.arm, Arm::Plan | Arm::Shadows)
+    }
+
     /// The view a sidecar would have: its own dispatches, and the wait a replay of them gives.
     fn look_around(&self, now_s: f64) -> View {
         let mut view = self.view;
@@ -191,14 +201,22 @@ impl World {
 
     fn arrives(&mut self, i: usize, now_s: f64) {
         let view = self.look_around(now_s);
-        let plan = plan(&self.live[i].job, &view, self.model.as_ref(), now_s);
+        let mut plan = plan(&self.live[i].job, &view, self.model.as_ref(), now_s);
+        if self.arm == Arm::Clairvoyant {
+            let [here, there] = [PRIVATE, PUBLIC].map(|network| {
+                let truth = Prediction::exactly(self.live[i].takes_s[network.index()]);
+                plan.predictions[network] = Some(truth);
+                cost::fresh(&self.live[i].job, &view, network, &truth)
+            });
+            plan.target = if here <= there { PRIVATE } else { PUBLIC };
+        }
         self.live[i].plan = Some(plan);
         self.send(i, plan.target, now_s, 0.0);
         if let Shadowing::Lead { on, .. } = plan.shadowing {
             self.led += 1;
             self.live[i].shadow = on.iter().next().map(|network| (network, now_s));
         }
-        if self.arm != Arm::Spill {
+        if self.acts() {
             self.look(i, now_s);
         }
     }
@@ -332,7 +350,7 @@ impl World {
         };
         self.window.push(row).expect("a label that can be");
         self.labels += 1;
-        if self.arm != Arm::Spill && self.labels >= self.next_fit {
+        if self.acts() && self.labels >= self.next_fit {
             self.next_fit = self.labels + (self.labels / 2).clamp(40, 500);
             if let Ok(model) = refit(&self.window, PRIVATE, self.model.as_ref()) {
                 self.model = Some(model);
@@ -346,7 +364,7 @@ fn compare(ratio_sigma: f64) -> PerNetwork<f64> {
     let seeds = 1..=4_u64;
     let mut means = PerNetwork::default();
     for seed in seeds {
-        for (place, arm) in [Arm::Spill, Arm::Plan, Arm::Shadows].into_iter().enumerate() {
+        for (place, arm) in [Arm::Spill, Arm::Plan, Arm::Shadows, Arm::Clairvoyant].into_iter().enumerate() {
             let Outcome { mean, led, switched } = run(arm, seed, ratio_sigma);
             println!(
                 "ratio sd {ratio_sigma}, seed {seed}: {arm:?} costs {mean:.3} a job; {led} led, {switched} switched"
@@ -354,8 +372,11 @@ fn compare(ratio_sigma: f64) -> PerNetwork<f64> {
             means.0[place] += mean / 4.0;
         }
     }
-    let [spill, plan, shadows, ..] = means.0;
-    println!("ratio sd {ratio_sigma}: {:.3} planned and {:.3} shadowed, of spill", plan / spill, shadows / spill);
+    let [spill, plan, shadows, clairvoyant, ..] = means.0;
+    let [plan, shadows, clairvoyant] = [plan, shadows, clairvoyant].map(|cost| cost / spill);
+    println!(
+        "ratio sd {ratio_sigma}: of spill, {plan:.3} planned, {shadows:.3} shadowed, {clairvoyant:.3} if all were known"
+    );
     means
 }
 

@@ -96,13 +96,14 @@ async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let answering = Arc::new(Answering::new(accepted));
     let service = service_fn(move |request| {
         let (answering, watch) = (Arc::clone(&answering), Arc::clone(&watch));
-        async move {
+        // On the heap, or every idle connection would hold the room that its requests need.
+        Box::pin(async move {
             let response = answering.answer(request).await;
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                 watch.upgraded();
             }
             Ok::<_, Infallible>(response.map(|body| Watched::wrap(body, watch)))
-        }
+        })
     });
     let connection = http1::Builder::new()
         .max_headers(limits.head_fields)
@@ -127,7 +128,7 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let answering = Arc::new(Answering::new(accepted));
     let service = service_fn(move |request| {
         let answering = Arc::clone(&answering);
-        async move { Ok::<_, Infallible>(answering.answer(request).await) }
+        Box::pin(async move { Ok::<_, Infallible>(answering.answer(request).await) })
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -176,8 +177,8 @@ impl Answering {
         }
         match self.port {
             Port::Jobs | Port::Peers => path::answer(&self.arrival, request).await,
-            Port::Egress => data::egress(&self.shared.data, request).await,
-            Port::Admin => admin::answer(&self.shared, request).await,
+            Port::Egress => Box::pin(data::egress(&self.shared.data, request)).await,
+            Port::Admin => Box::pin(admin::answer(&self.shared, request)).await,
         }
     }
 }

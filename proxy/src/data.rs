@@ -1,6 +1,6 @@
 //! The data cache: inputs that jobs need, fetched through the sidecar so that what was warmed is found.
 //!
-//! A service fetches its inputs through [`egress`]; what a job on its way here will need is fetched ahead by
+//! A service fetches its inputs through [`egress()`]; what a job on its way here will need is fetched ahead by
 //! [`Cache::warm`]. Both meet in one store and in one flight per object, so that warming never fetches twice what the
 //! service asks for meanwhile, and never keeps it waiting for longer than its own fetch would.
 //!
@@ -11,7 +11,6 @@
 //! What it deliberately does not do, yet: keep anything on disk, revalidate, keep several variants of one URL, or keep
 //! connections to origins.
 
-mod count;
 mod egress;
 mod fetch;
 mod flight;
@@ -27,20 +26,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Uri;
+use http::uri::Scheme;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
-use crate::metrics::Metrics;
+use crate::metrics::{DataRefusal, Metrics};
 use crate::spool::budget::Budget;
 
-use count::{Counts, Refusal};
 use fetch::Way;
 use flight::{Boarding, Errand, Flights, Ticket};
 use object::Purpose;
 use origin::Allowed;
 use store::Store;
 
-pub(crate) use count::Stats;
 pub(crate) use egress::egress;
 pub(crate) use link::declared;
 pub(crate) use outlet::Outlet;
@@ -57,17 +55,22 @@ pub(crate) struct Cache {
     store: Store,
     flights: Flights,
     warming: Arc<Semaphore>,
-    counts: Arc<Counts>,
     metrics: Arc<Metrics>,
 }
 
 impl Cache {
-    /// An empty cache. Without roots, `https` origins cannot be fetched from.
+    /// An empty cache. `https` origins are verified by the public roots.
     pub(crate) fn new(config: &config::value::Data, metrics: Arc<Metrics>) -> Arc<Self> {
-        Self::with_roots(config, metrics, None)
+        // They take memory, which most need not spend.
+        let wanted = config.origins.iter().any(|origin| origin.scheme == Scheme::HTTPS);
+        let public = || certs::client_config(None, &[b"http/1.1"]);
+        let roots =
+            if wanted { public().inspect_err(|error| tracing::error!(%error, "no public roots")).ok() } else { None };
+        Self::with_roots(config, metrics, roots)
     }
 
-    /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2.
+    /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2. Without roots, they cannot be
+    /// fetched from.
     pub(crate) fn with_roots(
         config: &config::value::Data,
         metrics: Arc<Metrics>,
@@ -76,16 +79,14 @@ impl Cache {
         // The rest is for objects that still grow, and for dropped ones that are still being read.
         let kept_bytes = config.memory_bytes / 4 * 3;
         let object_bytes = config.object_bytes.min(kept_bytes / 2);
-        let counts = Arc::new(Counts::default());
         Arc::new(Self {
             allowed: Allowed::new(&config.origins),
             way: Way { timeout: config.timeout, roots },
             object_bytes: object_bytes as u64,
             memory: Budget::new(config.memory_bytes as u64),
-            store: Store::new(kept_bytes, kept_bytes, Arc::clone(&counts)),
+            store: Store::new(kept_bytes, kept_bytes, Arc::clone(&metrics)),
             flights: Flights::default(),
             warming: Arc::new(Semaphore::new(config.warming.min(Semaphore::MAX_PERMITS))),
-            counts,
             metrics,
         })
     }
@@ -95,13 +96,13 @@ impl Cache {
     /// Must be called in a runtime, which then does the fetch.
     pub(crate) fn warm(self: &Arc<Self>, url: &Uri) -> Result<Warming, NotWarmed> {
         let Some(key) = self.allowed.key(url) else {
-            self.counts.refused(Refusal::Origin);
+            self.metrics.data.refused(DataRefusal::Origin);
             return Err(NotWarmed::Forbidden);
         };
         let errand = || match Arc::clone(&self.warming).try_acquire_owned() {
-            Ok(permit) => Ok(Errand { headers: headers::warming(), purpose: Purpose::Warm, permit: Some(permit) }),
+            Ok(permit) => Ok(Errand { headers: headers::warming(), purpose: Purpose::Warm, _permit: Some(permit) }),
             Err(_) => {
-                self.counts.refused(Refusal::Busy);
+                self.metrics.data.refused(DataRefusal::Busy);
                 Err(NotWarmed::Busy)
             }
         };
@@ -115,11 +116,6 @@ impl Cache {
     pub(crate) fn contains(&self, url: &Uri) -> Option<u64> {
         let key = self.allowed.key(url)?;
         self.store.fresh(&key, Instant::now()).map(|object| object.len())
-    }
-
-    /// What the cache has come to.
-    pub(crate) fn stats(&self) -> Stats {
-        Stats { memory_bytes: self.memory.used_bytes(), ..self.counts.stats() }
     }
 }
 

@@ -1,14 +1,16 @@
 //! `adumbra demo`: two networks on this machine, real jobs, and what it costs to place them in four ways.
 //!
-//! The demo starts this very binary several times: a sidecar, a job service and a device for each network, and a relay that stands
-//! for the link between them. Then it sends the same stream of jobs through each arm, in interleaved rounds that start drained, checks
-//! every answer byte for byte and counts what the services really used.
+//! The demo starts this very binary several times: a sidecar, a job service and a device for each network, and a relay
+//! that stands for the link between them. Then it sends the same stream of jobs through each arm, in interleaved rounds
+//! that start drained, checks every answer byte for byte and counts what the services really used.
 //!
-//! What is real: the processes, the sockets, the sidecars, the work (rendering, ray tracing, compression in two builds), its CPU time,
-//! and the model, which learns from this run alone. What is simulated, and said so in the output: the devices (queueing processes) and the
-//! link (delay and rate). The two networks share this machine's cores, and no CPU cap is enforced.
+//! What is real: the processes, the sockets, the sidecars, the work (rendering, ray tracing, compression in two
+//! builds), its CPU time, and the model, which learns from this run alone. What is simulated, and said so in the
+//! output: the devices (queueing processes) and the link (delay and rate). The two networks share this machine's cores,
+//! and no CPU cap is enforced.
 //!
-//! Reading order: [`world`] has the numbers, [`job`] the work, [`drive`] the measuring, [`result`] and [`report`] what is made of it.
+//! Reading order: [`world`] has the numbers, [`job`] the work, [`drive`] the measuring, [`result`] and [`report`] what
+//! is made of it.
 
 mod arm;
 mod arrivals;
@@ -135,7 +137,8 @@ const TAIL_S: f64 = 1.5;
 const SHORTEST_S: f64 = 1.5;
 
 impl Schedule {
-    /// For a demo with `left_s` seconds left: four rounds, so that every arm is first once, or fewer when they would be too short.
+    /// For a demo with `left_s` seconds left: four rounds, so that every arm is first once, or fewer when they would be
+    /// too short.
     fn new(left_s: f64) -> Self {
         let warm_up_s = (left_s * 0.18).clamp(4.0, 25.0);
         let rounds = match left_s - warm_up_s {

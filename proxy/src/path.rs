@@ -69,7 +69,9 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
     let mark = match from {
         From::Stranger(_) => Mark::None,
-        From::Peer if request.uri().path().starts_with(peer::CONTROL) => return peer::control(shared, request).await,
+        From::Peer if request.uri().path().starts_with(peer::CONTROL) => {
+            return Box::pin(peer::control(shared, request)).await;
+        }
         From::Peer => match Mark::read(request.headers()) {
             Some(mark) => mark,
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
@@ -88,11 +90,13 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     let (course, settle) = plan(shared, *worker, &request, &mark, wanted.is_some());
     // Moving data takes longest, so it starts before anything is decided and is dropped if the decision goes elsewhere.
     let _warming = warm::towards(&course, needs);
+    // What few requests need is boxed: the future of the rest stays small, and every request pays for its size.
     let answered = match (wanted, mark) {
-        (Some(wanted), _) => upgrade::answer(course, settle, request, wanted).await,
-        (None, Mark::Shadow(ask)) => serve::shadow(course, settle, request, ask).await,
-        (None, Mark::Transfer { id }) => serve::transfer(course, settle, request, &id).await,
-        (None, Mark::None) => carry_out(course, settle, request).await,
+        (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted)).await,
+        (None, Mark::Shadow(ask)) => Box::pin(serve::shadow(course, settle, request, ask)).await,
+        (None, Mark::Transfer { id }) => Box::pin(serve::transfer(course, settle, request, &id)).await,
+        (None, Mark::None) if course.plan.shadowing == Shadowing::Direct => direct(course, settle, request).await,
+        (None, Mark::None) => Box::pin(carry_out(course, settle, request)).await,
     };
     answered.unwrap_or_else(|(problem, detail)| refuse(shared, problem, &detail))
 }
@@ -107,7 +111,7 @@ fn plan(
     request: &Request<Body>,
     mark: &Mark,
     upgrading: bool,
-) -> (Course, Settle) {
+) -> (Arc<Course>, Settle) {
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +121,8 @@ fn plan(
     let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
     let model_version = model.as_ref().map_or(0, |m| m.version());
     let upload = Arc::new(Upload::default());
-    let course = Course {
+    // Shared, since shadows outlive this request's future; and that future would be large with all of it inside.
+    let course = Arc::new(Course {
         shared: Arc::clone(shared),
         generation,
         worker,
@@ -129,7 +134,7 @@ fn plan(
         plan,
         planned_s: arrived_s,
         upload,
-    };
+    });
     let settle = Settle::new(&course, model_version);
     (course, settle)
 }
@@ -151,7 +156,7 @@ pub(crate) fn view(generation: &Generation, job: &Job, now_s: f64) -> View {
 }
 
 /// Does what the plan says.
-async fn carry_out(course: Course, settle: Settle, request: Request<Body>) -> Answered {
+async fn carry_out(course: Arc<Course>, settle: Settle, request: Request<Body>) -> Answered {
     let target = course.plan.target;
     match course.plan.shadowing {
         Shadowing::Direct => direct(course, settle, request).await,
@@ -179,7 +184,7 @@ async fn carry_out(course: Course, settle: Settle, request: Request<Body>) -> An
 }
 
 /// Sends the job to its target and nowhere else, unless that fails.
-async fn direct(course: Course, settle: Settle, request: Request<Body>) -> Answered {
+async fn direct(course: Arc<Course>, settle: Settle, request: Request<Body>) -> Answered {
     if course.plan.eligible.len() < 2 && !course.job.repeatable {
         return first_try(course, settle, request, Spare { head: None, body: None }).await;
     }
@@ -187,7 +192,7 @@ async fn direct(course: Course, settle: Settle, request: Request<Body>) -> Answe
     first_try(course, settle, request, spare).await
 }
 
-async fn first_try(course: Course, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
+async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
     let target = course.plan.target;
     let flight = course.network(target).depart(course.predicted_s(target));
     let failure = match contest::answer_of(&course, target, request).await {
@@ -206,17 +211,16 @@ async fn first_try(course: Course, mut settle: Settle, request: Request<Body>, s
     {
         let mut contest = Contest::new(course, spare);
         contest.lead(target, again);
-        return finish(contest, settle, None).await;
+        return Box::pin(finish(contest, settle, None)).await;
     }
     let mut contest = Contest::new(course, spare);
     let failure = contest.rescue(target, failure);
-    finish(contest, settle, Some(failure)).await
+    Box::pin(finish(contest, settle, Some(failure))).await
 }
 
 /// Runs a contest to its end and settles what it came to.
 async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) -> Answered {
-    // The future is large, and only jobs whose answer is open pay for it.
-    match Box::pin(contest.run(failure)).await {
+    match contest.run(failure).await {
         Ok(won) => {
             settle.decided(&won.decision);
             settle.record().shadows = won.shadows;

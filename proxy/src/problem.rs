@@ -42,6 +42,12 @@ pub(crate) enum Problem {
     NotAPeer,
     /// The egress listener was asked for an origin that the configuration does not allow.
     OriginForbidden,
+    /// The egress listener was asked for something that names no origin.
+    OriginUnnamed,
+    /// An origin gave no answer that can be read.
+    OriginFailed,
+    /// An origin gave no answer in time.
+    OriginSlow,
     /// Nothing of that name on the admin port.
     NotFound,
     /// The method is not one for this resource.
@@ -57,7 +63,7 @@ enum Execution {
     None,
     /// It may have.
     Possible,
-    /// There is no job: the admin port was asked.
+    /// There is no job: the admin port was asked, or the egress listener.
     NoJob,
 }
 
@@ -77,7 +83,7 @@ impl Problem {
         self.about().status
     }
 
-    /// One word for it, as in its `type` and in the metrics.
+    /// One word for it, as in its `type`.
     pub(crate) const fn slug(self) -> &'static str {
         self.about().slug
     }
@@ -117,8 +123,8 @@ impl Problem {
             detail: &'a str,
             advice: &'static str,
         }
-        let About { status, slug, title, advice, .. } = self.about();
-        let r#type = format!("/problems/{slug}");
+        let About { status, title, advice, .. } = self.about();
+        let r#type = format!("/problems/{}", self.slug());
         let document = Document { r#type, title, status: status.as_u16(), detail, advice };
         serde_json::to_vec(&document).expect("strings and a number are always JSON").into()
     }
@@ -227,6 +233,27 @@ impl Problem {
                 advice: "Add the origin to `data.origins` if the service is meant to fetch from it.",
                 execution: Execution::None,
             },
+            Self::OriginUnnamed => About {
+                status: StatusCode::NOT_FOUND,
+                slug: "origin-unnamed",
+                title: "The request names no origin to fetch from",
+                advice: "Ask for an absolute URL, as an HTTP proxy is asked, or for `/fetch/SCHEME/HOST:PORT/PATH`.",
+                execution: Execution::NoJob,
+            },
+            Self::OriginFailed => About {
+                status: StatusCode::BAD_GATEWAY,
+                slug: "origin-failed",
+                title: "The origin gave no answer",
+                advice: "Check that the origin runs, and that `data.origins` names it as it is. A GET may be repeated.",
+                execution: Execution::NoJob,
+            },
+            Self::OriginSlow => About {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                slug: "origin-slow",
+                title: "The origin did not answer in time",
+                advice: "If the origin is rightly that slow, raise `data.timeout`. A GET may be repeated.",
+                execution: Execution::NoJob,
+            },
             Self::NotFound => About {
                 status: StatusCode::NOT_FOUND,
                 slug: "not-found",
@@ -264,7 +291,7 @@ fn push_field(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::*;
 
-    const ALL: [Problem; 14] = [
+    const ALL: [Problem; 17] = [
         Problem::Malformed,
         Problem::ConnectRefused,
         Problem::HeadTimeout,
@@ -276,6 +303,9 @@ mod tests {
         Problem::NotExecuted,
         Problem::NotAPeer,
         Problem::OriginForbidden,
+        Problem::OriginUnnamed,
+        Problem::OriginFailed,
+        Problem::OriginSlow,
         Problem::NotFound,
         Problem::MethodNotAllowed,
         Problem::Overloaded,
@@ -313,7 +343,14 @@ mod tests {
         for problem in ALL {
             let marked = problem.response("").headers().contains_key(NOT_EXECUTED);
             let may_have_run = matches!(problem, Problem::BrokeOff | Problem::NoAnswer | Problem::Garbage);
-            let no_job = matches!(problem, Problem::NotFound | Problem::MethodNotAllowed);
+            let no_job = matches!(
+                problem,
+                Problem::OriginUnnamed
+                    | Problem::OriginFailed
+                    | Problem::OriginSlow
+                    | Problem::NotFound
+                    | Problem::MethodNotAllowed
+            );
             assert_eq!(marked, !may_have_run && !no_job, "{problem:?}");
         }
     }

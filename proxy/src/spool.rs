@@ -68,6 +68,7 @@ impl Store {
     }
 
     /// Bytes of all bodies on disk now.
+    #[cfg(test)]
     pub(crate) fn disk_used_bytes(&self) -> u64 {
         self.disk.used_bytes()
     }

@@ -12,12 +12,11 @@ use std::time::Instant;
 
 use http::header::AGE;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request, response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::Cache;
-use super::count::{Lookup, Refusal};
 use super::fetch::{self, FetchError, Upload};
 use super::flight::{self, Boarding, Errand, Landing, Ticket};
 use super::object::{Object, Purpose};
@@ -25,24 +24,29 @@ use super::origin::Key;
 use super::outlet::{Outlet, Stream};
 use super::{headers, storable};
 use crate::body::Body;
+use crate::hygiene;
+use crate::metrics::{DataRefusal, Lookup};
 use crate::problem::Problem;
 
 /// Says whether the cache had what was asked for.
 const ADUMBRA_CACHE: HeaderName = HeaderName::from_static("adumbra-cache");
 
 /// Answers one request of the service's.
-pub(crate) async fn egress(cache: &Arc<Cache>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn egress(cache: &Arc<Cache>, mut request: Request<Incoming>) -> Response<Body> {
     if request.method() == Method::CONNECT {
         let detail = "the egress listener opens no tunnels; ask for `/fetch/https/HOST:PORT/PATH` instead";
         return refuse(cache, Problem::ConnectRefused, detail);
     }
-    let Some(uri) = wanted(request.uri()) else {
-        let detail = "ask for an absolute URL, as to an HTTP proxy, or for `/fetch/SCHEME/HOST:PORT/PATH`";
-        return refuse(cache, Problem::NotFound, detail);
+    let wanted = wanted(request.uri());
+    if let Err(problem) = hygiene::check(&mut request) {
+        return refuse(cache, problem, "what cannot be read in one way only is not passed on to an origin");
+    }
+    let Some(uri) = wanted else {
+        return refuse(cache, Problem::OriginUnnamed, "the egress listener only fetches from other origins");
     };
     let Some(key) = cache.allowed.key(&uri) else {
-        cache.counts.refused(Refusal::Origin);
-        let detail = format!("{}; add it to `data.origins` if the service may fetch from it", origin_of(&uri));
+        cache.metrics.data.refused(DataRefusal::Origin);
+        let detail = format!("{} is not in `data.origins` by exactly that name", origin_of(&uri));
         return refuse(cache, Problem::OriginForbidden, &detail);
     };
     let (head, body) = request.into_parts();
@@ -84,7 +88,7 @@ fn origin_of(uri: &Uri) -> String {
 async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response<Body> {
     let errand = || {
         let headers = headers::onward(&head.headers);
-        Ok::<_, std::convert::Infallible>(Errand { headers, purpose: Purpose::Serve, permit: None })
+        Ok::<_, std::convert::Infallible>(Errand { headers, purpose: Purpose::Serve, _permit: None })
     };
     let Ok(boarding) = flight::board(cache, key, errand);
     let (lookup, ticket) = match boarding {
@@ -96,7 +100,7 @@ async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response
     match ticket.landing().await {
         Landing::Object(object) if object.terms.fit(&head.headers) => serve(cache, object, Some(ticket), lookup),
         Landing::Answer(answer) => {
-            cache.counts.looked_up(Lookup::Bypass);
+            cache.metrics.data.looked_up(Lookup::Bypass);
             let (parts, stream) = *answer;
             pass(parts, stream)
         }
@@ -110,7 +114,7 @@ async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response
 
 /// Answers with an object.
 fn serve(cache: &Cache, object: Arc<Object>, ticket: Option<Ticket>, lookup: Lookup) -> Response<Body> {
-    cache.counts.looked_up(lookup);
+    cache.metrics.data.looked_up(lookup);
     object.mark_read();
     let mut response = Response::new(Body::Empty);
     response.headers_mut().clone_from(&object.headers);
@@ -129,14 +133,14 @@ fn serve(cache: &Cache, object: Arc<Object>, ticket: Option<Ticket>, lookup: Loo
 
 /// Asks the origin, past the cache.
 async fn straight(cache: &Cache, key: &Key, head: request::Parts, body: Option<Incoming>) -> Response<Body> {
-    cache.counts.looked_up(Lookup::Bypass);
+    cache.metrics.data.looked_up(Lookup::Bypass);
     let mut request = Request::new(Upload::new(body));
     *request.method_mut() = head.method;
     *request.headers_mut() = headers::onward(&head.headers);
     match fetch::send(&cache.way, key, request).await {
         Ok((parts, stream)) => pass(parts, stream),
         Err(why) => {
-            cache.counts.refused(Refusal::Failed);
+            cache.metrics.data.refused(DataRefusal::Failed);
             failed(cache, key, why)
         }
     }
@@ -151,18 +155,8 @@ fn pass(mut parts: response::Parts, stream: Stream) -> Response<Body> {
 }
 
 fn failed(cache: &Cache, key: &Key, why: FetchError) -> Response<Body> {
-    let problem = match why {
-        FetchError::Unresolved | FetchError::Unreachable | FetchError::NoRoots => Problem::NoNetwork,
-        FetchError::Timeout => Problem::NoAnswer,
-        FetchError::BrokeOff | FetchError::Cancelled => Problem::BrokeOff,
-        FetchError::Garbage => Problem::Garbage,
-    };
-    let mut response = refuse(cache, problem, &format!("cannot fetch from {}: {why}", key.authority()));
-    // To the service this is a gateway that failed, not one that is overloaded.
-    if problem == Problem::NoNetwork {
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
-    }
-    response
+    let problem = if why == FetchError::Timeout { Problem::OriginSlow } else { Problem::OriginFailed };
+    refuse(cache, problem, &format!("cannot fetch from {}: {why}", key.authority()))
 }
 
 fn refuse(cache: &Cache, problem: Problem, detail: &str) -> Response<Body> {

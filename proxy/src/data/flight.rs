@@ -66,7 +66,7 @@ pub(super) struct Errand {
     pub(super) headers: HeaderMap,
     pub(super) purpose: Purpose,
     /// Held while the fetch runs.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// How somebody who needs something gets it.

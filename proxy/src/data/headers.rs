@@ -1,10 +1,9 @@
 //! What of a head goes on to an origin, what comes back from one, and what is kept.
 
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AGE, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AGE, CONTENT_LENGTH, DATE, EXPECT, TE, TRAILER, TRANSFER_ENCODING, VIA};
+use http::{HeaderMap, HeaderValue};
+
+use crate::hygiene;
 
 /// What warming asks with: anything, and not coded, since that may be given to everybody.
 pub(super) fn warming() -> HeaderMap {
@@ -14,24 +13,11 @@ pub(super) fn warming() -> HeaderMap {
     ])
 }
 
-/// Takes from a request's or an answer's head what is about one connection only, and what is ours.
+/// Takes from a head what is about one connection only, and what is ours. An origin learns nothing of who asks, unlike a
+/// service, so requests are not told to be forwarded.
 pub(super) fn scrub(headers: &mut HeaderMap) {
-    const HOP_BY_HOP: [HeaderName; 7] =
-        [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        // How the message is framed is not for a connection option to say.
-        .filter(|name| *name != CONTENT_LENGTH)
-        .collect();
-    let ours = headers.keys().filter(|name| name.as_str().starts_with("adumbra-")).cloned();
-    let odd = ["keep-alive", "proxy-connection", "http2-settings"].map(HeaderName::from_static);
-    let away: Vec<HeaderName> = ours.chain(named).chain(HOP_BY_HOP).chain(odd).collect();
-    for name in away {
-        headers.remove(name);
-    }
+    hygiene::scrub_response(headers, false, false);
+    headers.remove(TE);
 }
 
 /// What a request for data takes along. The service's `Expect` is answered here.
@@ -48,6 +34,7 @@ pub(super) fn kept(headers: &HeaderMap) -> HeaderMap {
     let mut kept = headers.clone();
     scrub(&mut kept);
     kept.remove(AGE);
+    kept.remove(TRAILER);
     // Chunks have no length to keep, and a second one beside them would be an attack.
     if headers.contains_key(TRANSFER_ENCODING) {
         kept.remove(CONTENT_LENGTH);
@@ -62,6 +49,8 @@ pub(super) fn kept(headers: &HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -69,7 +58,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "keep-alive, X-Secret"),
-            ("connection", "content-length"),
             ("keep-alive", "timeout=5"),
             ("proxy-authorization", "Basic x"),
             ("te", "trailers"),
@@ -90,6 +78,6 @@ mod tests {
             names
         };
         assert_eq!(names(&kept(&headers)), ["date", "user-agent"]);
-        assert_eq!(names(&onward(&headers)), ["age", "content-length", "user-agent", "via"]);
+        assert_eq!(names(&onward(&headers)), ["age", "content-length", "trailer", "user-agent", "via"]);
     }
 }

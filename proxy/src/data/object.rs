@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
-use super::count::Counts;
 use super::outlet::Stream;
 use super::storable::Terms;
+use crate::metrics::Metrics;
 use crate::spool::budget::Share;
 
 /// Bytes of every piece but the last.
@@ -41,7 +41,7 @@ pub(super) struct Object {
     most_bytes: u64,
     overhead_bytes: usize,
     share: Share,
-    counts: Arc<Counts>,
+    metrics: Arc<Metrics>,
     growth: Mutex<Growth>,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Beginning {
 
 impl Object {
     /// An object without its bytes, but, if its length is known, with room for them.
-    pub(super) fn begin(begin: Beginning, share: Share, counts: &Arc<Counts>) -> Result<Self, NoRoom> {
+    pub(super) fn begin(begin: Beginning, share: Share, metrics: &Arc<Metrics>) -> Result<Self, NoRoom> {
         let Beginning { headers, terms, purpose, asked_at, most_bytes, name_bytes } = begin;
         let header_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
         let overhead_bytes = BOOKKEEPING_BYTES + header_bytes + name_bytes;
@@ -110,9 +110,9 @@ impl Object {
             read: false,
             waiting: Vec::new(),
         };
-        let counts = Arc::clone(counts);
+        let metrics = Arc::clone(metrics);
         let growth = Mutex::new(growth);
-        Ok(Self { headers, terms, asked_at, purpose, most_bytes, overhead_bytes, share, counts, growth })
+        Ok(Self { headers, terms, asked_at, purpose, most_bytes, overhead_bytes, share, metrics, growth })
     }
 
     /// Appends `data`, all of it or, if there is no room, nothing.
@@ -124,7 +124,7 @@ impl Object {
             return Err(NoRoom);
         }
         if self.purpose == Purpose::Warm {
-            self.counts.warmed_bytes(data.len() as u64);
+            self.metrics.data.warmed_bytes(data.len() as u64);
         }
         self.progress(|growth| growth.append(data, self.terms.length));
         Ok(())
@@ -138,9 +138,9 @@ impl Object {
             growth.read
         });
         if self.purpose == Purpose::Warm {
-            self.counts.warmed();
+            self.metrics.data.warmed();
             if read {
-                self.counts.useful(self.len());
+                self.metrics.data.useful(self.len());
             }
         }
     }
@@ -166,7 +166,7 @@ impl Object {
         let whole = matches!(growth.progress, Progress::Whole);
         drop(growth);
         if first && whole && self.purpose == Purpose::Warm {
-            self.counts.useful(self.len());
+            self.metrics.data.useful(self.len());
         }
     }
 
@@ -231,7 +231,7 @@ impl Drop for Object {
     fn drop(&mut self) {
         let growth = self.growth.get_mut();
         if self.purpose == Purpose::Warm && !growth.read {
-            self.counts.wasted(growth.len as u64);
+            self.metrics.data.wasted(growth.len as u64);
         }
     }
 }

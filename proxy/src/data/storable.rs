@@ -5,8 +5,9 @@
 //! once. There is no revalidation: what is stale is fetched anew.
 //!
 //! Freshness is what the origin says (`s-maxage`, `max-age`, `Expires`). If it says nothing: a tenth of the time since
-//! `Last-Modified`, at most [`HEURISTIC_MOST`]; and without that, [`HEURISTIC_BARE`]. Both are short because nobody has
-//! promised anything, and long enough for a job to find what was warmed for it.
+//! `Last-Modified`, at least [`HEURISTIC_LEAST`] and at most [`HEURISTIC_MOST`]; and without that, [`HEURISTIC_BARE`].
+//! All are short because nobody has promised anything. The least is there because an input has often been put where it is
+//! just before its job was sent, and a job must find what was warmed for it.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode, request, response};
 
+/// The shortest that is guessed from `Last-Modified`.
+const HEURISTIC_LEAST: Duration = Duration::from_secs(10);
 /// The longest that is guessed from `Last-Modified`.
 const HEURISTIC_MOST: Duration = Duration::from_secs(60);
 /// What is guessed from nothing.
@@ -103,7 +106,10 @@ fn lifetime(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         return time(headers, &EXPIRES)?.duration_since(made).ok();
     }
     match time(headers, &LAST_MODIFIED) {
-        Some(modified) => Some((made.duration_since(modified).unwrap_or_default() / 10).min(HEURISTIC_MOST)),
+        Some(modified) => {
+            let unchanged = made.duration_since(modified).unwrap_or_default();
+            Some((unchanged / 10).clamp(HEURISTIC_LEAST, HEURISTIC_MOST))
+        }
         None => Some(HEURISTIC_BARE),
     }
 }

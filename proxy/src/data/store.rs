@@ -13,9 +13,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tinyufo::TinyUfo;
 
-use super::count::Counts;
 use super::object::{Object, Purpose};
 use super::origin::Key;
+use crate::metrics::Metrics;
 
 /// A guess at an object's size, to size the tables by.
 const TYPICAL_BYTES: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub(super) struct Store {
     unit_bytes: usize,
     /// Of one object, in units.
     most_weight: usize,
-    counts: Arc<Counts>,
+    metrics: Arc<Metrics>,
     /// TinyUFO's weights drift if two threads put one key at once.
     putting: Mutex<()>,
 }
@@ -38,12 +38,12 @@ struct Slot {
 
 impl Store {
     /// Room for `bytes`, of objects that take at most `object_bytes` of it each.
-    pub(super) fn new(bytes: usize, object_bytes: usize, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(bytes: usize, object_bytes: usize, metrics: Arc<Metrics>) -> Self {
         let unit_bytes = object_bytes.div_ceil(usize::from(u16::MAX)).max(1 << 10);
         let typical = (bytes / TYPICAL_BYTES).clamp(64, 4096);
         let units = bytes / unit_bytes;
         let most_weight = units / 4 * 3;
-        Self { slots: TinyUfo::new(units, typical), unit_bytes, most_weight, counts, putting: Mutex::new(()) }
+        Self { slots: TinyUfo::new(units, typical), unit_bytes, most_weight, metrics, putting: Mutex::new(()) }
     }
 
     /// The object called `key`, if there is a fresh one.
@@ -62,7 +62,7 @@ impl Store {
         if let Some(old) = self.slots.get(key) {
             self.empty(&old);
         }
-        self.counts.kept(object.len());
+        self.metrics.data.kept(object.len());
         let slot = Arc::new(Slot { key: key.clone(), object: Mutex::new(Some(object)) });
         let dropped = match purpose {
             Purpose::Warm => self.slots.force_put(key.clone(), slot, weight),
@@ -76,7 +76,7 @@ impl Store {
     fn empty(&self, slot: &Slot) {
         let object = slot.object.lock().take();
         if let Some(object) = object {
-            self.counts.dropped(object.len());
+            self.metrics.data.dropped(object.len());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use stage::{Egress, Origin, Step, cache_of, kept, settled};
@@ -33,7 +34,7 @@ async fn what_was_warmed_is_found() {
     assert_eq!(origin.requests(), 1);
 
     let stats = egress.cache.stats();
-    assert_eq!((stats.objects, stats.bytes, stats.hits, stats.misses), (1, 5, 1, 0));
+    assert_eq!((stats.held, stats.held_bytes, stats.hits, stats.misses), (1, 5, 1, 0));
     assert_eq!((stats.warmed, stats.warmed_bytes, stats.useful_bytes, stats.wasted_bytes), (1, 5, 5, 0));
 }
 
@@ -161,7 +162,7 @@ async fn only_so_many_warmings_run_at_once() {
     let two = egress.cache.warm(&origin.url("/2")).expect("allowed");
     assert_eq!(egress.cache.warm(&origin.url("/3")).expect_err("two run"), NotWarmed::Busy);
     let again = egress.cache.warm(&origin.url("/1")).expect("it is on its way, which costs nothing");
-    assert_eq!(egress.cache.stats().refused, 1);
+    assert_eq!(egress.cache.stats().busy, 1);
     drop((again, one));
     // The place is free when the fetch has really ended.
     settled(|| egress.cache.warming.available_permits() == 1).await;
@@ -186,9 +187,9 @@ async fn warmed_bytes_that_nobody_asks_for_are_wasted_when_they_go() {
     let origin = Origin::start([("/x", vec![send(kept("hello"))])]).await;
     let egress = Egress::start(&origin, |_| ()).await;
     assert!(egress.cache.warm(&origin.url("/x")).expect("allowed").done().await);
-    let counts = Arc::clone(&egress.cache.counts);
+    let metrics = Arc::clone(&egress.cache.metrics);
     egress.stop().await;
-    settled(|| counts.stats().wasted_bytes == 5).await;
+    settled(|| metrics.data.so_far().wasted_bytes == 5).await;
 }
 
 #[tokio::test]
@@ -201,7 +202,7 @@ async fn what_cannot_be_fetched_is_not_warm() {
     }
     settled(|| egress.cache.stats().memory_bytes == 0).await;
     let stats = egress.cache.stats();
-    assert_eq!((stats.failed, stats.not_storable, stats.wasted_bytes, stats.objects), (1, 1, 3, 0));
+    assert_eq!((stats.failed, stats.not_storable, stats.wasted_bytes, stats.held), (1, 1, 3, 0));
 }
 
 #[tokio::test]
@@ -225,4 +226,50 @@ async fn a_runtime_that_ends_leaves_nobody_waiting() {
         cache.warm(&origin.url("/x")).expect("allowed")
     };
     assert!(!warming.done().await);
+}
+
+/// An origin that speaks TLS, with a certificate for its address; and that certificate.
+async fn encrypted_origin() -> (std::net::SocketAddr, String) {
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(issued.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("known versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.cert.der().clone()], key)
+        .expect("they belong together");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a listening socket");
+            // A client that does not trust the certificate ends the handshake.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = [0; 1024];
+            assert!(stream.read(&mut head).await.expect("a request") > 0);
+            stream.write_all(kept("secret").as_bytes()).await.expect("it reads");
+            stream.shutdown().await.ok();
+        }
+    });
+    (address, issued.cert.pem())
+}
+
+#[tokio::test]
+async fn an_encrypted_origin_is_verified() {
+    let (address, certificate) = encrypted_origin().await;
+    let origin = config::value::Origin { scheme: Scheme::HTTPS, host: "127.0.0.1".into(), port: address.port() };
+    let data = stage::data_of(origin);
+    let metrics = || Arc::new(Metrics::new(&[]));
+    let url = format!("https://{address}/x").parse().expect("a URL");
+
+    let trusting = certs::client_config(Some(certificate.as_bytes()), &[b"http/1.1"]).expect("one root");
+    let cache = Cache::with_roots(&data, metrics(), Some(trusting));
+    assert!(cache.warm(&url).expect("allowed").done().await);
+    assert_eq!(cache.contains(&url), Some(6));
+
+    for cache in [Cache::new(&data, metrics()), Cache::with_roots(&data, metrics(), None)] {
+        assert!(!cache.warm(&url).expect("allowed").done().await, "nobody vouches for it");
+        assert_eq!(cache.stats().failed, 1);
+    }
 }

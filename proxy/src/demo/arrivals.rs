@@ -1,7 +1,7 @@
 //! When jobs come, and how urgent they are: an open-loop stream, drawn before the arms begin and the same for each.
 //!
-//! A Poisson stream whose rate has a calm stretch, a burst and a middling end, so that home alone is overloaded for a while in each
-//! round and recovers. Jobs do not wait for earlier ones to end.
+//! A Poisson stream whose rate has a calm stretch, a burst and a middling end, so that home alone is overloaded for a
+//! while in each round and recovers. Jobs do not wait for earlier ones to end.
 
 use super::random::Random;
 

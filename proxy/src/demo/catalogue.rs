@@ -1,7 +1,8 @@
 //! The distinct jobs of one run and their right answers, worked out before anything is measured.
 //!
-//! Every answer a network gives is compared with these byte for byte. Working them out also tells how fast this machine is: the
-//! arrival rate and the pace of the simulated devices follow from it, so the demo is as loaded, and as much CPU, on any machine.
+//! Every answer a network gives is compared with these byte for byte. Working them out also tells how fast this machine
+//! is: the arrival rate and the pace of the simulated devices follow from it, so the demo is as loaded, and as much
+//! CPU, on any machine.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::service::slots::thread_cpu_seconds;
 use super::world::{PRIVATE_DEVICE, PRIVATE_SLOTS};
 
 /// Mean CPU seconds of a job on the machine the devices' numbers were written for.
-const REFERENCE_CPU_S: f64 = 0.24;
+const REFERENCE_CPU_S: f64 = 0.27;
 
 /// How full the private slots would be if everything ran there, averaged over calm and burst.
 const PRIVATE_LOAD: f64 = 0.85;
@@ -43,8 +44,8 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Draws `count` jobs and does them, on every core, but on a slow machine no more than fit in `time`; `told` hears how many
-    /// are done.
+    /// Draws `count` jobs and does them, on every core, but on a slow machine no more than fit in `time`; `told` hears
+    /// how many are done.
     pub(crate) fn work_out(seed: u64, count: usize, time: Duration, told: &(impl Fn(usize) + Sync)) -> Self {
         let started = Instant::now();
         let mut random = Random::new(seed, 0xca7a);

@@ -1,8 +1,9 @@
-//! The demo's child processes: started from this very binary, known by the addresses they announce, gone when the demo is.
+//! The demo's child processes: started from this very binary, known by the addresses they announce, gone when the demo
+//! is.
 //!
-//! Three things end a child: its handle being dropped, the demo asking for it, and its standard input closing, which happens
-//! even when the demo is killed outright. Children are in process groups of their own, so a Ctrl-C at the terminal reaches only
-//! the demo, which then ends them in order.
+//! Three things end a child: its handle being dropped, the demo asking for it, and its standard input closing, which
+//! happens even when the demo is killed outright. Children are in process groups of their own, so a Ctrl-C at the
+//! terminal reaches only the demo, which then ends them in order.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,8 +51,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `adumbra` with `words` and waits until it has announced every listener in `listeners`. Its standard error goes to
-    /// a file in `directory`.
+    /// Starts `adumbra` with `words` and waits until it has announced every listener in `listeners`. Its standard error
+    /// goes to a file in `directory`.
     pub(crate) async fn start(
         name: &'static str,
         directory: &Path,

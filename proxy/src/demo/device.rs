@@ -1,11 +1,13 @@
 //! The simulated device of a network, and how a slot waits for it.
 //!
-//! This is the part of the demo that is not real work: a queueing process. An operation waits in one first-come-first-served
-//! queue for one of a few channels, holds it for a fixed time plus its bytes over a rate, and is then answered with one byte.
-//! No disk is touched and no byte of the operation exists. It stands for storage whose speed differs between networks, and it
-//! is a process of its own so that waiting for it costs the job's slot but no CPU.
+//! This is the part of the demo that is not real work: a queueing process. An operation waits in one
+//! first-come-first-served queue for one of a few channels, holds it for a fixed time plus its bytes over a rate, and
+//! is then answered with one byte. No disk is touched and no byte of the operation exists. It stands for storage whose
+//! speed differs between networks, and it is a process of its own so that waiting for it costs the job's slot but no
+//! CPU.
 //!
-//! The wire: four bytes, the size of the operation, big end first; one byte back. A closed connection gives its place up.
+//! The wire: four bytes, the size of the operation, big end first; one byte back. A closed connection gives its place
+//! up.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -90,8 +92,8 @@ impl Device {
         Self { address, stream: None }
     }
 
-    /// Waits for one operation; gives up soon after `cancelled` is set. A broken device is a cancelled job: the demo's slots
-    /// have no other way to go on.
+    /// Waits for one operation; gives up soon after `cancelled` is set. A broken device is a cancelled job: the demo's
+    /// slots have no other way to go on.
     pub(crate) fn operate(&mut self, bytes: u32, cancelled: &AtomicBool) -> Result<(), Stopped> {
         let done = self.exchange(bytes, cancelled);
         if done.is_err() {

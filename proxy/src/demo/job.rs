@@ -1,8 +1,8 @@
 //! A job of the demo: what the request says, and what its seed hides.
 //!
-//! A request tells the kind and the size. How long the work takes lies in the seed: the scene or the picture it stands for,
-//! and how much its assets ask of the device. The sidecar is not told to look at the seed, so it knows what a proxy would
-//! know about real requests.
+//! A request tells the kind and the size. How long the work takes lies in the seed: the scene or the picture it stands
+//! for, and how much its assets ask of the device. The sidecar is not told to look at the seed, so it knows what a
+//! proxy would know about real requests.
 
 use super::kernel::{Build, Step, Stopped, encode, render, trace};
 use super::random::Random;
@@ -36,7 +36,7 @@ impl Kind {
         match self {
             Self::Render => [192, 256, 320],
             Self::Trace => [160, 192, 224],
-            Self::Encode => [64 << 10, 96 << 10, 128 << 10],
+            Self::Encode => [96 << 10, 128 << 10, 192 << 10],
         }
     }
 
@@ -101,12 +101,17 @@ impl Job {
         }
     }
 
-    /// What it asks of the device: many small reads or a few large ones, as the seed has it.
+    /// What it asks of the device: a tracer loads a few large models, an encoder looks up many small things, a renderer is
+    /// between them. How much, within that, the seed hides.
     pub(crate) fn assets(&self) -> Assets {
         let mut random = Random::new(self.seed, 0xa55e);
-        let operations = random.log_between(3.0, 14.0);
-        let bytes = random.log_between(0.5e6, 5.0e6) / operations.sqrt();
-        Assets { operations: operations as u32, bytes: bytes as u32 }
+        let (operations, bytes) = match self.kind {
+            Kind::Render => ((3.0, 9.0), (0.3e6, 1.8e6)),
+            Kind::Trace => ((2.0, 6.0), (1.2e6, 5.0e6)),
+            Kind::Encode => ((8.0, 20.0), (0.05e6, 0.3e6)),
+        };
+        let operations = random.log_between(operations.0, operations.1) as u32;
+        Assets { operations, bytes: random.log_between(bytes.0, bytes.1) as u32 }
     }
 
     /// Does the work. `body` is what [`Job::body`] gives, or whatever a stranger sent instead.
@@ -148,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_body_has_the_size_the_request_says() {
-        let job = Job { kind: Kind::Encode, size: 65_536, seed: 5 };
-        assert_eq!(job.body().len(), 65_536);
+        let job = Job { kind: Kind::Encode, size: 98_304, seed: 5 };
+        assert_eq!(job.body().len(), 98_304);
         assert!(Job { kind: Kind::Render, ..job }.body().is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! The work itself: three kinds of job, each in two builds that give the same bytes at different speeds.
 //!
-//! The networks run different builds of one service, as real ones do: the private machines an older, *tuned* build (scalar
-//! loops that stop as soon as the answer is known), the public ones a *wide* build (blocks of lanes the compiler turns into
-//! vector code, always to the end). Which is faster, and by how much, depends on the job and not only on its kind, and nothing
-//! in the request tells.
+//! The networks run different builds of one service, as real ones do: the private machines an older, *tuned* build
+//! (scalar loops that stop as soon as the answer is known), the public ones a *wide* build (blocks of lanes the
+//! compiler turns into vector code, always to the end). Which is faster, and by how much, depends on the job and not
+//! only on its kind, and nothing in the request tells.
 //!
 //! A kernel calls its [`Step`] between rows with the fraction done. That is where a job waits for its device, shows its
 //! progress and learns that nobody wants it any more.

@@ -1,8 +1,8 @@
-//! What ties the demo's processes together: a child lives as long as its standard input is open, and says where it listens
-//! in the first lines of its standard output.
+//! What ties the demo's processes together: a child lives as long as its standard input is open, and says where it
+//! listens in the first lines of its standard output.
 //!
-//! The parent holds the other end of that pipe, so a child ends even when the parent is killed with no chance to clean up. No
-//! port is fixed: every listener takes what the system gives.
+//! The parent holds the other end of that pipe, so a child ends even when the parent is killed with no chance to clean
+//! up. No port is fixed: every listener takes what the system gives.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

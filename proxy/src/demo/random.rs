@@ -1,5 +1,5 @@
-//! The demo's source of chance: SplitMix64, seeded, so that the same arrivals, scenes and pictures come back in every arm,
-//! in every process and on every machine.
+//! The demo's source of chance: SplitMix64, seeded, so that the same arrivals, scenes and pictures come back in every
+//! arm, in every process and on every machine.
 //!
 //! A crate would do as well; ten lines keep the stream fixed when that crate's algorithm changes. Not for secrets.
 

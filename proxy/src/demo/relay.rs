@@ -1,9 +1,10 @@
 //! The wide-area link between the demo's networks: a TCP relay that delays and rate-limits, both ways.
 //!
-//! All connections share the link's rate in each direction, chunk by chunk. The delay is pipelined: a chunk is delivered its
-//! propagation time after its last byte was clocked out, while the next are on the way. The reader waits until its bytes are
-//! clocked out, so no more than rate × delay is in the relay and a slow receiver pushes back on the sender. A new connection costs
-//! one round trip before its first byte. Loss, jitter and congestion control of a real wide-area path are not imitated.
+//! All connections share the link's rate in each direction, chunk by chunk. The delay is pipelined: a chunk is
+//! delivered its propagation time after its last byte was clocked out, while the next are on the way. The reader waits
+//! until its bytes are clocked out, so no more than rate × delay is in the relay and a slow receiver pushes back on the
+//! sender. A new connection costs one round trip before its first byte. Loss, jitter and congestion control of a real
+//! wide-area path are not imitated.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

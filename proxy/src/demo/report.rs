@@ -8,7 +8,10 @@ use super::arm::Arm;
 use super::job::Kind;
 use super::result::{KindSpeed, Summary};
 use super::service::usage::Used;
-use super::world::{DELAY_MS, LINK_RATE, PRIVATE_PRICE, PRIVATE_SLOTS, PUBLIC_PRICE, PUBLIC_SLOTS};
+use super::world::{DELAY_MS, GIB_PRICE, LINK_RATE, PRIVATE_PRICE, PRIVATE_SLOTS, PUBLIC_PRICE, PUBLIC_SLOTS};
+
+/// Waiting for a core above this share of slot time is worth a word.
+const CROWDED: f64 = 0.25;
 
 /// All that is reported.
 #[derive(Clone, Debug)]
@@ -27,6 +30,35 @@ pub(crate) struct Report {
     pub(crate) warm_up: (usize, usize),
 }
 
+/// What a slot second was spent on; the three add up to 1, or to 0 when there was none.
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    cpu: f64,
+    /// Waiting for the simulated device.
+    device: f64,
+    /// Waiting for a core of this machine.
+    core: f64,
+}
+
+impl Shares {
+    fn of(used: &Used) -> Self {
+        let [cpu, device] = [used.cpu_s, used.device_s].map(|seconds| seconds / used.slot_s.max(1e-9));
+        let core = if used.slot_s > 0.0 { (1.0 - cpu - device).max(0.0) } else { 0.0 };
+        Self { cpu, device, core }
+    }
+
+    fn to_json(self) -> Value {
+        json!({ "cpu": self.cpu, "device": self.device, "core": self.core })
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [cpu, device, core] = [self.cpu, self.device, self.core].map(|share| 100.0 * share);
+        write!(out, "{cpu:.0} % CPU, {device:.0} % simulated device, {core:.0} % waiting for a core")
+    }
+}
+
 impl Report {
     fn arm(&self, arm: Arm) -> &Summary {
         self.arms.iter().find(|summary| summary.arm == arm).expect("a report holds every arm")
@@ -37,12 +69,12 @@ impl Report {
         self.warm_up.1 == 0 && self.arms.iter().all(|summary| summary.failed == 0)
     }
 
-    /// Share of the slot seconds that were CPU seconds: private, public.
-    fn cpu_shares(&self) -> [f64; 2] {
+    /// What slot seconds were spent on, private and public.
+    fn shares(&self) -> [Shares; 2] {
         [0, 1].map(|network| {
             let mut used = Used::default();
             self.arms.iter().for_each(|summary| used.add(&summary.used[network]));
-            used.cpu_s / used.slot_s.max(1e-9)
+            Shares::of(&used)
         })
     }
 
@@ -85,13 +117,10 @@ impl Report {
         }
         writeln!(
             out,
-            "\nmoney: slot price x slot seconds on both networks, shadows and cancelled runs included, plus bytes moved; a job's mean"
+            "\nmoney: slot seconds at their price, shadows and cancelled runs included, plus bytes moved; mean of a job"
         )?;
-        writeln!(
-            out,
-            "cost: money plus the value of the time the client waited, by urgency; public: jobs the public network answered"
-        )?;
-        Ok(())
+        writeln!(out, "cost: money plus the value of the time the client waited, by urgency")?;
+        writeln!(out, "public: jobs that network answered; failed: no answer, or wrong bytes")
     }
 
     fn write_comparison(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,34 +163,34 @@ impl Report {
             let cell = |(runs, slot, cpu): (usize, f64, f64)| format!("{slot:.3} / {cpu:.3} ({runs})");
             writeln!(out, "{:<10}{:>24}{:>24}", speed.kind.name(), cell(speed.networks[0]), cell(speed.networks[1]))?;
         }
-        let [private, public] = self.cpu_shares();
-        writeln!(
-            out,
-            "CPU share of slot time: private {:.0} %, public {:.0} %; the rest waits on a simulated device, a queueing process, or for a core",
-            100.0 * private,
-            100.0 * public
-        )?;
+        let [private, public] = self.shares();
+        writeln!(out, "slot time: private {private}; public {public}")?;
+        if private.core.max(public.core) > CROWDED {
+            writeln!(
+                out,
+                "  much of it waited for a core: this machine was busy, so the times say less about placing"
+            )?;
+        }
         let load = self.arms.iter().map(|summary| format!("{:.0} %", 100.0 * summary.cpu_load / self.cores as f64));
+        let load = load.collect::<Vec<_>>().join(", ");
+        writeln!(out, "job CPU on this machine's {} cores, by arm: {load}", self.cores)?;
         writeln!(
             out,
-            "job CPU on this machine's {} cores, by arm: {}",
-            self.cores,
-            load.collect::<Vec<_>>().join(", ")
+            "private: {PRIVATE_SLOTS} slots at {PRIVATE_PRICE}/s; public: {PUBLIC_SLOTS} slots at {PUBLIC_PRICE}/s"
         )?;
+        let mib = LINK_RATE / f64::from(1 << 20);
         writeln!(
             out,
-            "private: {PRIVATE_SLOTS} slots at {PRIVATE_PRICE}/s; public: {PUBLIC_SLOTS} slots at {PUBLIC_PRICE}/s behind a relay of {DELAY_MS:.0} ms and {:.0} MiB/s each way",
-            LINK_RATE / f64::from(1 << 20)
+            "the link to public is a relay of {DELAY_MS:.0} ms and {mib:.0} MiB/s each way, at {GIB_PRICE}/GiB"
         )?;
+        writeln!(out, "{} rounds, seed {}, {:.0} s in all", self.rounds, self.seed, self.seconds)?;
         writeln!(
             out,
-            "{} rounds, seed {}, {:.0} s in all; {} warm-up jobs went through adumbra first, so its model learned from this run alone",
-            self.rounds, self.seed, self.seconds, self.warm_up.0
+            "{} warm-up jobs went through adumbra first; its model learned from this run alone",
+            self.warm_up.0
         )?;
-        writeln!(
-            out,
-            "CPU caps are not enforced in this demo (shared lane): a shadow in a slot runs at full speed. Both networks share this machine's cores."
-        )
+        writeln!(out, "the devices are queueing processes; both networks share this machine's cores")?;
+        writeln!(out, "CPU caps are not enforced in this demo (shared lane): a shadow in a slot runs at full speed")
     }
 
     /// Everything as one object.
@@ -178,12 +207,13 @@ impl Report {
         };
         let arms: Map<String, Value> =
             self.arms.iter().map(|arm| (arm.arm.name().to_owned(), self.arm_json(arm))).collect();
-        let [private, public] = self.cpu_shares();
+        let [private, public] = self.shares();
         json!({
             "arms": arms,
             "shadows": shadows,
             "decisions": decisions,
-            "cpu_share": { "private": private, "public": public },
+            "cpu_share": { "private": private.cpu, "public": public.cpu },
+            "slot_shares": { "private": private.to_json(), "public": public.to_json() },
             "speeds": self.speeds.iter().map(speed_json).collect::<Map<_, _>>(),
             "jobs": self.arms.iter().map(|summary| summary.jobs).sum::<usize>(),
             "failed": self.arms.iter().map(|summary| summary.failed).sum::<usize>(),

@@ -1,8 +1,8 @@
 //! What a run showed: the records of the clients joined with the books of the services.
 //!
-//! The money of a job is what its runs used on both networks, finished or cancelled, real or shadow, at the prices that stand in the
-//! sidecars' configuration, plus its even share of what its round moved over the link. Its cost is that and the value of the time
-//! its client waited.
+//! The money of a job is what its runs used on both networks, finished or cancelled, real or shadow, at the prices that
+//! stand in the sidecars' configuration, plus its even share of what its round moved over the link. Its cost is that
+//! and the value of the time its client waited.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The demo's job service: an HTTP/1.1 server of its own process that knows nothing of adumbra, but shows its progress.
 //!
-//! `GET /render`, `GET /trace` and `POST /encode` run a job; `/healthz` answers, `/load` and `/stats` tell the demo what goes on.
-//! While a job holds a slot its client is sent `102 Processing` with `adumbra-progress: <fraction>` about every 50 ms, the first
-//! with 0 when the slot is taken. A client that goes away stops its run.
+//! `GET /render`, `GET /trace` and `POST /encode` run a job; `/healthz` answers, `/load` and `/stats` tell the demo
+//! what goes on. While a job holds a slot its client is sent `102 Processing` with `adumbra-progress: <fraction>` about
+//! every 50 ms, the first with 0 when the slot is taken. A client that goes away stops its run.
 
 pub(crate) mod slots;
 pub(crate) mod usage;

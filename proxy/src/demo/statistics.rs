@@ -23,10 +23,10 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
 
 /// A 95 % interval for the mean of `values`, which are in order of arrival.
 ///
-/// A block bootstrap: jobs that come close together share a queue, so their costs are not independent and resampling single jobs
-/// would promise too much. Blocks of ten arrivals last a few job times, after which little is left of a queue. A t interval over the
-/// rounds would need no such choice, but four rounds leave it three degrees of freedom. To compare two arms, give the
-/// differences job by job: the arrivals are the same, so what they share cancels.
+/// A block bootstrap: jobs that come close together share a queue, so their costs are not independent and resampling
+/// single jobs would promise too much. Blocks of ten arrivals last a few job times, after which little is left of a
+/// queue. A t interval over the rounds would need no such choice, but four rounds leave it three degrees of freedom. To
+/// compare two arms, give the differences job by job: the arrivals are the same, so what they share cancels.
 pub(crate) fn interval(values: &[f64]) -> (f64, f64) {
     let blocks: Vec<&[f64]> = values.chunks(BLOCK).collect();
     if blocks.is_empty() {

@@ -1,9 +1,10 @@
 //! The world of the demo, in numbers, and its processes.
 //!
-//! Two networks of one service. *Private*: two slots of the tuned build, one disk-like device channel that is quick to seek and slow to
-//! read, cheap. *Public*: eight slots of the wide build, four store-like channels that are slow to seek and quick to read, dearer, and
-//! behind a link of 20 ms and 4 MiB/s each way. The numbers are a plausible burst set-up, not a fit to any provider, and were fixed
-//! before adumbra ran on them. All of it shares this machine's cores, so the public slots are not more CPU than there is.
+//! Two networks of one service. *Private*: two slots of the tuned build, one disk-like device channel that is quick to
+//! seek and slow to read, cheap. *Public*: eight slots of the wide build, four store-like channels that are slow to
+//! seek and quick to read, dearer, and behind a link of 20 ms and 4 MiB/s each way. The numbers are a plausible burst
+//! set-up, not a fit to any provider, and were fixed before adumbra ran on them. All of it shares this machine's cores,
+//! so the public slots are not more CPU than there is.
 
 use std::net::SocketAddr;
 use std::path::Path;

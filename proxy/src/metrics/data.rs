@@ -84,6 +84,12 @@ impl DataCounters {
         self.refused.add([refusal.place()], 1);
     }
 
+    /// Fetches that this stood against.
+    #[cfg(test)]
+    pub(crate) fn refused_for(&self, refusal: DataRefusal) -> u64 {
+        self.refused.value([refusal.place()])
+    }
+
     /// What the counters have come to, for people.
     pub(crate) fn so_far(&self) -> DataSoFar {
         let looked_up = |lookup: Lookup| self.lookups.value([lookup.place()]);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use policy::fence::{Dispatch, End, Fence, Token};
+use policy::learn::{self, Row};
 use policy::{Action, Decision, NetworkId, NetworkSet, Observation, Phase, Plan, Reason, Step};
 
 use super::course::{Course, Head, Spare};
@@ -111,11 +112,11 @@ pub(super) struct Contest {
 }
 
 impl Contest {
-    pub(super) fn new(course: Course, spare: Spare) -> Self {
+    pub(super) fn new(course: Arc<Course>, spare: Spare) -> Self {
         Self {
             plan: course.plan,
             forked_s: course.planned_s,
-            course: Arc::new(course),
+            course,
             board: Arc::default(),
             fence: Fence::new(),
             token: None,
@@ -308,6 +309,7 @@ impl Contest {
             });
             return Err(refused.into());
         }
+        self.learn_from_lead();
         self.drop_lead(End::Lost);
         self.cancel_shadows(Reason::Switched);
         let observed = self.board.read().shadows[on].unwrap_or_else(|| Observation::started(clock::now_s()));
@@ -320,9 +322,27 @@ impl Contest {
         Ok(())
     }
 
+    /// What leads now is given up for something better; its rate so far is half of a pair.
+    fn learn_from_lead(&self) {
+        let Some((on, observed)) = self.board.read().lead.filter(|_| self.lead.is_some()) else { return };
+        let now_s = clock::now_s();
+        if let Some(label) = learn::stopped(&observed, false, self.course.arriving_s(on), now_s) {
+            self.course.shared.oracle.learn(Row {
+                job: self.course.job,
+                pair: self.course.id,
+                network: on,
+                label,
+                cpu_s: None,
+                memory_bytes: None,
+                response_bytes: None,
+            });
+        }
+    }
+
     /// Sends the job afresh, if there is anything left to send.
     fn send_again(&mut self, to: NetworkId) {
         let request = self.unsent.take().or_else(|| self.spare.request());
+        self.learn_from_lead();
         self.drop_lead(End::Lost);
         self.cancel_shadows(Reason::Failover);
         let Some(request) = request else { return };

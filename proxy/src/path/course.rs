@@ -44,6 +44,11 @@ impl Course {
         self.plan.predictions[network].map(|p| p.mean_s)
     }
 
+    /// Seconds until what the job needs has arrived at a network.
+    pub(super) fn arriving_s(&self, network: NetworkId) -> f64 {
+        policy::cost::arriving_s(&self.job, &self.view, network)
+    }
+
     /// Sends the real job. A sidecar is told that this is its last hop.
     pub(super) async fn send(
         &self,

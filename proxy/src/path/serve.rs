@@ -23,7 +23,7 @@ use crate::throttle::{Throttle, Throttled};
 use crate::upstream::{Lane, Outgoing, Purpose, ShadowPermit};
 
 /// Runs a transferred job here.
-pub(super) async fn transfer(course: Course, settle: Settle, request: Request<Body>, id: &str) -> Answered {
+pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
     let served = peer::Served::new(None);
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
@@ -47,7 +47,12 @@ pub(super) async fn transfer(course: Course, settle: Settle, request: Request<Bo
 }
 
 /// Runs a shadow here.
-pub(super) async fn shadow(course: Course, mut settle: Settle, request: Request<Body>, ask: ShadowAsk) -> Answered {
+pub(super) async fn shadow(
+    course: Arc<Course>,
+    mut settle: Settle,
+    request: Request<Body>,
+    ask: ShadowAsk,
+) -> Answered {
     let home = Arc::clone(course.network(course.plan.target));
     let permit = match home.shadow_permit(course.job.body_bytes.unwrap_or(0)) {
         Ok(permit) => permit,

@@ -9,13 +9,12 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use policy::learn::{Label, Row};
-use policy::{Action, Decision, Job, Shadowing};
+use policy::{Action, Decision, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
-use crate::generation::Shared;
 use crate::record::{Outcome, Record};
-use crate::upstream::{Flight, Upload};
+use crate::upstream::Flight;
 
 use super::course::Course;
 use super::shadow::Background;
@@ -23,13 +22,10 @@ use super::shadow::Background;
 /// What is known of a job so far, and must be told when it ends.
 #[derive(Debug)]
 pub(crate) struct Settle {
-    shared: Arc<Shared>,
-    job: Job,
-    arrived_s: f64,
+    course: Arc<Course>,
     record: Option<Box<Record>>,
     /// The dispatch that answers.
     flight: Option<Flight>,
-    upload: Arc<Upload>,
     /// Seconds the client kept us from reading on.
     stalled_s: f64,
     /// A shadow that runs on only to learn.
@@ -38,8 +34,8 @@ pub(crate) struct Settle {
 
 impl Settle {
     /// Begins a job's record.
-    pub(super) fn new(course: &Course, model_version: u64) -> Self {
-        let Course { job, plan, .. } = course;
+    pub(super) fn new(course: &Arc<Course>, model_version: u64) -> Self {
+        let Course { job, plan, .. } = &**course;
         let record = Record {
             generation: Arc::clone(&course.generation),
             id: course.id,
@@ -69,12 +65,9 @@ impl Settle {
             possibly_running: 0,
         };
         Self {
-            shared: Arc::clone(&course.shared),
-            job: *job,
-            arrived_s: course.planned_s,
+            course: Arc::clone(course),
             record: Some(Box::new(record)),
             flight: None,
-            upload: Arc::clone(&course.upload),
             stalled_s: 0.0,
             background: None,
         }
@@ -103,7 +96,7 @@ impl Settle {
     /// The head is about to be passed on.
     pub(super) fn answered(&mut self, status: StatusCode, flight: Option<Flight>) {
         self.flight = flight;
-        let head_s = clock::now_s() - self.arrived_s;
+        let head_s = clock::now_s() - self.course.planned_s;
         let record = self.record();
         record.status = status.as_u16();
         record.head_s = head_s;
@@ -122,20 +115,20 @@ impl Settle {
         let Some(mut record) = self.record.take() else { return };
         let now_s = clock::now_s();
         record.outcome = outcome;
-        record.took_s = now_s - self.arrived_s;
+        record.took_s = now_s - self.course.planned_s;
         record.response_bytes = response_bytes;
-        record.request_bytes = self.upload.bytes();
+        record.request_bytes = self.course.upload.bytes();
         if let Some(background) = self.background.take().filter(|_| outcome != Outcome::ClientGone) {
             background.run_on();
         }
         let succeeded = outcome == Outcome::Answered && record.status < 400;
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
-            let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
+            let took_s = (ran_s - self.stalled_s - self.course.arriving_s(record.target)).max(f64::MIN_POSITIVE);
             let predicted = record.predictions[record.target].as_ref();
-            self.shared.metrics.predicted(record.target, predicted, took_s);
-            self.shared.oracle.learn(Row {
-                job: self.job,
+            self.course.shared.metrics.predicted(record.target, predicted, took_s);
+            self.course.shared.oracle.learn(Row {
+                job: self.course.job,
                 pair: record.id,
                 network: record.target,
                 label: Label::Took(took_s),
@@ -144,8 +137,8 @@ impl Settle {
                 response_bytes: Some(response_bytes as f64),
             });
         }
-        self.shared.metrics.job(&record);
-        self.shared.recorder.submit(record);
+        self.course.shared.metrics.job(&record);
+        self.course.shared.recorder.submit(record);
     }
 }
 

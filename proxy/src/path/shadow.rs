@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::answer::Source;
 use crate::body::{Body, BodyError};
+use crate::clock;
 use crate::generation::Shared;
 use crate::metrics::{ShadowCount, ShadowEnd};
 use crate::peer;
@@ -60,6 +61,7 @@ impl Board {
                 && *network == on
             {
                 lead.progress = Some(share);
+                lead.progressed_s = Some(clock::now_s());
             }
         });
     }
@@ -177,7 +179,7 @@ pub(super) enum NotAdopted {
 impl Shadow {
     /// Starts a shadow of `head` and `body` on a network, if there is a permit for it.
     pub(super) fn start(
-        course: &Course,
+        course: &Arc<Course>,
         board: &Arc<Board>,
         on: NetworkId,
         head: &Arc<Head>,
@@ -231,13 +233,13 @@ impl Shadow {
 
 /// Starts a shadow that only teaches, as soon as the body is whole, if there is a permit for it then.
 pub(super) fn later(
-    course: &Course,
+    course: &Arc<Course>,
     on: NetworkId,
     head: &Arc<Head>,
     body: Option<&Spool>,
     window_s: f64,
 ) -> Background {
-    let (course, head, body) = (course.clone(), Arc::clone(head), body.cloned());
+    let (course, head, body) = (Arc::clone(course), Arc::clone(head), body.cloned());
     let task = tokio::spawn(async move {
         let whole = match &body {
             Some(spool) => spool.complete().await.is_ok(),

@@ -4,6 +4,8 @@
 //! from the service is the client told that it has what it asked for; from then on bytes are copied both ways until both
 //! ends are done.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -40,7 +42,12 @@ pub(super) fn wanted(request: &mut Request<Incoming>) -> Option<Wanted> {
 }
 
 /// Sends the request on and, if the service agrees, joins both ends.
-pub(super) async fn answer(course: Course, mut settle: Settle, mut request: Request<Body>, wanted: Wanted) -> Answered {
+pub(super) async fn answer(
+    course: Arc<Course>,
+    mut settle: Settle,
+    mut request: Request<Body>,
+    wanted: Wanted,
+) -> Answered {
     request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     request.headers_mut().insert(header::UPGRADE, wanted.protocol);
     let target = course.plan.target;

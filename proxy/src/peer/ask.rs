@@ -107,7 +107,8 @@ async fn ask(
         let sent = network.send(worker, Lane::Live, Purpose::Job, request, &Upload::default()).await;
         let response = sent.map_err(|_| Unanswered::Silent)?;
         let status = response.status();
-        let answer = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|_| Unanswered::Silent)?;
+        let answer =
+            Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|_| Unanswered::Silent)?;
         if status.is_success() { Ok(answer.to_bytes()) } else { Err(Unanswered::No(status)) }
     };
     tokio::time::timeout(within, question).await.unwrap_or(Err(Unanswered::Silent))

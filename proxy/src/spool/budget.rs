@@ -15,6 +15,7 @@ impl Budget {
         Arc::new(Self { used: AtomicU64::new(0), bound })
     }
 
+    #[cfg(test)]
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

@@ -302,10 +302,10 @@ impl Network {
     ) -> Result<Response<Answer>, SendError> {
         *request.version_mut() = Version::HTTP_11;
         if purpose == Purpose::Upgrade {
-            return self.over_upgradeable(at, busy, worker, request).await;
+            return Box::pin(self.over_upgradeable(at, busy, worker, request)).await;
         }
         if self.wants_h2(at, &request) {
-            return self.over_h2(worker, at, lane, busy, request).await;
+            return Box::pin(self.over_h2(worker, at, lane, busy, request)).await;
         }
         loop {
             let kept = self.pools[worker].lock().take_h1(at, lane);
@@ -317,9 +317,9 @@ impl Network {
                     self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
                     (kept, true)
                 }
-                None => match self.open(at).await {
+                None => match Box::pin(self.open(at)).await {
                     Ok(stream) if stream.negotiated_h2() => {
-                        return self.over_new_h2(worker, at, lane, stream, busy, request).await;
+                        return Box::pin(self.over_new_h2(worker, at, lane, stream, busy, request)).await;
                     }
                     Ok(stream) => (self.h1(stream, &mut request).await?, false),
                     Err(source) => return Err(self.no_connection(request, source)),

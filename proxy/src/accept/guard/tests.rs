@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -32,9 +33,10 @@ const LIMITS: Limits = Limits {
 const GET: &str = "GET /hello HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// A service that notes what it was asked, and what became of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Service {
     watch: Arc<Watch>,
+    metrics: Arc<Metrics>,
     asked: Mutex<Vec<String>>,
     dropped: Notify,
     release: Notify,
@@ -78,6 +80,23 @@ impl Drop for OnDrop<'_> {
 }
 
 impl Service {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            watch: Arc::default(),
+            metrics: Arc::new(Metrics::new(&[])),
+            asked: Mutex::default(),
+            dropped: Notify::new(),
+            release: Notify::new(),
+        })
+    }
+
+    /// How often this problem was counted.
+    fn counted(&self, problem: Problem) -> String {
+        let series = format!("adumbra_problems_total{{problem=\"{}\"}} ", problem.slug().replace('-', "_"));
+        let text = self.metrics.text(Vec::new());
+        text.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or("0").to_owned()
+    }
+
     async fn serve(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<Told>, hyper::Error> {
         let _dropped = OnDrop(&self.dropped);
         let path = request.uri().path().to_owned();
@@ -121,7 +140,7 @@ impl Service {
 
     /// Serves one connection with `limits`.
     fn start<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: &Arc<Self>, io: S, limits: &Limits) {
-        let guard = Guard::new(io, limits, Arc::clone(&self.watch), Arc::default());
+        let guard = Guard::new(io, limits, Arc::clone(&self.watch), Arc::clone(&self.metrics));
         let service = Arc::clone(self);
         let serve = service_fn(move |request| Arc::clone(&service).serve(request));
         tokio::spawn(async move { http1::Builder::new().serve_connection(guard, serve).with_upgrades().await });
@@ -131,7 +150,7 @@ impl Service {
 /// A client, and the service it talks to.
 fn connect() -> (DuplexStream, Arc<Service>) {
     let (client, server) = duplex(64 * 1024);
-    let service = Arc::new(Service::default());
+    let service = Service::new();
     service.start(server, &LIMITS);
     (client, service)
 }
@@ -139,7 +158,7 @@ fn connect() -> (DuplexStream, Arc<Service>) {
 async fn connect_tcp() -> (TcpStream, Arc<Service>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
-    let service = Arc::new(Service::default());
+    let service = Service::new();
     service.start(listener.accept().await.expect("a connection").0, &LIMITS);
     (client, service)
 }
@@ -203,6 +222,7 @@ async fn each_violation_is_answered_once_and_never_reaches_the_service() {
         client.write_all(head.as_bytes()).await.expect("sent");
         problem(&mut client, expected).await;
         assert!(service.asked().is_empty(), "{head:?}");
+        assert_eq!(service.counted(expected), "1", "{head:?}");
     }
 }
 
@@ -255,6 +275,56 @@ async fn pipelined_requests_are_answered_in_order() {
     client.write_all(stream.as_bytes()).await.expect("sent");
     for n in 0..100 {
         assert_eq!(response(&mut client).await.2, n.to_string().as_bytes());
+    }
+}
+
+/// Writes a stream in pieces and reads as many answers as there are requests.
+async fn echoes(pieces: &[&[u8]], bodies: &[Vec<u8>]) {
+    let (client, _service) = connect();
+    let (mut read, mut write) = tokio::io::split(client);
+    let sending = async {
+        for piece in pieces {
+            write.write_all(piece).await.expect("sent");
+            tokio::task::yield_now().await;
+        }
+    };
+    let reading = async {
+        for body in bodies {
+            let (status, _, echoed) = response(&mut read).await;
+            assert_eq!((status, &echoed), (200, body));
+        }
+    };
+    tokio::join!(sending, reading);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sound_requests_reach_hyper_as_they_were_sent(
+        bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..6),
+        chunk in 1usize..50,
+        piece in 1usize..400,
+    ) {
+        let mut stream = b"\r\n".to_vec();
+        for (n, body) in bodies.iter().enumerate() {
+            stream.extend_from_slice(b"POST http://a/echo HTTP/1.1\r\nHost: A:80\r\nx:\t\xff, y \r\n");
+            if n % 2 == 0 {
+                stream.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+                stream.extend_from_slice(body);
+                continue;
+            }
+            stream.extend_from_slice(b"Transfer-Encoding: Chunked\r\n\r\n");
+            for chunk in body.chunks(chunk) {
+                stream.extend_from_slice(format!("{:x};q=\"1\"\r\n", chunk.len()).as_bytes());
+                stream.extend_from_slice(chunk);
+                stream.extend_from_slice(b"\r\n");
+            }
+            stream.extend_from_slice(b"0\r\nsum: 1\r\n\r\n");
+        }
+        let pieces: Vec<_> = stream.chunks(piece).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(echoes(&pieces, &bodies));
     }
 }
 
@@ -383,6 +453,7 @@ async fn a_head_that_takes_too_long_is_answered() {
         let left = problem(&mut client, Problem::HeadTimeout);
         timeout(LIMITS.head_timeout + Duration::from_millis(10), left).await.expect("in time");
         assert!(started.elapsed() >= LIMITS.head_timeout);
+        assert_eq!(service.counted(Problem::HeadTimeout), "1");
         assert!(service.asked().is_empty());
     }
 }
@@ -462,7 +533,7 @@ async fn after_a_declined_upgrade_the_next_head_is_judged() {
 
 fn guarded() -> (DuplexStream, Guard<DuplexStream>) {
     let (client, server) = duplex(1024);
-    (client, Guard::new(server, &LIMITS, Arc::default(), Arc::default()))
+    (client, Guard::new(server, &LIMITS, Arc::default(), Arc::new(Metrics::new(&[]))))
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Errand, Flight, Phase};
 use crate::data::Cache;
-use crate::data::count::Refusal;
 use crate::data::fetch::{self, FetchError, Upload};
 use crate::data::object::{Beginning, Object};
 use crate::data::outlet::Stream;
 use crate::data::{headers, storable};
+use crate::metrics::DataRefusal;
 
 /// Who flies. Dropped on the way, by a cancellation or a runtime that ends, it leaves nobody waiting.
 pub(super) struct Pilot {
@@ -66,7 +66,7 @@ impl Pilot {
                 self.enter(Phase::Whole(object));
             }
             Ok(Filled::Overflowed(rest)) => {
-                self.cache.counts.refused(Refusal::NoRoom);
+                self.cache.metrics.data.refused(DataRefusal::NoRoom);
                 object.overflow(rest);
                 self.enter(Phase::Overflowed(object));
             }
@@ -78,7 +78,7 @@ impl Pilot {
     /// An object for this answer, if it may be kept and there is room for it.
     fn begin(&self, errand: &Errand, answer: &response::Parts, asked_at: std::time::Instant) -> Option<Arc<Object>> {
         let Some(terms) = storable::terms(&errand.headers, answer, SystemTime::now()) else {
-            self.cache.counts.refused(Refusal::NotStorable);
+            self.cache.metrics.data.refused(DataRefusal::NotStorable);
             return None;
         };
         let begin = Beginning {
@@ -89,8 +89,8 @@ impl Pilot {
             most_bytes: self.cache.object_bytes,
             name_bytes: 2 * self.flight.key.path.as_str().len(),
         };
-        let begun = Object::begin(begin, self.cache.memory.share(), &self.cache.counts);
-        begun.inspect_err(|_| self.cache.counts.refused(Refusal::NoRoom)).ok().map(Arc::new)
+        let begun = Object::begin(begin, self.cache.memory.share(), &self.cache.metrics);
+        begun.inspect_err(|_| self.cache.metrics.data.refused(DataRefusal::NoRoom)).ok().map(Arc::new)
     }
 
     fn break_off(&self, object: &Object, why: FetchError) {
@@ -100,7 +100,7 @@ impl Pilot {
 
     fn fail(&self, why: FetchError) {
         tracing::debug!(error = %why, key = %self.flight.key, "a fetch failed");
-        self.cache.counts.refused(Refusal::Failed);
+        self.cache.metrics.data.refused(DataRefusal::Failed);
         self.enter(Phase::Failed(why));
     }
 

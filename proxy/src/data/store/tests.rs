@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::object::tests::object;
+use crate::metrics::Metrics;
 use crate::spool::budget::Budget;
 
 fn key(number: usize) -> Key {
@@ -17,17 +18,17 @@ fn key(number: usize) -> Key {
 struct Setting {
     store: Store,
     budget: Arc<Budget>,
-    counts: Arc<Counts>,
+    metrics: Arc<Metrics>,
 }
 
 impl Setting {
     fn new(bytes: usize) -> Self {
-        let counts = Arc::default();
-        Self { store: Store::new(bytes, bytes, Arc::clone(&counts)), budget: Budget::new(1 << 30), counts }
+        let metrics = Arc::new(Metrics::new(&[]));
+        Self { store: Store::new(bytes, bytes, Arc::clone(&metrics)), budget: Budget::new(1 << 30), metrics }
     }
 
     fn put(&self, number: usize, len: usize, purpose: Purpose) {
-        let object = object(Some(len as u64), purpose, &self.budget, &self.counts).expect("room");
+        let object = object(Some(len as u64), purpose, &self.budget, &self.metrics).expect("room");
         assert_eq!(object.append(&Bytes::from(vec![number as u8; len])), Ok(()));
         object.finish();
         self.store.put(&key(number), Arc::new(object), purpose);
@@ -51,8 +52,8 @@ fn an_object_replaces_the_one_before_it() {
     let setting = Setting::new(1 << 20);
     setting.put(1, 1000, Purpose::Serve);
     setting.put(1, 3000, Purpose::Serve);
-    let stats = setting.counts.stats();
-    assert_eq!((stats.objects, stats.bytes), (1, 3000));
+    let stats = setting.metrics.data.so_far();
+    assert_eq!((stats.held, stats.held_bytes), (1, 3000));
     assert!(setting.budget.used_bytes() < 5000, "the first one's memory is free at once");
     assert_eq!(setting.store.fresh(&key(1), Instant::now()).expect("kept").len(), 3000);
 }
@@ -80,7 +81,7 @@ fn what_takes_most_of_the_room_is_not_kept() {
     setting.put(2, 62_000, Purpose::Serve);
     setting.put(3, 100_000, Purpose::Serve);
     assert!(setting.has(1) && !setting.has(2) && !setting.has(3));
-    assert_eq!(setting.counts.stats().objects, 1);
+    assert_eq!(setting.metrics.data.so_far().held, 1);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn threads_that_put_at_once_keep_the_bound() {
     assert!(setting.budget.used_bytes() <= 256 << 10, "{} bytes", setting.budget.used_bytes());
     let bytes: u64 =
         (0..40).filter_map(|number| setting.store.fresh(&key(number), Instant::now())).map(|object| object.len()).sum();
-    assert_eq!(setting.counts.stats().bytes, bytes);
+    assert_eq!(setting.metrics.data.so_far().held_bytes, bytes);
 }
 
 proptest! {
@@ -121,8 +122,8 @@ proptest! {
             prop_assert!(setting.budget.used_bytes() <= bytes as u64, "{} bytes", setting.budget.used_bytes());
             let kept: Vec<u64> =
                 (0..30).filter_map(|n| setting.store.fresh(&key(n), Instant::now())).map(|o| o.len()).collect();
-            let stats = setting.counts.stats();
-            prop_assert_eq!((stats.objects, stats.bytes), (kept.len() as u64, kept.iter().sum::<u64>()));
+            let stats = setting.metrics.data.so_far();
+            prop_assert_eq!((stats.held, stats.held_bytes), (kept.len() as u64, kept.iter().sum::<u64>()));
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::super::{Cache, egress};
+use crate::metrics::{DataRefusal, DataSoFar, Metrics};
 
 /// What an origin does with one request.
 #[derive(Clone, Debug)]
@@ -167,15 +168,20 @@ pub(crate) fn cache_of(origin: &Origin, change: impl FnOnce(&mut Data)) -> Arc<C
         host: origin.address().ip().to_string(),
         port: origin.address().port(),
     };
-    let mut data = Data {
+    let mut data = data_of(allowed);
+    change(&mut data);
+    Cache::new(&data, Arc::new(Metrics::new(&[])))
+}
+
+/// Bounds that most tests do not reach.
+pub(crate) fn data_of(allowed: config::value::Origin) -> Data {
+    Data {
         origins: vec![allowed],
         memory_bytes: 16 << 20,
         object_bytes: 1 << 20,
         timeout: Duration::from_secs(60),
         warming: 8,
-    };
-    change(&mut data);
-    Cache::new(&data, Arc::default())
+    }
 }
 
 /// The service's way to the cache.
@@ -273,7 +279,13 @@ impl Egress {
 }
 
 pub(crate) fn get(url: &Uri) -> Request<Full<Bytes>> {
-    Request::get(url.clone()).header("host", "ignored").body(Full::default()).expect("a request")
+    to(Request::get(url.clone()), Full::default())
+}
+
+/// A request with the `Host` that belongs to it.
+pub(crate) fn to(request: http::request::Builder, body: Full<Bytes>) -> Request<Full<Bytes>> {
+    let host = request.uri_ref().and_then(Uri::authority).map_or("egress", |authority| authority.as_str()).to_owned();
+    request.header("host", host).body(body).expect("a request")
 }
 
 async fn ask(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
@@ -300,4 +312,39 @@ async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> (http::Resp
         connection.await.ok();
     });
     (sender.send_request(request).await.expect("an answer"), driving)
+}
+
+/// What the cache has come to, by what stood against fetches too.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) so_far: DataSoFar,
+    pub(crate) memory_bytes: u64,
+    pub(crate) forbidden: u64,
+    pub(crate) not_storable: u64,
+    pub(crate) no_room: u64,
+    pub(crate) busy: u64,
+    pub(crate) failed: u64,
+}
+
+impl std::ops::Deref for Stats {
+    type Target = DataSoFar;
+
+    fn deref(&self) -> &DataSoFar {
+        &self.so_far
+    }
+}
+
+impl Cache {
+    pub(crate) fn stats(&self) -> Stats {
+        let data = &self.metrics.data;
+        Stats {
+            so_far: data.so_far(),
+            memory_bytes: self.memory.used_bytes(),
+            forbidden: data.refused_for(DataRefusal::Origin),
+            not_storable: data.refused_for(DataRefusal::NotStorable),
+            no_room: data.refused_for(DataRefusal::NoRoom),
+            busy: data.refused_for(DataRefusal::Busy),
+            failed: data.refused_for(DataRefusal::Failed),
+        }
+    }
 }

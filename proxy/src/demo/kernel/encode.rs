@@ -1,12 +1,12 @@
 //! `encode`: a picture, sent in the request, compressed without loss by a small dictionary coder.
 //!
-//! The coder searches a window for the longest earlier match at every position, then takes the cheapest way through them. The
-//! cost lies in how much the picture repeats itself, which its size does not give away. The tuned build skips a candidate that
-//! cannot beat the best so far, by one byte; the wide one measures every candidate, eight bytes at a time. Both keep the first
-//! of the longest.
+//! The coder searches a window for the longest earlier match at every position, then takes the cheapest way through
+//! them. The cost lies in how much the picture repeats itself, which its size does not give away. The tuned build skips
+//! a candidate that cannot beat the best so far, by one byte; the wide one measures every candidate, eight bytes at a
+//! time. Both keep the first of the longest.
 //!
-//! The format: a byte `0`, a length byte and that many literals; or a byte `1`, a length and a distance, two bytes each, big end
-//! first. It is made to be verified, not to compete.
+//! The format: a byte `0`, a length byte and that many literals; or a byte `1`, a length and a distance, two bytes
+//! each, big end first. It is made to be verified, not to compete.
 
 use super::{Build, Step, Stopped};
 use crate::demo::random::Random;
@@ -28,7 +28,8 @@ const STRIDE: usize = 512;
 /// The end of a chain of candidates.
 const NONE: u32 = u32::MAX;
 
-/// The picture a seed stands for, `length` bytes of grey: a texture that repeats more or less often, under more or less noise.
+/// The picture a seed stands for, `length` bytes of grey: a texture that repeats more or less often, under more or less
+/// noise.
 pub(crate) fn picture(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random::new(seed, 0xe4c0);
     let width = 256;

@@ -1,11 +1,12 @@
 //! `render`: a tile of the Mandelbrot set as a grey PGM image.
 //!
-//! The cost lies in where the tile is. Outside the set a pixel escapes soon and lanes shine; inside it never escapes, the
-//! wide build counts to the limit, and the tuned one sees the orbit repeat itself to the last bit and stops. The scene's seed
-//! hides which of the two a tile is. Rows are rendered interlaced, as a previewing renderer does, so the fraction of rows done
-//! says something about the time that is left.
+//! The cost lies in where the tile is. Outside the set a pixel escapes soon and lanes shine; inside it never escapes,
+//! the wide build counts to the limit, and the tuned one sees the orbit repeat itself to the last bit and stops. The
+//! scene's seed hides which of the two a tile is. Rows are rendered interlaced, as a previewing renderer does, so the
+//! fraction of rows done says something about the time that is left.
 //!
-//! Both builds do the same float operations in the same order for each pixel, so their counts are equal, not just close.
+//! Both builds do the same float operations in the same order for each pixel, so their counts are equal, not just
+//! close.
 
 use super::{Build, Step, Stopped};
 use crate::demo::random::Random;
@@ -31,8 +32,8 @@ pub(crate) struct Scene {
 impl Scene {
     /// The scene a seed stands for.
     ///
-    /// Most of the plane is trivially cheap, so candidates are drawn until a coarse sampling finds one with enough detail;
-    /// the last one stands when none does.
+    /// Most of the plane is trivially cheap, so candidates are drawn until a coarse sampling finds one with enough
+    /// detail; the last one stands when none does.
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed, 0x5e7e);
         let wanted = random.log_between(100.0, 800.0);
@@ -129,8 +130,8 @@ fn shade(count: u32) -> u8 {
 
 /// How many steps the orbit of `x + iy` stays near, and how many had to be taken to know.
 ///
-/// An orbit that returns to the very bits of an earlier point repeats for ever, so stopping there is exact (Brent's search:
-/// the remembered point moves on after 8, 16, 32, … steps).
+/// An orbit that returns to the very bits of an earlier point repeats for ever, so stopping there is exact (Brent's
+/// search: the remembered point moves on after 8, 16, 32, … steps).
 fn escape(cx: f64, cy: f64, limit: u32) -> (u32, u32) {
     let (mut x, mut y) = (0.0, 0.0);
     let (mut seen_x, mut seen_y) = (0.0, 0.0);

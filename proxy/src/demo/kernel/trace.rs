@@ -1,8 +1,9 @@
 //! `trace`: mirror-like spheres over a floor of light, ray-traced to a PPM image.
 //!
-//! The cost lies in how many spheres there are and how often light bounces between them, which the seed hides. The tuned build
-//! walks the spheres one by one and rejects most before the square root; the wide one computes a block of eight at once.
-//! Both do the same float operations for a sphere that is hit and take the first of equals, so the images are equal.
+//! The cost lies in how many spheres there are and how often light bounces between them, which the seed hides. The
+//! tuned build walks the spheres one by one and rejects most before the square root; the wide one computes a block of
+//! eight at once. Both do the same float operations for a sphere that is hit and take the first of equals, so the
+//! images are equal.
 
 use super::{Build, Step, Stopped};
 use crate::demo::random::Random;

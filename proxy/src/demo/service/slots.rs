@@ -1,7 +1,8 @@
-//! The service's slots: one queue, first come, first served, in front of a fixed number of threads that each run one job.
+//! The service's slots: one queue, first come, first served, in front of a fixed number of threads that each run one
+//! job.
 //!
-//! A run is owned by its [`Claim`]. Dropping the claim, which is what happens when the client goes away, takes a queued run
-//! out of the queue and stops a running one at its next row.
+//! A run is owned by its [`Claim`]. Dropping the claim, which is what happens when the client goes away, takes a queued
+//! run out of the queue and stops a running one at its next row.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -144,6 +145,7 @@ impl Slots {
             let used = Used {
                 slot_s: started.elapsed().as_secs_f64(),
                 cpu_s: thread_cpu_seconds() - cpu_started,
+                device_s: desk.device_s,
                 finished: u32::from(result.is_ok()),
                 stopped: u32::from(result.is_err()),
                 dropped: 0,
@@ -175,13 +177,14 @@ struct Desk<'a> {
     device: &'a mut Device,
     assets: Assets,
     operations: u32,
+    device_s: f64,
     shown_at: Option<Instant>,
     started: Instant,
 }
 
 impl<'a> Desk<'a> {
     fn new(entry: &'a Entry, device: &'a mut Device, started: Instant) -> Self {
-        Self { entry, device, assets: entry.run.job.assets(), operations: 0, shown_at: None, started }
+        Self { entry, device, assets: entry.run.job.assets(), operations: 0, device_s: 0.0, shown_at: None, started }
     }
 
     fn step(&mut self, fraction: f64) -> Result<(), Stopped> {
@@ -192,7 +195,10 @@ impl<'a> Desk<'a> {
         while self.operations < self.assets.operations
             && f64::from(self.operations) + 0.5 <= fraction * f64::from(self.assets.operations)
         {
-            self.device.operate(self.assets.bytes, &self.entry.cancelled)?;
+            let waiting = Instant::now();
+            let operated = self.device.operate(self.assets.bytes, &self.entry.cancelled);
+            self.device_s += waiting.elapsed().as_secs_f64();
+            operated?;
             self.operations += 1;
         }
         Ok(())

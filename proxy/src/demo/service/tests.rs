@@ -95,7 +95,7 @@ async fn a_job_shows_progress_and_answers_and_the_connection_lives_on() {
         assert!(body == expected());
     }
     let stats = service.slots.usage().to_json();
-    assert_eq!(stats["a/1"][2], 2);
+    assert_eq!(stats["a/1"][3], 2);
 }
 
 #[tokio::test]
@@ -120,5 +120,5 @@ async fn a_client_that_leaves_frees_its_slot_and_its_place_in_the_queue() {
     drop(first);
     until(&service, (0, 0)).await;
     let stats = service.slots.usage().to_json();
-    assert_eq!((&stats["a/1"][2], &stats["a/1"][3], &stats["a/1"][4]), (&0.into(), &1.into(), &1.into()));
+    assert_eq!((&stats["a/1"][3], &stats["a/1"][4], &stats["a/1"][5]), (&0.into(), &1.into(), &1.into()));
 }

@@ -1,7 +1,7 @@
-//! What the service used, job by job: slot seconds and CPU seconds of every run, finished or not.
+//! What the service used, job by job: slot, CPU and device seconds of every run, finished or not.
 //!
-//! The bill of a network is made from this, so a shadow that was cancelled halfway is paid for like anything else. A run is
-//! booked under the `x-demo-job` its request carried, which a shadow carries too.
+//! The bill of a network is made from this, so a shadow that was cancelled halfway is paid for like anything else. A
+//! run is booked under the `x-demo-job` its request carried, which a shadow carries too.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ pub(crate) struct Used {
     pub(crate) slot_s: f64,
     /// Seconds of CPU time within them.
     pub(crate) cpu_s: f64,
+    /// Seconds of waiting for the device within them.
+    pub(crate) device_s: f64,
     /// Runs that came to their end.
     pub(crate) finished: u32,
     /// Runs that were cancelled while they held a slot.
@@ -31,13 +33,14 @@ impl Used {
     pub(crate) fn add(&mut self, other: &Self) {
         self.slot_s += other.slot_s;
         self.cpu_s += other.cpu_s;
+        self.device_s += other.device_s;
         self.finished += other.finished;
         self.stopped += other.stopped;
         self.dropped += other.dropped;
     }
 
     fn to_json(self) -> Value {
-        json!([self.slot_s, self.cpu_s, self.finished, self.stopped, self.dropped])
+        json!([self.slot_s, self.cpu_s, self.device_s, self.finished, self.stopped, self.dropped])
     }
 
     /// Reads what [`Usage::to_json`] wrote for one job.
@@ -46,9 +49,10 @@ impl Used {
         Some(Self {
             slot_s: value.get(0)?.as_f64()?,
             cpu_s: value.get(1)?.as_f64()?,
-            finished: count(2)?,
-            stopped: count(3)?,
-            dropped: count(4)?,
+            device_s: value.get(2)?.as_f64()?,
+            finished: count(3)?,
+            stopped: count(4)?,
+            dropped: count(5)?,
         })
     }
 }
@@ -67,7 +71,7 @@ impl Usage {
         jobs.entry(job.to_owned()).or_default().add(used);
     }
 
-    /// `{job: [slot seconds, CPU seconds, finished, stopped, dropped]}`.
+    /// `{job: [slot seconds, CPU seconds, device seconds, finished, stopped, dropped]}`.
     pub(crate) fn to_json(&self) -> Value {
         let jobs = self.jobs.lock();
         Value::Object(jobs.iter().map(|(job, used)| (job.clone(), used.to_json())).collect())
@@ -84,7 +88,7 @@ mod tests {
         usage.book("a/1", &Used { slot_s: 0.5, cpu_s: 0.25, finished: 1, ..Used::default() });
         usage.book("a/1", &Used { slot_s: 0.25, cpu_s: 0.125, stopped: 1, ..Used::default() });
         let wire = usage.to_json();
-        let expected = Used { slot_s: 0.75, cpu_s: 0.375, finished: 1, stopped: 1, dropped: 0 };
+        let expected = Used { slot_s: 0.75, cpu_s: 0.375, device_s: 0.0, finished: 1, stopped: 1, dropped: 0 };
         assert_eq!(Used::from_json(&wire["a/1"]), Some(expected));
         assert_eq!(Used::from_json(&wire["b/1"]), None);
     }

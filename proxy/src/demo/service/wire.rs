@@ -1,9 +1,9 @@
 //! A connection that can say `102 Processing` while hyper has not begun to answer.
 //!
-//! hyper's server sends no interim responses, so this sits below it. hyper's writes and the interim heads take turns under
-//! one lock: an interim head is written only between the moment the service opened the turn for a request and hyper's next
-//! write, and only when hyper has flushed everything before it. A head the socket takes in part is finished before anything
-//! else is written; one it does not take at all is dropped, for the next says more.
+//! hyper's server sends no interim responses, so this sits below it. hyper's writes and the interim heads take turns
+//! under one lock: an interim head is written only between the moment the service opened the turn for a request and
+//! hyper's next write, and only when hyper has flushed everything before it. A head the socket takes in part is
+//! finished before anything else is written; one it does not take at all is dropped, for the next says more.
 
 use std::io;
 use std::pin::Pin;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
-use policy::learn::{Label, Row};
-use policy::{Job, NetworkId, Observation, Phase};
+use policy::learn::{self, Label, Row};
+use policy::{NetworkId, Observation, Phase};
 use tokio::sync::oneshot;
 
 use super::{Board, Fate, Tally};
@@ -39,8 +39,8 @@ pub(super) struct Run {
 /// What is owed at the end, whatever way it comes.
 struct Lesson {
     tally: Arc<Tally>,
-    job: Job,
-    pair: u64,
+    course: Arc<Course>,
+    board: Arc<Board>,
     flight: Option<Flight>,
     throttle: Arc<Throttle>,
     announced_bytes: u64,
@@ -50,7 +50,7 @@ struct Lesson {
 impl Run {
     /// Spends a permit and enters the shadow in the ledger; it is sent when it is run.
     pub(super) fn prepare(
-        course: &Course,
+        course: &Arc<Course>,
         board: &Arc<Board>,
         on: NetworkId,
         body: Option<&Spool>,
@@ -66,8 +66,8 @@ impl Run {
         Ok(Self {
             lesson: Lesson {
                 tally: Tally::start(&course.shared, on),
-                job: course.job,
-                pair: course.id,
+                course: Arc::clone(course),
+                board: Arc::clone(board),
                 flight: Some(network.depart(course.predicted_s(on))),
                 throttle: Arc::clone(&throttle),
                 announced_bytes,
@@ -116,7 +116,12 @@ impl Run {
         let request = self.request(head, body);
         let on = self.network.id;
         let board = Arc::clone(&self.board);
-        let seen = move |share| board.shadow(on, |shadow| shadow.progress = Some(share));
+        let seen = move |share| {
+            board.shadow(on, |shadow| {
+                shadow.progress = Some(share);
+                shadow.progressed_s = Some(clock::now_s());
+            });
+        };
         let upload = Upload::default();
         let sent = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
             self.network.send(self.worker, Lane::Shadow, Purpose::Job, request, &upload)
@@ -215,7 +220,7 @@ impl Lesson {
 
     fn learn_it_took(&mut self) {
         let Some(ran_s) = self.flight.take().map(Flight::land) else { return };
-        self.learn(Label::Took(ran_s.max(f64::MIN_POSITIVE)));
+        self.learn(Label::Took((ran_s - self.course.arriving_s(self.on())).max(f64::MIN_POSITIVE)));
     }
 
     fn learn(&self, label: Label) {
@@ -224,8 +229,8 @@ impl Lesson {
             Label::LongerThan(_) => None,
         };
         self.tally.shared.oracle.learn(Row {
-            job: self.job,
-            pair: self.pair,
+            job: self.course.job,
+            pair: self.course.id,
             network: self.on(),
             label,
             cpu_s: None,
@@ -242,13 +247,13 @@ impl Drop for Lesson {
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
         metrics.shadow_moved(self.on(), Direction::Received, received);
-        // Only what its planned window stopped is censored at random; what was cancelled because something looked slow or
-        // fast is not, and teaches nothing here.
-        if self.tally.fate() == Fate::WindowEnded
-            && let Some(flight) = &self.flight
-        {
-            let longer_than_s = clock::now_s() - flight.sent_s();
-            self.learn(Label::LongerThan(longer_than_s));
+        let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded) && self.flight.is_some();
+        if let Some(observed) = self.board.read().shadows[self.on()].filter(|_| stopped) {
+            let at_window = self.tally.fate() == Fate::WindowEnded;
+            let label = learn::stopped(&observed, at_window, self.course.arriving_s(self.on()), clock::now_s());
+            if let Some(label) = label {
+                self.learn(label);
+            }
         }
     }
 }

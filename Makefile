@@ -1,0 +1,49 @@
+# What people and CI run. `make` alone says what there is.
+
+CARGO ?= cargo
+DEMO_ARGS ?=
+TOOLS := target/tools
+
+.PHONY: help demo test check fmt clippy doc deny bench-load bench-decision docs
+
+help:
+	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
+	@echo "make test            install what the tests need, and pass them"
+	@echo "make check           format, lints, documentation, dependencies"
+	@echo "make docs            write docs/config.md from the parser again"
+	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
+	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
+
+demo:
+	$(CARGO) run --release -p proxy --bin adumbra -- demo $(DEMO_ARGS)
+
+test:
+	tests/setup.sh
+	$(CARGO) test --workspace
+
+check: fmt clippy doc deny
+
+fmt:
+	$(CARGO) fmt --all -- --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+# The advisory database is fetched over the network, which not every build may; `cargo deny check advisories` asks it.
+deny: $(TOOLS)/bin/cargo-deny
+	$(TOOLS)/bin/cargo-deny --all-features check bans licenses sources
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install cargo-deny --version 0.20.2 --locked --root $(TOOLS) --target-dir target/tools-build
+
+docs:
+	$(CARGO) run -q -p config --example write_reference
+
+bench-load:
+	$(CARGO) bench -p benches --bench load
+
+bench-decision:
+	$(CARGO) bench -p benches --bench decision
