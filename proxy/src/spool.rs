@@ -123,7 +123,7 @@ impl<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Unpin> http_body::
             Some(Ok(frame)) => {
                 this.copy(frame);
                 // A reader that knows the length stops here and never sees the `None` behind it.
-                if this.inner.is_end_stream() {
+                if frame.is_trailers() || this.inner.is_end_stream() {
                     this.finish();
                 }
             }

@@ -209,7 +209,7 @@ impl http_body::Body for JobBody {
         match &frame {
             Some(Ok(frame)) => {
                 this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if this.inner.is_end_stream() {
+                if frame.is_trailers() || this.inner.is_end_stream() {
                     this.end();
                 } else {
                     this.handed_s = Some(clock::now_s());

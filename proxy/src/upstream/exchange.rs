@@ -158,7 +158,7 @@ impl http_body::Body for Answer {
             Poll::Ready(Some(Ok(frame))) => {
                 this.timer = None;
                 this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if this.incoming.is_end_stream() {
+                if frame.is_trailers() || this.incoming.is_end_stream() {
                     this.give_back(cx);
                 }
                 Poll::Ready(Some(Ok(frame)))

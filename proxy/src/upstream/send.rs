@@ -192,7 +192,7 @@ impl http_body::Body for Outgoing {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.upload.bytes.fetch_add(bytes, Ordering::Relaxed);
-                if this.inner.is_end_stream() {
+                if frame.is_trailers() || this.inner.is_end_stream() {
                     this.upload.end();
                 }
             }
@@ -256,6 +256,7 @@ impl Network {
                     || response.headers().contains_key(&crate::problem::NOT_EXECUTED)
             }
             Err(SendError::NoEndpoint { .. }) => return,
+            Err(SendError::BrokeOff { source, .. }) if source.is_user() => return,
             Err(_) => false,
         };
         endpoint.saw(good, clock::now_s());

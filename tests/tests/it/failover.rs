@@ -335,3 +335,33 @@ async fn an_http_2_service_that_goes_away_is_not_mistaken_for_one_that_answered(
     let answer = within("the next network answers", sidecar.get("/")).await;
     assert_eq!((answer.status, answer.text().as_str()), (200, "public"));
 }
+
+#[tokio::test]
+async fn a_client_that_breaks_off_its_body_is_not_held_against_the_network() {
+    let private = Origin::held_at_head().await;
+    let sidecar = Setup::alone(private.url())
+        .set("networks.private.health", r#"{ failures = 1, open_for = "1h" }"#)
+        .every(REPEATABLE)
+        .start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello").await;
+    let mut exchange = private.next().await;
+    assert_eq!(exchange.read(5).await, b"hello");
+    drop(client);
+    exchange.gone().await;
+    sidecar.metric_becomes(r#"adumbra_network_in_flight{network="private"}"#, 0.0).await;
+    assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_its_body_is_counted_as_gone() {
+    let private = Origin::held_at_head().await;
+    let sidecar = Setup::alone(private.url()).every(REPEATABLE).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello").await;
+    let mut exchange = private.next().await;
+    assert_eq!(exchange.read(5).await, b"hello");
+    drop(client);
+    exchange.gone().await;
+    sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="client_gone"}"#, 1.0).await;
+}

@@ -74,6 +74,18 @@ async fn trailers_go_both_ways() {
 }
 
 #[tokio::test]
+async fn an_answer_that_ends_in_trailers_is_counted_as_answered_and_its_connection_is_kept() {
+    let origin = Origin::answering(|_| Reply::ok("answer").trailer("x-sum", "6")).await;
+    let sidecar = Setup::alone(origin.url()).set("workers", 1).start();
+    for _ in 0..3 {
+        let answer = Raw::ask(sidecar.jobs(), "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\n\r\n").await;
+        assert_eq!(answer.trailers.len(), 1);
+    }
+    sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="answered"}"#, 3.0).await;
+    assert_eq!(origin.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_expects_a_hundred_gets_it_before_it_sends_its_body() {
     let origin = Origin::answering(|request| Reply::ok(request.body.clone())).await;
     let sidecar = Setup::alone(origin.url()).start();

@@ -49,6 +49,11 @@ async fn a_body_that_went_to_the_disk_is_replayed_whole() {
 }
 
 #[tokio::test]
+async fn a_bodys_trailers_are_replayed() {
+    check_replayed(1000, &[("x-sum", "9")], |setup| setup).await;
+}
+
+#[tokio::test]
 async fn no_shadow_starts_before_the_body_is_whole() {
     let (private, public) = (Origin::held_at_head().await, Origin::held().await);
     let sidecar = led(Setup::two(private.url(), public.url())).await;

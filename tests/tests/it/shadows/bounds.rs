@@ -184,3 +184,13 @@ async fn shadows_do_not_share_connections_with_jobs() {
     shadow.gone().await;
     assert_eq!((private.connections(), public.connections()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_shadow_that_has_failed_is_not_counted_as_running_while_its_job_runs() {
+    let (private, public, sidecar) = pair().await;
+    let _client = asked(&sidecar, GET).await;
+    let (_lead, shadow) = (private.next().await, public.next().await);
+    shadow.break_off();
+    sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="public",end="failed"}"#, 1.0).await;
+    assert_eq!(sidecar.metric(r#"adumbra_shadows_in_flight{network="public"}"#).await, 0.0);
+}
