@@ -83,11 +83,6 @@ impl ShadowCount {
         self.metrics.shadows.refused.add([self.network.index(), <NoPermit as Word>::ALL.len()], 1);
         self.ended(ShadowEnd::Failed);
     }
-
-    /// Bytes of its bodies passed.
-    pub(crate) fn moved(&self, direction: Direction, bytes: u64) {
-        self.metrics.shadow_moved(self.network, direction, bytes);
-    }
 }
 
 impl Drop for ShadowCount {
