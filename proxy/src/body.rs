@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 
 use crate::accept::guard::Watch;
+use crate::answer;
 use crate::data;
 use crate::path::settle::JobBody;
 use crate::path::{Adopted, ServedBody};
@@ -56,6 +57,8 @@ pub(crate) enum Body {
     Spooled(Box<spool::Reader>),
     /// A shadow's answer, adopted.
     Adopted(Box<Adopted>),
+    /// The answer of a job that runs on without its client.
+    Piped(Box<answer::Source>),
     /// Data for the service, from the cache or an origin.
     Data(Box<data::Outlet>),
     /// An answer to another sidecar, with what is held for it.
@@ -90,6 +93,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Piped(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -108,6 +112,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
+            Self::Piped(body) => body.is_end_stream(),
             Self::Data(body) => body.is_end_stream(),
             Self::Served(body) => body.is_end_stream(),
             Self::Job(body) => body.is_end_stream(),
@@ -126,6 +131,7 @@ impl http_body::Body for Body {
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
+            Self::Piped(body) => body.size_hint(),
             Self::Data(body) => body.size_hint(),
             Self::Served(body) => body.size_hint(),
             Self::Job(body) => body.size_hint(),

@@ -6,6 +6,7 @@
 mod classify;
 mod contest;
 mod course;
+mod finish;
 mod preview;
 mod progress;
 mod serve;
@@ -29,7 +30,6 @@ use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
-use crate::record::Outcome;
 use crate::upstream::{SendError, Upload};
 
 use classify::Classified;
@@ -95,6 +95,7 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
         (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted)).await,
         (None, Mark::Shadow(ask)) => Box::pin(serve::shadow(course, settle, request, ask)).await,
         (None, Mark::Transfer { id }) => Box::pin(serve::transfer(course, settle, request, &id)).await,
+        (None, Mark::None) if course.runs_on() => finish::answer(course, settle, request).await,
         (None, Mark::None) if course.plan.shadowing == Shadowing::Direct => direct(course, settle, request).await,
         (None, Mark::None) => Box::pin(carry_out(course, settle, request)).await,
     };
@@ -233,7 +234,7 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
             settle.record().shadows = lost.shadows;
             settle.record().possibly_running = lost.possibly_running;
             settle.record().status = lost.failure.problem().status().as_u16();
-            settle.end(Outcome::Refused, 0);
+            settle.end(lost.failure.outcome(), 0);
             Err((lost.failure.problem(), lost.failure.to_string()))
         }
     }

@@ -6,10 +6,12 @@
 pub(crate) mod check;
 pub(crate) mod connect;
 mod endpoint;
+mod error;
 mod exchange;
 pub(crate) mod flight;
 mod pool;
 mod send;
+mod upload;
 
 use std::io;
 use std::sync::Arc;
@@ -23,9 +25,11 @@ use policy::link::Link;
 use policy::{NetworkId, NetworkView};
 
 pub(crate) use endpoint::Endpoint;
+pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit};
-pub(crate) use send::{Lane, Outgoing, Purpose, SendError, Upload};
+pub(crate) use send::{Lane, Purpose};
+pub(crate) use upload::{Outgoing, Upload};
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;

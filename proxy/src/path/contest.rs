@@ -4,63 +4,21 @@
 //! or send. It ends with one response head, whose execution holds the fence's token; everything else has been cancelled by
 //! then, and what cannot be known to be gone is counted.
 
+mod act;
+mod failure;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
 use policy::fence::{Dispatch, End, Fence, Token};
-use policy::learn::{self, Row};
-use policy::{Action, Decision, NetworkId, NetworkSet, Observation, Phase, Plan, Reason, Step};
+use policy::{Decision, NetworkId, NetworkSet, Observation, Phase, Plan, Step};
 
 use super::course::{Course, Head, Spare};
-use super::progress;
 use super::shadow::{Board, NotAdopted, Shadow};
 use crate::body::Body;
 use crate::clock;
-use crate::peer;
-use crate::problem::Problem;
-use crate::upstream::{Flight, Purpose, SendError};
-
-/// Why a dispatch gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// It could not be sent, or broke.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The far sidecar did not execute it.
-    #[error("the sidecar of network `{network}` did not execute the job: {status}")]
-    Refused {
-        /// Where.
-        network: String,
-        /// What it said.
-        status: http::StatusCode,
-    },
-    /// It was a shadow, and could not be adopted.
-    #[error(transparent)]
-    NotAdopted(#[from] NotAdopted),
-}
-
-impl Failure {
-    /// Whether the job is known not to have been executed.
-    pub(super) fn not_executed(&self) -> bool {
-        match self {
-            Self::Send(error) => error.not_executed(),
-            Self::Refused { .. } => true,
-            Self::NotAdopted(_) => false,
-        }
-    }
-
-    /// What the client is told.
-    pub(super) fn problem(&self) -> Problem {
-        match self {
-            Self::Send(SendError::NoEndpoint { .. } | SendError::Connect { .. } | SendError::Unsent { .. })
-            | Self::Refused { .. } => Problem::NoNetwork,
-            Self::Send(SendError::BrokeOff { .. }) | Self::NotAdopted(_) => Problem::BrokeOff,
-            Self::Send(SendError::Garbage { .. }) => Problem::Garbage,
-            Self::Send(SendError::NoAnswer { .. }) => Problem::NoAnswer,
-        }
-    }
-}
+use crate::upstream::Flight;
 
 /// What a contest came to.
 pub(super) struct Won {
@@ -79,6 +37,9 @@ pub(super) struct Lost {
     pub(super) shadows: NetworkSet,
     pub(super) possibly_running: u8,
 }
+
+pub(super) use act::answer_of;
+pub(super) use failure::Failure;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
 
@@ -267,124 +228,6 @@ impl Contest {
         }
     }
 
-    /// Carries a decision out.
-    async fn act(&mut self, decision: &Decision, answer: &mut Option<Response<Body>>) -> Result<(), Failure> {
-        self.to_shadow = None;
-        match decision.action {
-            Action::Keep => self.cancel_shadows(decision.reason),
-            Action::Adopt => {
-                self.adopt(decision.target).await?;
-                *answer = None;
-            }
-            Action::Send => {
-                self.send_again(decision.target);
-                *answer = None;
-            }
-        }
-        self.choose();
-        Ok(())
-    }
-
-    /// Gives the token to the lead, if it is not given yet.
-    fn choose(&mut self) {
-        if let Some(lead) = &self.lead
-            && self.token.is_none()
-        {
-            self.token = self.fence.choose(lead.dispatch).ok();
-        }
-    }
-
-    /// Makes the shadow there the lead. What led before is cancelled only when the far side has agreed.
-    async fn adopt(&mut self, on: NetworkId) -> Result<(), Failure> {
-        let Some(place) = self.shadows.iter().position(|shadow| shadow.on() == on) else {
-            return Err(Failure::NotAdopted(NotAdopted::BrokeOff));
-        };
-        let shadow = self.shadows.swap_remove(place);
-        if let Err(refused) = shadow.adopt().await {
-            self.fence.ended(Dispatch::Shadow(on), End::Lost);
-            self.board.write(|evidence| {
-                if let Some(shadow) = &mut evidence.shadows[on] {
-                    shadow.phase = Phase::Failed;
-                }
-            });
-            return Err(refused.into());
-        }
-        self.learn_from_lead();
-        self.drop_lead(End::Lost);
-        self.cancel_shadows(Reason::Switched);
-        let observed = self.board.read().shadows[on].unwrap_or_else(|| Observation::started(clock::now_s()));
-        self.board.write(|evidence| {
-            evidence.shadows[on] = None;
-            evidence.lead = Some((on, observed));
-        });
-        let answering = Box::pin(async move { shadow.answer().await.map_err(Failure::from) });
-        self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering, flight: None });
-        Ok(())
-    }
-
-    /// What leads now is given up for something better; its rate so far is half of a pair.
-    fn learn_from_lead(&self) {
-        let Some((on, observed)) = self.board.read().lead.filter(|_| self.lead.is_some()) else { return };
-        let now_s = clock::now_s();
-        if let Some(label) = learn::stopped(&observed, false, self.course.arriving_s(on), now_s) {
-            self.course.shared.oracle.learn(Row {
-                job: self.course.job,
-                pair: self.course.id,
-                network: on,
-                label,
-                cpu_s: None,
-                memory_bytes: None,
-                response_bytes: None,
-            });
-        }
-    }
-
-    /// Sends the job afresh, if there is anything left to send.
-    fn send_again(&mut self, to: NetworkId) {
-        let request = self.unsent.take().or_else(|| self.spare.request());
-        self.learn_from_lead();
-        self.drop_lead(End::Lost);
-        self.cancel_shadows(Reason::Failover);
-        let Some(request) = request else { return };
-        self.sent_again += 1;
-        if let Some((from, _)) = self.board.read().lead {
-            self.course.shared.metrics.failed_over(from);
-        }
-        self.launch(Dispatch::Again(to, self.sent_again), request);
-    }
-
-    fn launch(&mut self, dispatch: Dispatch, mut request: Request<Body>) {
-        if self.fence.started(dispatch).is_err() {
-            return;
-        }
-        let to = dispatch.network();
-        let course = Arc::clone(&self.course);
-        let flight = course.network(to).depart(course.predicted_s(to));
-        self.board.write(|evidence| {
-            let observed = Observation { granted: Some(1.0), ..Observation::started(flight.sent_s()) };
-            evidence.lead = Some((to, observed));
-        });
-        let board = Arc::clone(&self.board);
-        let seen = move |share| board.lead_progressed(to, share);
-        let answering = Box::pin(async move {
-            let network = Arc::clone(course.network(to));
-            if !network.is_sidecar() {
-                progress::listen(&mut request, seen);
-                return answer_of(&course, to, request).await;
-            }
-            let id = course.dispatch_id("t");
-            let watching = peer::watch_progress(network, course.worker, id, seen);
-            let sent = answer_of(&course, to, request);
-            tokio::pin!(sent, watching);
-            tokio::select! {
-                biased;
-                answered = &mut sent => answered,
-                () = &mut watching => sent.await,
-            }
-        });
-        self.lead = Some(Lead { dispatch, answering, flight: Some(flight) });
-    }
-
     fn note_head(&mut self, response: Response<Body>, answer: &mut Option<Response<Body>>) {
         let good = response.status().as_u16() < 500;
         *answer = Some(response);
@@ -430,24 +273,6 @@ impl Contest {
         }
     }
 
-    fn drop_lead(&mut self, end: End) {
-        if let Some(token) = self.token.take() {
-            self.fence.give_back(token);
-        }
-        if let Some(lead) = self.lead.take() {
-            self.fence.ended(lead.dispatch, end);
-        }
-    }
-
-    fn cancel_shadows(&mut self, why: Reason) {
-        for shadow in self.shadows.drain(..) {
-            if matches!(why, Reason::WindowEnded | Reason::LeadConfirmed) {
-                shadow.window_ended();
-            }
-            self.fence.ended(Dispatch::Shadow(shadow.on()), End::Lost);
-        }
-    }
-
     fn won(mut self, response: Response<Body>, decision: Decision) -> Won {
         let flight = self.lead.take().and_then(|lead| lead.flight);
         Won { response, decision, flight, shadows: self.started, possibly_running: self.possibly_running() }
@@ -465,18 +290,4 @@ impl Contest {
 enum Next {
     Look,
     Answered(Result<Response<Body>, Failure>),
-}
-
-/// The real job's answer from one network; a sidecar's refusal is not an answer.
-pub(super) async fn answer_of(
-    course: &Course,
-    to: NetworkId,
-    request: Request<Body>,
-) -> Result<Response<Body>, Failure> {
-    let response = course.send(to, Purpose::Job, request).await?;
-    if course.network(to).is_sidecar() && response.headers().contains_key(&crate::problem::NOT_EXECUTED) {
-        let network = course.network(to).name().to_owned();
-        return Err(Failure::Refused { network, status: response.status() });
-    }
-    Ok(response.map(|answer| Body::Answer(Box::new(answer))))
 }

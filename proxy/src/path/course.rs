@@ -44,6 +44,11 @@ impl Course {
         self.plan.predictions[network].map(|p| p.mean_s)
     }
 
+    /// Whether the job runs on when its client goes away.
+    pub(super) fn runs_on(&self) -> bool {
+        self.route.is_some_and(|place| self.generation.config.routes[place].finish)
+    }
+
     /// Seconds until what the job needs has arrived at a network.
     pub(super) fn arriving_s(&self, network: NetworkId) -> f64 {
         policy::cost::arriving_s(&self.job, &self.view, network)

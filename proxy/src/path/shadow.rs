@@ -115,25 +115,35 @@ impl Tally {
         *self.fate.lock() = Fate::Adopted;
     }
 
-    /// Sets it if nothing has been said yet: what was adopted or has ended stays so.
+    /// Sets it if nothing has been said yet: what was adopted or has ended stays so. What can never be adopted any more is
+    /// counted at once, not only when the job is over.
     fn set_if_open(&self, ended: Fate) {
         let mut fate = self.fate.lock();
-        if *fate == Fate::Open {
-            *fate = ended;
+        if *fate != Fate::Open {
+            return;
+        }
+        *fate = ended;
+        if matches!(ended, Fate::Failed | Fate::Refused) {
+            self.count(ended);
         }
     }
-}
 
-impl Drop for Tally {
-    fn drop(&mut self) {
-        let Some(count) = self.count.get_mut().take() else { return };
-        match *self.fate.get_mut() {
+    /// Counts it, unless it has been counted.
+    fn count(&self, fate: Fate) {
+        let Some(count) = self.count.lock().take() else { return };
+        match fate {
             Fate::Open | Fate::WindowEnded => drop(count),
             Fate::Finished => count.ended(ShadowEnd::Finished),
             Fate::Failed => count.ended(ShadowEnd::Failed),
             Fate::Refused => count.not_executed(),
             Fate::Adopted => count.ended(ShadowEnd::Adopted),
         }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.count(self.fate());
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) async fn control(shared: &Arc<Shared>, request: Request<Incoming>) ->
     let path = request.uri().path().strip_prefix(CONTROL).unwrap_or_default().to_owned();
     match (request.method(), path.split_once('/').unwrap_or((&path, ""))) {
         (&Method::GET, ("load", "")) => load(shared),
+        (&Method::GET, ("health", "")) => health(shared),
         (&Method::GET, ("dispatch", id)) => progress(shared, id),
         (&Method::POST, ("adopt", id)) => adopt(shared, id),
         (&Method::POST, ("warm", "")) => warm(shared, request).await,
@@ -47,6 +48,16 @@ fn load(shared: &Shared) -> Response<Body> {
     let generation = shared.generation.load();
     let home = &generation.networks[generation.config.home.index()];
     json(&Load { in_flight: home.in_flight(), capacity: home.capacity() })
+}
+
+/// Whether jobs that are sent here can run: the service's health, not only ours.
+fn health(shared: &Shared) -> Response<Body> {
+    let generation = shared.generation.load();
+    let home = &generation.networks[generation.config.home.index()];
+    let well = home.view(0, crate::clock::now_s()).healthy;
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = if well { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE };
+    response
 }
 
 fn progress(shared: &Shared, id: &str) -> Response<Body> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::value::Protocol;
 use http::{Request, header};
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network:
         if network.endpoints[at].is_name() {
             tasks.spawn(keep_resolved(Arc::clone(network), at));
         }
-        if let Some(path) = network.config.health.path.clone() {
+        if let Some(path) = asked(network) {
             tasks.spawn(keep_checked(Arc::clone(network), at, path));
         }
     }
@@ -33,6 +34,12 @@ pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network:
         let failed = move || metrics.load_report_failed(id);
         tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), worker, failed));
     }
+}
+
+/// What a network is asked to learn whether it is well. A sidecar answers for the service behind it, and has a question of
+/// its own for that: whatever path is configured is the service's, and no stranger to the peers listener may ask for it.
+fn asked(network: &Network) -> Option<String> {
+    if network.is_sidecar() { Some(format!("{}health", peer::CONTROL)) } else { network.config.health.path.clone() }
 }
 
 async fn keep_resolved(network: Arc<Network>, at: usize) {
@@ -70,6 +77,10 @@ async fn keep_checked(network: Arc<Network>, at: usize, path: String) {
 async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()> {
     let address = endpoint.address()?;
     let stream = Stream::connect(address, endpoint.tls.as_ref(), network.config.timeouts.connect).await.ok()?;
+    // Where only HTTP/2 is spoken, a connection is all that is asked for.
+    if network.config.protocol == Protocol::Http2 || stream.negotiated_h2() {
+        return Some(());
+    }
     let request = Request::get(path)
         .header(header::HOST, endpoint.label())
         .header(header::USER_AGENT, "adumbra-health")

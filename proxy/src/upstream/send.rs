@@ -4,24 +4,20 @@
 //! request. Nothing here tries another network: that is a decision, and decisions are made elsewhere. The one thing tried
 //! again is a request that a kept connection turned out to be too old to take, for that one was never sent.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version, header};
-use http_body::{Body as _, Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::Instant;
 
 use super::connect::{ConnectError, Stream};
+use super::error::SendError;
 use super::exchange::{Answer, Bounds, Busy, over_h1};
 use super::pool::{H1, H2, still_open};
+use super::upload::Upload;
 use super::{Endpoint, Network};
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::clock;
 use crate::metrics::UpstreamConnection;
 
@@ -41,174 +37,6 @@ pub(crate) enum Purpose {
     Job,
     /// `Upgrade`: on a 101 the connection belongs to both ends.
     Upgrade,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SendError {
-    /// No endpoint may be used: each is failing its checks or has failed too often.
-    #[error("no endpoint of network `{network}` is well")]
-    NoEndpoint {
-        /// Where.
-        network: String,
-        /// The request, which was not sent.
-        unsent: Box<Request<Body>>,
-    },
-    /// There is no connection.
-    #[error("network `{network}` cannot be reached")]
-    Connect {
-        /// Where.
-        network: String,
-        /// The request, which was not sent.
-        unsent: Box<Request<Body>>,
-        /// Why.
-        #[source]
-        source: ConnectError,
-    },
-    /// The connection failed before the request was on it.
-    #[error("the connection to network `{network}` failed before the request was sent")]
-    Unsent {
-        /// Where.
-        network: String,
-        /// The request.
-        unsent: Box<Request<Body>>,
-        /// Why.
-        #[source]
-        source: hyper::Error,
-    },
-    /// The connection failed after the request was on it: it may have been executed.
-    #[error("network `{network}` broke off before its response head")]
-    BrokeOff {
-        /// Where.
-        network: String,
-        /// Whether the connection had been used before: then the failure may be its age alone.
-        reused: bool,
-        /// Why.
-        #[source]
-        source: hyper::Error,
-    },
-    /// What came back is not HTTP.
-    #[error("network `{network}` answered what is not HTTP")]
-    Garbage {
-        /// Where.
-        network: String,
-        /// What is wrong with it.
-        #[source]
-        source: hyper::Error,
-    },
-    /// No response head in time.
-    #[error(
-        "network `{network}` gave no response head within {within:?}; raise its `timeouts.head` if jobs take longer"
-    )]
-    NoAnswer {
-        /// Where.
-        network: String,
-        /// The bound that bit.
-        within: Duration,
-    },
-}
-
-impl SendError {
-    /// The request, if it is known not to have been executed.
-    pub(crate) fn into_unsent(self) -> Option<Request<Body>> {
-        match self {
-            Self::NoEndpoint { unsent, .. } | Self::Connect { unsent, .. } | Self::Unsent { unsent, .. } => {
-                Some(*unsent)
-            }
-            Self::BrokeOff { .. } | Self::Garbage { .. } | Self::NoAnswer { .. } => None,
-        }
-    }
-
-    /// The network it was sent to.
-    pub(crate) fn network(&self) -> &str {
-        match self {
-            Self::NoEndpoint { network, .. }
-            | Self::Connect { network, .. }
-            | Self::Unsent { network, .. }
-            | Self::BrokeOff { network, .. }
-            | Self::Garbage { network, .. }
-            | Self::NoAnswer { network, .. } => network,
-        }
-    }
-
-    /// Whether the job is known not to have been executed.
-    pub(crate) fn not_executed(&self) -> bool {
-        matches!(self, Self::NoEndpoint { .. } | Self::Connect { .. } | Self::Unsent { .. })
-    }
-}
-
-/// How far a request's body has come.
-#[derive(Debug, Default)]
-pub(crate) struct Upload {
-    bytes: AtomicU64,
-    /// When its last byte was taken, in microseconds since the origin; 0 before that.
-    ended_us: AtomicU64,
-}
-
-impl Upload {
-    /// Bytes taken by the network so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn ended_s(&self) -> Option<f64> {
-        match self.ended_us.load(Ordering::Relaxed) {
-            0 => None,
-            us => Some(us as f64 / 1e6),
-        }
-    }
-
-    fn end(&self) {
-        self.ended_us.store((clock::now_s() * 1e6) as u64 + 1, Ordering::Relaxed);
-    }
-}
-
-/// A request's body that keeps its [`Upload`] up to date.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    inner: Body,
-    upload: Arc<Upload>,
-}
-
-impl Outgoing {
-    /// Wraps a body, unless there is nothing of it.
-    pub(crate) fn wrap(inner: Body, upload: &Arc<Upload>) -> Body {
-        if inner.is_end_stream() {
-            upload.end();
-            return inner;
-        }
-        Body::Outgoing(Box::new(Self { inner, upload: Arc::clone(upload) }))
-    }
-}
-
-impl http_body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.upload.bytes.fetch_add(bytes, Ordering::Relaxed);
-                if frame.is_trailers() || this.inner.is_end_stream() {
-                    this.upload.end();
-                }
-            }
-            None => this.upload.end(),
-            Some(Err(_)) => {}
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 impl Network {
@@ -255,8 +83,7 @@ impl Network {
                 !matches!(response.status().as_u16(), 502..=504)
                     || response.headers().contains_key(&crate::problem::NOT_EXECUTED)
             }
-            Err(SendError::NoEndpoint { .. }) => return,
-            Err(SendError::BrokeOff { source, .. }) if source.is_user() => return,
+            Err(SendError::NoEndpoint { .. } | SendError::ClientBroke { .. }) => return,
             Err(_) => false,
         };
         endpoint.saw(good, clock::now_s());
@@ -481,6 +308,7 @@ impl Network {
         match unsent {
             Some(unsent) => SendError::Unsent { network, unsent: Box::new(unsent), source },
             None if source.is_parse() => SendError::Garbage { network, source },
+            None if source.is_user() => SendError::ClientBroke { network, source },
             None => SendError::BrokeOff { network, reused, source },
         }
     }

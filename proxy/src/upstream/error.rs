@@ -1,0 +1,112 @@
+//! Why a network gave no answer, and whether it can have executed the request.
+
+use std::time::Duration;
+
+use http::Request;
+
+use super::connect::ConnectError;
+use crate::body::Body;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// No endpoint may be used: each is failing its checks or has failed too often.
+    #[error("no endpoint of network `{network}` is well")]
+    NoEndpoint {
+        /// Where.
+        network: String,
+        /// The request, which was not sent.
+        unsent: Box<Request<Body>>,
+    },
+    /// There is no connection.
+    #[error("network `{network}` cannot be reached")]
+    Connect {
+        /// Where.
+        network: String,
+        /// The request, which was not sent.
+        unsent: Box<Request<Body>>,
+        /// Why.
+        #[source]
+        source: ConnectError,
+    },
+    /// The connection failed before the request was on it.
+    #[error("the connection to network `{network}` failed before the request was sent")]
+    Unsent {
+        /// Where.
+        network: String,
+        /// The request.
+        unsent: Box<Request<Body>>,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The connection failed after the request was on it: it may have been executed.
+    #[error("network `{network}` broke off before its response head")]
+    BrokeOff {
+        /// Where.
+        network: String,
+        /// Whether the connection had been used before: then the failure may be its age alone.
+        reused: bool,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The client broke off its own request. That says nothing about the network, but it has seen part of the job.
+    #[error("the client broke off its request on the way to network `{network}`")]
+    ClientBroke {
+        /// Where it was on its way to.
+        network: String,
+        /// How.
+        #[source]
+        source: hyper::Error,
+    },
+    /// What came back is not HTTP.
+    #[error("network `{network}` answered what is not HTTP")]
+    Garbage {
+        /// Where.
+        network: String,
+        /// What is wrong with it.
+        #[source]
+        source: hyper::Error,
+    },
+    /// No response head in time.
+    #[error(
+        "network `{network}` gave no response head within {within:?}; raise its `timeouts.head` if jobs take longer"
+    )]
+    NoAnswer {
+        /// Where.
+        network: String,
+        /// The bound that bit.
+        within: Duration,
+    },
+}
+
+impl SendError {
+    /// The request, if it is known not to have been executed.
+    pub(crate) fn into_unsent(self) -> Option<Request<Body>> {
+        match self {
+            Self::NoEndpoint { unsent, .. } | Self::Connect { unsent, .. } | Self::Unsent { unsent, .. } => {
+                Some(*unsent)
+            }
+            Self::BrokeOff { .. } | Self::ClientBroke { .. } | Self::Garbage { .. } | Self::NoAnswer { .. } => None,
+        }
+    }
+
+    /// The network it was sent to.
+    pub(crate) fn network(&self) -> &str {
+        match self {
+            Self::NoEndpoint { network, .. }
+            | Self::Connect { network, .. }
+            | Self::Unsent { network, .. }
+            | Self::BrokeOff { network, .. }
+            | Self::ClientBroke { network, .. }
+            | Self::Garbage { network, .. }
+            | Self::NoAnswer { network, .. } => network,
+        }
+    }
+
+    /// Whether the job is known not to have been executed.
+    pub(crate) fn not_executed(&self) -> bool {
+        matches!(self, Self::NoEndpoint { .. } | Self::Connect { .. } | Self::Unsent { .. })
+    }
+}

@@ -1,0 +1,87 @@
+//! How far a request's body has come, for the time-out that starts with its last byte and for the record.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::body::{Body, BodyError};
+use crate::clock;
+
+/// How far a request's body has come.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    bytes: AtomicU64,
+    /// When its last byte was taken, in microseconds since the origin; 0 before that.
+    ended_us: AtomicU64,
+}
+
+impl Upload {
+    /// Bytes taken by the network so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When its last byte was taken, if it was.
+    pub(super) fn ended_s(&self) -> Option<f64> {
+        match self.ended_us.load(Ordering::Relaxed) {
+            0 => None,
+            us => Some(us as f64 / 1e6),
+        }
+    }
+
+    fn end(&self) {
+        self.ended_us.store((clock::now_s() * 1e6) as u64 + 1, Ordering::Relaxed);
+    }
+}
+
+/// A request's body that keeps its [`Upload`] up to date.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    inner: Body,
+    upload: Arc<Upload>,
+}
+
+impl Outgoing {
+    /// Wraps a body, unless there is nothing of it.
+    pub(crate) fn wrap(inner: Body, upload: &Arc<Upload>) -> Body {
+        if inner.is_end_stream() {
+            upload.end();
+            return inner;
+        }
+        Body::Outgoing(Box::new(Self { inner, upload: Arc::clone(upload) }))
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.upload.bytes.fetch_add(bytes, Ordering::Relaxed);
+                if frame.is_trailers() || this.inner.is_end_stream() {
+                    this.upload.end();
+                }
+            }
+            None => this.upload.end(),
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
