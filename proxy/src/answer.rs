@@ -82,19 +82,6 @@ impl Sink {
         std::future::poll_fn(|cx| self.poll_put(&mut frame, cx)).await
     }
 
-    /// Waits until the source is gone; for a task that waits for its network, not for the pipe.
-    pub(crate) async fn unread(&mut self) {
-        std::future::poll_fn(|cx| {
-            let mut state = self.0.state.lock();
-            if state.source_gone {
-                return Poll::Ready(());
-            }
-            state.putting = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-
     /// The answer is whole. Dropping a sink without it makes the source end in an error.
     pub(crate) fn finish(self) {
         self.end(SinkState::Finished);
@@ -142,11 +129,13 @@ pub(crate) struct Source(Arc<Pipe>);
 
 impl Source {
     /// Whether the whole answer is in the pipe or was read from it.
+    #[cfg(test)]
     pub(crate) fn is_whole(&self) -> bool {
         self.0.state.lock().sink == SinkState::Finished
     }
 
     /// Bytes in the pipe now.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.0.state.lock().held_bytes
     }

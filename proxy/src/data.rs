@@ -125,13 +125,6 @@ impl Cache {
 pub(crate) struct Warming(Option<Ticket>);
 
 impl Warming {
-    /// Lets the fetch run to its end.
-    pub(crate) fn keep(self) {
-        if let Some(ticket) = self.0 {
-            ticket.stay();
-        }
-    }
-
     /// Waits for the end of the fetch. Whether the data is here now.
     pub(crate) async fn done(&self) -> bool {
         match &self.0 {

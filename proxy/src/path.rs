@@ -87,9 +87,9 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
     peer::unmark(request.headers_mut());
     let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
-    let (course, settle) = plan(shared, *worker, &request, &mark, wanted.is_some());
-    // Moving data takes longest, so it starts before anything is decided and is dropped if the decision goes elsewhere.
-    let _warming = warm::towards(&course, needs);
+    let (course, mut settle) = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
+    // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
+    settle.hold_warm(warm::towards(&course, needs));
     // What few requests need is boxed: the future of the rest stays small, and every request pays for its size.
     let answered = match (wanted, mark) {
         (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted)).await,
@@ -112,12 +112,14 @@ fn plan(
     request: &Request<Body>,
     mark: &Mark,
     upgrading: bool,
+    needs: &[http::Uri],
 ) -> (Arc<Course>, Settle) {
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
     let Classified { job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
-    let view = view(&generation, &job, arrived_s);
+    let mut view = view(&generation, &job, arrived_s);
+    view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
     let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
     let model_version = model.as_ref().map_or(0, |m| m.version());

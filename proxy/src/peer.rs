@@ -77,15 +77,6 @@ impl Mark {
     pub(crate) fn is_last_hop(&self) -> bool {
         *self != Self::None
     }
-
-    /// What the sender calls it.
-    pub(crate) fn id(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Transfer { id } => Some(id),
-            Self::Shadow(ask) => Some(&ask.id),
-        }
-    }
 }
 
 impl ShadowAsk {

@@ -138,6 +138,13 @@ impl Network {
         Ok(ShadowPermit::new(Arc::clone(self)))
     }
 
+    /// Charges bytes that a shadow moved to the budget of all of them.
+    pub(crate) fn shadow_moved(&self, bytes: u64) {
+        if bytes > 0 {
+            self.state.lock().budget.moved(bytes, clock::now_s());
+        }
+    }
+
     /// Enters a dispatch in the ledger, until the returned flight is dropped.
     pub(crate) fn depart(self: &Arc<Self>, predicted_s: Option<f64>) -> Flight {
         Flight::depart(Arc::clone(self), predicted_s)

@@ -148,19 +148,12 @@ pub(super) struct Ticket {
 enum Role {
     Leads,
     Follows,
-    /// The flight runs on without it.
-    Stays,
 }
 
 impl Ticket {
     fn new(cache: &Arc<Cache>, flight: &Arc<Flight>, role: Role) -> Self {
         flight.state.lock().tickets += 1;
         Self { cache: Arc::clone(cache), flight: Arc::clone(flight), role }
-    }
-
-    /// Lets the flight run to its end, whoever else leaves.
-    pub(super) fn stay(mut self) {
-        self.role = Role::Stays;
     }
 
     /// Waits for something to read, or for the end.
@@ -208,9 +201,6 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.role == Role::Stays {
-            return;
-        }
         let mut flights = self.cache.flights.0.lock();
         let mut state = self.flight.state.lock();
         state.tickets -= 1;

@@ -145,15 +145,6 @@ async fn a_warming_that_is_given_up_goes_on_for_who_asked_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_warming_that_is_kept_runs_to_its_end() {
-    let origin = Origin::start([("/x", vec![Step::Wait, send(kept("hello"))])]).await;
-    let egress = Egress::start(&origin, |_| ()).await;
-    egress.cache.warm(&origin.url("/x")).expect("allowed").keep();
-    origin.release();
-    settled(|| egress.cache.contains(&origin.url("/x")) == Some(5)).await;
-}
-
-#[tokio::test]
 async fn only_so_many_warmings_run_at_once() {
     let slow = || vec![Step::Wait, send(kept("hello"))];
     let origin = Origin::start([("/1", slow()), ("/2", slow()), ("/3", slow())]).await;

@@ -18,6 +18,7 @@ use crate::upstream::Flight;
 
 use super::course::Course;
 use super::shadow::Background;
+use super::warm::OnItsWay;
 
 /// What is known of a job so far, and must be told when it ends.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Settle {
     stalled_s: f64,
     /// A shadow that runs on only to learn.
     background: Option<Background>,
+    /// Data on its way to where the plan leans.
+    warming: OnItsWay,
 }
 
 impl Settle {
@@ -70,6 +73,7 @@ impl Settle {
             flight: None,
             stalled_s: 0.0,
             background: None,
+            warming: OnItsWay::default(),
         }
     }
 
@@ -78,8 +82,16 @@ impl Settle {
         self.record.as_mut().expect("the record is only taken when the job has ended")
     }
 
+    /// Holds data that is on its way until the job is over or goes elsewhere.
+    pub(super) fn hold_warm(&mut self, warming: OnItsWay) {
+        self.warming = warming;
+    }
+
     /// Where the job is answered from, as decided.
     pub(super) fn decided(&mut self, decision: &Decision) {
+        if decision.target != self.course.plan.target {
+            self.warming = OnItsWay::default();
+        }
         let record = self.record();
         record.target = decision.target;
         record.action = decision.action;
@@ -113,6 +125,7 @@ impl Settle {
     /// The job has ended.
     pub(super) fn end(&mut self, outcome: Outcome, response_bytes: u64) {
         let Some(mut record) = self.record.take() else { return };
+        self.warming = OnItsWay::default();
         let now_s = clock::now_s();
         record.outcome = outcome;
         record.took_s = now_s - self.course.planned_s;

@@ -199,7 +199,7 @@ impl Shadow {
         let run = Run::prepare(course, board, on, body, window_s)?;
         let (network, throttle, tally, id) = run.parts();
         let (head_sender, head_receiver) = oneshot::channel();
-        let task = tokio::spawn(run.to_be_adopted(Arc::clone(head), body.cloned(), head_sender)).abort_handle();
+        let task = tokio::spawn(run.until_adopted(Arc::clone(head), body.cloned(), head_sender)).abort_handle();
         Ok(Self {
             network,
             id,
@@ -256,7 +256,7 @@ pub(super) fn later(
             None => true,
         };
         if whole && let Ok(run) = Run::prepare(&course, &Arc::default(), on, body.as_ref(), window_s) {
-            run.to_learn(head, body).await;
+            run.until_learned(head, body).await;
         }
     });
     Background(AbortOnDrop(Some(task.abort_handle())))

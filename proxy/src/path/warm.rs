@@ -15,8 +15,8 @@ pub(super) fn declared(headers: &HeaderMap) -> Vec<Uri> {
 /// Data on its way. Dropping this stops what nobody else waits for.
 #[derive(Debug, Default)]
 pub(super) struct OnItsWay {
-    here: Vec<Warming>,
-    there: Option<Asking>,
+    _here: Vec<Warming>,
+    _there: Option<Asking>,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
     let network = course.network(course.plan.target);
     if network.is_home() {
         let here = needs.iter().filter_map(|url| course.shared.data.warm(url).ok()).collect();
-        return OnItsWay { here, there: None };
+        return OnItsWay { _here: here, _there: None };
     }
     if !network.is_sidecar() {
         return OnItsWay::default();
@@ -46,5 +46,5 @@ pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
     let within = course.generation.config.data.timeout;
     // It ends with its answer, with its time, or with the job.
     let task = tokio::spawn(async move { peer::ask_for_warmth(&network, worker, &needs, within).await });
-    OnItsWay { here: Vec::new(), there: Some(Asking(task.abort_handle())) }
+    OnItsWay { _here: Vec::new(), _there: Some(Asking(task.abort_handle())) }
 }

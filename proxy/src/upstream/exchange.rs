@@ -17,6 +17,7 @@ use super::Network;
 use super::pool::{H1, StreamPlace};
 use super::send::Lane;
 use crate::body::{Body, BodyError};
+use crate::clock;
 
 /// Sends a request over an HTTP/1 connection and waits for its final head, driving the connection meanwhile.
 pub(super) async fn over_h1(
@@ -66,6 +67,8 @@ pub(crate) struct Answer {
     bounds: Option<Bounds>,
     timer: Option<Pin<Box<Sleep>>>,
     received: u64,
+    /// When the first bytes came, to measure the link by.
+    began_s: f64,
 }
 
 /// How long an answer may take.
@@ -87,6 +90,7 @@ impl Answer {
             bounds: None,
             timer: None,
             received: 0,
+            began_s: clock::now_s(),
         };
         if answer.incoming.is_end_stream() {
             answer.give_back(&mut Context::from_waker(std::task::Waker::noop()));
@@ -105,6 +109,7 @@ impl Answer {
             bounds: None,
             timer: None,
             received: 0,
+            began_s: clock::now_s(),
         }
     }
 
@@ -114,9 +119,12 @@ impl Answer {
         self
     }
 
-    /// Bytes of it that have been read.
-    pub(crate) fn received(&self) -> u64 {
-        self.received
+    /// The answer has come to its end: what it says of the link is taken in, and its connection may be used again.
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if !self.busy.network.is_home() {
+            self.busy.network.saw_transfer(self.received, clock::now_s() - self.began_s);
+        }
+        self.give_back(cx);
     }
 
     /// Gives the connection back to its pool, if it is fit to be used again.
@@ -159,7 +167,7 @@ impl http_body::Body for Answer {
                 this.timer = None;
                 this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if frame.is_trailers() || this.incoming.is_end_stream() {
-                    this.give_back(cx);
+                    this.end(cx);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -168,7 +176,7 @@ impl http_body::Body for Answer {
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
-                this.give_back(cx);
+                this.end(cx);
                 Poll::Ready(None)
             }
             Poll::Pending => this.poll_bounds(cx).map(|error| {

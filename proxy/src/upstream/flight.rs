@@ -125,11 +125,6 @@ impl ShadowPermit {
     pub(super) fn new(network: Arc<Network>) -> Self {
         Self { network }
     }
-
-    /// Charges bytes that the shadow moved beyond what it announced.
-    pub(crate) fn moved(&self, bytes: u64) {
-        self.network.state.lock().budget.moved(bytes, clock::now_s());
-    }
 }
 
 impl Drop for ShadowPermit {

@@ -45,10 +45,6 @@ impl H1 {
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Whether another request may be sent over it now.
     pub(super) fn is_idle(&self) -> bool {
         !self.closed && self.sender.is_ready()

@@ -1,6 +1,8 @@
 //! The task of one shadow: send it, say what it shows, keep or throw away its answer, and tell what it taught.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
@@ -44,7 +46,7 @@ struct Lesson {
     flight: Option<Flight>,
     throttle: Arc<Throttle>,
     announced_bytes: u64,
-    permit: ShadowPermit,
+    _permit: ShadowPermit,
 }
 
 impl Run {
@@ -62,7 +64,7 @@ impl Run {
         let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let shadow = &course.generation.config.shadow;
-        let throttle = Throttle::new(shadow.bytes_per_second);
+        let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
         Ok(Self {
             lesson: Lesson {
                 tally: Tally::start(&course.shared, on),
@@ -71,7 +73,7 @@ impl Run {
                 flight: Some(network.depart(course.predicted_s(on))),
                 throttle: Arc::clone(&throttle),
                 announced_bytes,
-                permit,
+                _permit: permit,
             },
             board: Arc::clone(board),
             network,
@@ -90,7 +92,7 @@ impl Run {
     }
 
     /// Runs the shadow and keeps its answer. Whoever holds its abort handle may end it at any point.
-    pub(super) async fn to_be_adopted(
+    pub(super) async fn until_adopted(
         mut self,
         head: Arc<Head>,
         body: Option<Spool>,
@@ -100,7 +102,7 @@ impl Run {
     }
 
     /// Runs the shadow for its window at the most and throws its answer away as it comes.
-    pub(super) async fn to_learn(mut self, head: Arc<Head>, body: Option<Spool>) {
+    pub(super) async fn until_learned(mut self, head: Arc<Head>, body: Option<Spool>) {
         let window = self.window;
         if tokio::time::timeout(window, self.exchange(&head, body, None)).await.is_err() {
             self.lesson.tally.set_if_open(Fate::WindowEnded);
@@ -213,6 +215,15 @@ impl Run {
     }
 }
 
+/// Charges the bytes that a shadow moves, beyond the request's that its permit has paid for, to its network's budget.
+fn charge(network: &Arc<Network>, announced_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
+    let (network, paid) = (Arc::clone(network), AtomicU64::new(announced_bytes));
+    Arc::new(move |bytes| {
+        let free = paid.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(bytes))).unwrap_or(0);
+        network.shadow_moved(bytes.saturating_sub(free));
+    })
+}
+
 impl Lesson {
     fn on(&self) -> NetworkId {
         self.tally.on
@@ -243,7 +254,6 @@ impl Lesson {
 impl Drop for Lesson {
     fn drop(&mut self) {
         let received = self.throttle.passed().saturating_sub(self.announced_bytes);
-        self.permit.moved(received);
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
         metrics.shadow_moved(self.on(), Direction::Received, received);
