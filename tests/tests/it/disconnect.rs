@@ -297,3 +297,31 @@ async fn a_stream_that_is_reset_leaves_the_others_on_its_connection_alone() {
         tokio::join!(same.send(request), async { private.next().await.release(Reply::ok("still here")).await });
     assert_eq!(tests::client::whole(answer.into_body()).await.0, "still here");
 }
+
+#[tokio::test]
+async fn a_job_of_a_route_that_finishes_runs_on_when_its_client_goes_away() {
+    for way in WAYS {
+        let private = Origin::held().await;
+        let sidecar = Setup::alone(private.url()).every("finish = true").start();
+        let client = Waiting::send(way, &sidecar, &[]).await;
+        let mut job = private.next().await;
+        let _left = client.leave();
+        if !matches!(way, Way::Reset) {
+            // That the client has gone is known when only the question itself is open.
+            sidecar.metric_becomes("adumbra_connections_open", 1.0).await;
+        }
+        // The service answers, and its connection is as good as before: all of the answer was taken.
+        job.begin_chunked("").await;
+        job.chunk(b"all of it").await;
+        job.end_chunked().await;
+        let line = sidecar.decisions(1).await.remove(0);
+        assert_eq!(line["status"], 200, "{way:?}: {line}");
+        let (answer, number) = tokio::join!(sidecar.get("/"), async {
+            let next = private.next().await;
+            let number = next.request.connection;
+            next.release(Reply::ok("next")).await;
+            number
+        });
+        assert_eq!((answer.text().as_str(), number), ("next", 0), "{way:?}");
+    }
+}
