@@ -3,5 +3,6 @@
 mod disconnect;
 mod failover;
 mod hygiene;
+mod learning;
 mod shadows;
 mod streaming;
