@@ -6,3 +6,4 @@ mod hygiene;
 mod learning;
 mod shadows;
 mod streaming;
+mod warm;
