@@ -1,5 +1,6 @@
 //! The whole sidecar, seen from outside: a file for each behaviour, and the name of each test is a fact.
 
+mod admin;
 mod disconnect;
 mod failover;
 mod hygiene;
