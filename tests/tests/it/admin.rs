@@ -310,3 +310,23 @@ async fn a_stopping_sidecar_answers_the_jobs_that_it_has() {
     assert_eq!(client.answer().await.text(), "last");
     within("it stops", stopping).await.expect("no panic");
 }
+
+#[tokio::test]
+async fn the_operator_sees_a_sidecar_drain() {
+    let private = Origin::held().await;
+    let sidecar = Setup::alone(private.url()).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let job = private.next().await;
+    let (jobs, admin) = (sidecar.jobs(), sidecar.admin());
+    let stopping = tokio::spawn(sidecar.stop());
+    eventually("it takes no more connections", async || tokio::net::TcpStream::connect(jobs).await.is_err()).await;
+    assert!(tokio::net::TcpStream::connect(admin).await.is_ok(), "the admin port is there while jobs end");
+    for (path, status) in [("/healthz", 200), ("/readyz", 503), ("/metrics", 200)] {
+        let answer = Raw::ask(admin, format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    job.release(Reply::ok("last")).await;
+    assert_eq!(client.answer().await.text(), "last");
+    within("it stops", stopping).await.expect("no panic");
+}
