@@ -28,6 +28,9 @@ use crate::{admin, data, problem::Problem};
 
 use guard::{Guard, Spoken, Watch};
 
+/// As many fields hyper reads without an allocation for each request; the guard has counted them before.
+const HEAD_FIELDS_FREE: usize = 100;
+
 /// Which listener a connection came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Port {
@@ -58,11 +61,11 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
         return;
     }
     let Some(tls) = &accepted.tls else {
-        return speak(accepted, socket).await;
+        return Box::pin(speak(accepted, socket)).await;
     };
     let within = accepted.shared.generation.load().config.limits.head_timeout;
     match tokio::time::timeout(within, tls.accept(socket)).await {
-        Ok(Ok(stream)) => speak(accepted, stream).await,
+        Ok(Ok(stream)) => Box::pin(speak(accepted, stream)).await,
         Ok(Err(error)) => tracing::debug!(%error, from = %accepted.from, "a TLS handshake failed"),
         Err(_late) => tracing::debug!(from = %accepted.from, "a TLS handshake took too long"),
     }
@@ -73,9 +76,10 @@ async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Acc
     let limits = accepted.shared.generation.load().config.limits;
     let watch = Arc::new(Watch::default());
     let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
+    // A connection is mostly idle, so it holds what its own protocol needs and not room for the other's, too.
     let ended = match guard.sniff().await {
-        Ok(Spoken::Http1) => http1(accepted, guard, watch, &limits).await,
-        Ok(Spoken::Http2) => http2(accepted, guard, &limits).await,
+        Ok(Spoken::Http1) => Box::pin(http1(accepted, guard, watch, &limits)).await,
+        Ok(Spoken::Http2) => Box::pin(http2(accepted, guard, &limits)).await,
         Err(error) => {
             tracing::debug!(%error, "a connection ended before its first request");
             return;
@@ -105,12 +109,12 @@ async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
             Ok::<_, Infallible>(response.map(|body| Watched::wrap(body, watch)))
         })
     });
-    let connection = http1::Builder::new()
-        .max_headers(limits.head_fields)
-        .max_buf_size(limits.head_bytes.max(8192) * 2)
-        .header_read_timeout(None)
-        .serve_connection(guard, service)
-        .with_upgrades();
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(limits.head_bytes.max(8192) * 2).header_read_timeout(None);
+    if limits.head_fields > HEAD_FIELDS_FREE {
+        builder.max_headers(limits.head_fields);
+    }
+    let connection = builder.serve_connection(guard, service).with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,

@@ -118,8 +118,12 @@ impl Settle {
     pub(super) fn header(&self) -> Option<HeaderValue> {
         let record = self.record.as_ref()?;
         let network = record.generation.networks[record.target.index()].name();
-        let (reason, action) = (record.reason.as_str(), action_word(record.action));
-        format!("{network}; reason={reason}; action={action}; id={:016x}", record.id).parse().ok()
+        let mut text = Vec::with_capacity(96);
+        let pieces = [network, "; reason=", record.reason.as_str(), "; action=", action_word(record.action), "; id="];
+        pieces.iter().for_each(|piece| text.extend_from_slice(piece.as_bytes()));
+        // By hand: this is on every answer, and formatting it would cost as much as planning the job.
+        text.extend((0..16).rev().map(|digit| b"0123456789abcdef"[(record.id >> (4 * digit)) as usize & 15]));
+        HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
     }
 
     /// The job has ended.
