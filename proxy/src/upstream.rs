@@ -11,6 +11,7 @@ mod exchange;
 pub(crate) mod flight;
 mod pool;
 mod send;
+mod turn;
 mod upload;
 
 use std::io;

@@ -8,16 +8,19 @@ use policy::{ClassId, Job, Model, NetworkId, NetworkSet, ShadowMode, Urgency};
 #[must_use]
 pub fn open(seconds: f64) -> Model {
     // Classes of the sidecar are counted from 0, so none of them is this one: all of them are strangers.
-    grown((0..100).map(|pair| row(900, pair, private(), seconds)))
+    grown((0..100).map(|pair| row(900, pair, private(), seconds)), None)
 }
 
 /// Jobs of any class take `home_s` at home and `away_s` on the second network, and that is known well.
 #[must_use]
 pub fn settled(home_s: f64, away_s: f64) -> Model {
-    grown((0..400).flat_map(|pair| {
-        let class = (pair % 8) as u16;
-        [row(class, pair, private(), home_s), row(class, pair, public(), away_s)]
-    }))
+    grown(pairs(home_s, away_s), None)
+}
+
+/// The same, but the next version after `before`, which it has beaten.
+#[must_use]
+pub fn next_settled(before: &Model, home_s: f64, away_s: f64) -> Model {
+    grown(pairs(home_s, away_s), Some(before))
 }
 
 /// The network that is home.
@@ -32,12 +35,19 @@ pub fn public() -> NetworkId {
     NetworkId::new(1).expect("there is a second network")
 }
 
-fn grown(rows: impl Iterator<Item = Row>) -> Model {
+fn pairs(home_s: f64, away_s: f64) -> impl Iterator<Item = Row> {
+    (0..400).flat_map(move |pair| {
+        let class = (pair % 8) as u16;
+        [row(class, pair, private(), home_s), row(class, pair, public(), away_s)]
+    })
+}
+
+fn grown(rows: impl Iterator<Item = Row>, before: Option<&Model>) -> Model {
     let mut window = Window::new(20_000);
     for row in rows {
         window.push(row).expect("a row of a test can be true");
     }
-    refit(&window, private(), None).expect("there are labels enough")
+    refit(&window, private(), before).expect("there are labels enough, and they speak against the model before")
 }
 
 fn row(class: u16, pair: u64, network: NetworkId, seconds: f64) -> Row {

@@ -90,10 +90,6 @@ async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()>
     let response = exchange::over_h1(&mut connection, request).await.ok()?;
     let well = response.status().is_success() || response.status().is_redirection();
     let mut body = response.into_body();
-    std::future::poll_fn(|cx| {
-        connection.drive(cx);
-        std::pin::Pin::new(&mut body.frame()).poll(cx)
-    })
-    .await;
+    std::future::poll_fn(|cx| connection.poll_with(cx, |cx| std::pin::Pin::new(&mut body.frame()).poll(cx))).await;
     well.then_some(())
 }

@@ -26,11 +26,7 @@ pub(super) async fn over_h1(
 ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
     let response = connection.sender.try_send_request(request);
     let mut response = std::pin::pin!(response);
-    std::future::poll_fn(|cx| {
-        connection.drive(cx);
-        response.as_mut().poll(cx)
-    })
-    .await
+    std::future::poll_fn(|cx| connection.poll_with(cx, |cx| response.as_mut().poll(cx))).await
 }
 
 /// Counts a request against its endpoint while it runs.
@@ -138,12 +134,12 @@ impl Answer {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            return Poll::Ready(frame.map(|f| f.map_err(BodyError::Connection)));
+        let Self { incoming, connection, .. } = self;
+        let mut frame = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx).map_err(BodyError::Connection);
+        match connection {
+            Some(connection) => connection.poll_with(cx, frame),
+            None => frame(cx),
         }
-        let Some(connection) = &mut self.connection else { return Poll::Pending };
-        connection.drive(cx);
-        Pin::new(&mut self.incoming).poll_frame(cx).map_err(BodyError::Connection)
     }
 
     fn poll_bounds(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 
 use super::connect::Stream;
 use super::send::Lane;
+use super::turn::Turns;
 use crate::body::Body;
 use crate::clock;
 
@@ -28,6 +29,7 @@ const STREAMS_MOST: u32 = 100;
 pub(super) struct H1 {
     pub(super) sender: http1::SendRequest<Body>,
     connection: Box<http1::Connection<TokioIo<Stream>, Body>>,
+    turns: Turns,
     closed: bool,
     idle_since_s: f64,
 }
@@ -35,14 +37,30 @@ pub(super) struct H1 {
 impl H1 {
     pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, connection: Box::new(connection), closed: false, idle_since_s: 0.0 })
+        let turns = Turns::new();
+        Ok(Self { sender, connection: Box::new(connection), turns, closed: false, idle_since_s: 0.0 })
     }
 
-    /// Lets the connection read and write what it can. After it has closed this does nothing.
+    /// Lets the connection read and write what it can, and polls what comes over it. After the connection has closed, only
+    /// that.
+    pub(super) fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut what: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Self { connection, turns, closed, .. } = self;
+        turns.poll(cx, |cx| {
+            if !*closed && Pin::new(&mut **connection).poll(cx).is_ready() {
+                *closed = true;
+            }
+            what(cx)
+        })
+    }
+
+    /// Lets the connection read and write what it can, and no more.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.closed && Pin::new(&mut *self.connection).poll(cx).is_ready() {
-            self.closed = true;
-        }
+        // Whoever calls this does not wait for anything.
+        let _nothing: Poll<()> = self.poll_with(cx, |_| Poll::Pending);
     }
 
     /// Whether another request may be sent over it now.
@@ -110,6 +128,7 @@ impl Pool {
         let idle = &mut self.places[endpoint][lane as usize].h1;
         if idle.len() < IDLE_MOST {
             connection.idle_since_s = clock::now_s();
+            connection.turns.rest();
             idle.push(connection);
         }
     }

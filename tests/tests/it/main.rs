@@ -1,6 +1,10 @@
 //! The whole sidecar, seen from outside: a file for each behaviour, and the name of each test is a fact.
 
+mod admin;
+mod disconnect;
 mod failover;
 mod hygiene;
+mod learning;
 mod shadows;
 mod streaming;
+mod warm;
