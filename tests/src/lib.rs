@@ -4,6 +4,7 @@
 //! waits is only a bound on a failure. Reading order: what runs, what stands behind it, what stands before it, and what is
 //! read off it.
 
+pub mod binary;
 pub mod sidecar;
 
 pub mod model;
@@ -13,6 +14,7 @@ pub mod recorded;
 pub mod reply;
 
 pub mod service;
+pub mod stranger;
 pub mod tls;
 
 pub mod client;
@@ -22,6 +24,7 @@ pub mod raw;
 pub mod wait;
 pub mod wire;
 
+pub use binary::Binary;
 pub use client::Client;
 pub use origin::{Exchange, Origin};
 pub use raw::{Answer, Decided, Raw};

@@ -99,12 +99,12 @@ impl Setup {
         self.route(&format!("name = \"every\"\n{lines}"))
     }
 
-    /// Starts it.
+    /// The configuration, as it stands in a file.
     ///
     /// # Panics
-    /// If the configuration has errors, or the sidecar does not start.
+    /// Never: there is room for text.
     #[must_use]
-    pub fn start(self) -> Sidecar {
+    pub fn text(&self) -> String {
         let mut text = String::new();
         for (key, value) in &self.keys {
             writeln!(text, "{key} = {value}").expect("a string takes text");
@@ -112,6 +112,16 @@ impl Setup {
         for route in &self.routes {
             writeln!(text, "[[routes]]\n{route}").expect("a string takes text");
         }
+        text
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If the configuration has errors, or the sidecar does not start.
+    #[must_use]
+    pub fn start(self) -> Sidecar {
+        let text = self.text();
         let config = config::parse(&text, "test").unwrap_or_else(|errors| panic!("{text}\n{errors}"));
         Sidecar { app: Some(App::start(config).unwrap_or_else(|error| panic!("{error}: {error:?}"))) }
     }

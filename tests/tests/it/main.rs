@@ -5,6 +5,7 @@ mod disconnect;
 mod failover;
 mod hygiene;
 mod learning;
+mod limits;
 mod shadows;
 mod streaming;
 mod warm;
