@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::body::{Body, Watched};
 use crate::generation::Shared;
 use crate::hygiene::{Encryption, Forwarded};
+use crate::metrics::ConnectionRefusal;
 use crate::path::{self, Arrival, From};
 use crate::runtime::Stopping;
 use crate::{admin, data, problem::Problem};
@@ -66,8 +67,14 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
     let within = accepted.shared.generation.load().config.limits.head_timeout;
     match tokio::time::timeout(within, tls.accept(socket)).await {
         Ok(Ok(stream)) => Box::pin(speak(accepted, stream)).await,
-        Ok(Err(error)) => tracing::debug!(%error, from = %accepted.from, "a TLS handshake failed"),
-        Err(_late) => tracing::debug!(from = %accepted.from, "a TLS handshake took too long"),
+        Ok(Err(error)) => {
+            accepted.shared.metrics.connection_refused(ConnectionRefusal::Handshake);
+            tracing::debug!(%error, from = %accepted.from, "a TLS handshake failed");
+        }
+        Err(_late) => {
+            accepted.shared.metrics.connection_refused(ConnectionRefusal::Handshake);
+            tracing::debug!(from = %accepted.from, "a TLS handshake took too long");
+        }
     }
 }
 
@@ -77,7 +84,13 @@ async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Acc
     let watch = Arc::new(Watch::default());
     let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
     // A connection is mostly idle, so it holds what its own protocol needs and not room for the other's, too.
-    let ended = match guard.sniff().await {
+    let mut stopping = accepted.stopping.clone();
+    let spoken = tokio::select! {
+        spoken = guard.sniff() => spoken,
+        // A connection that has not said anything has nothing to lose.
+        () = stopping.begun() => return,
+    };
+    let ended = match spoken {
         Ok(Spoken::Http1) => Box::pin(http1(accepted, guard, watch, &limits)).await,
         Ok(Spoken::Http2) => Box::pin(http2(accepted, guard, &limits)).await,
         Err(error) => {

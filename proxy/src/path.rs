@@ -179,6 +179,13 @@ async fn carry_out(course: Arc<Course>, settle: Settle, request: Request<Body>) 
             let (request, spare) = keep_spare(&course, request);
             // The real job is held, so nobody else reads its body.
             drain(request.into_body()).await?;
+            if let Some(spool) = &spare.body
+                && let Err(why) = spool.complete().await
+            {
+                // Nothing of it was sent anywhere, and there is nothing left to send.
+                course.shared.metrics.spool_refused(why);
+                return Err((Problem::NotExecuted, format!("the job must be held until it is decided, but {why}")));
+            }
             let mut contest = Contest::new(course, spare);
             contest.shadow(on, window_s);
             finish(contest, settle, None).await

@@ -104,13 +104,16 @@ pub(crate) fn start(
     drain: Duration,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::with_capacity(workers + 1);
+    // Gone when the last worker is: then the operator's port has nothing left to show.
+    let (working, mut all_done) = mpsc::channel::<()>(1);
     let mut hands = Vec::with_capacity(workers);
     for index in 0..workers {
         let (hand, handed) = mpsc::channel(HANDED_MOST);
         hands.push(Worker { hand, open: Arc::default() });
         let runtime = runtime()?;
-        let (shared, stopping) = (Arc::clone(shared), stopping.clone());
+        let (shared, stopping, working) = (Arc::clone(shared), stopping.clone(), working.clone());
         threads.push(named(&format!("worker-{index}"), move || {
+            let _working = working;
             runtime.block_on(work(shared, index, handed, stopping, drain));
             runtime.shutdown_timeout(Duration::from_millis(100));
         })?);
@@ -118,7 +121,14 @@ pub(crate) fn start(
     let runtime = runtime()?;
     let (shared, stopping) = (Arc::clone(shared), stopping.clone());
     threads.push(named("acceptor", move || {
-        runtime.block_on(accept_all(shared, listening, hands, stopping));
+        drop(working);
+        runtime.block_on(async {
+            let (operator_stops, operator) = Stopping::new();
+            let watching = accept_all(shared, listening, hands, stopping, operator).await;
+            while all_done.recv().await.is_some() {}
+            operator_stops.send_replace(true);
+            drop(watching);
+        });
         runtime.shutdown_timeout(Duration::from_millis(100));
     })?);
     Ok(threads)
@@ -166,12 +176,18 @@ async fn work(
     }
 }
 
-/// The acceptor's thread.
-async fn accept_all(shared: Arc<Shared>, listening: Vec<Listening>, workers: Vec<Worker>, mut stopping: Stopping) {
+/// Accepts until told to stop. The operator's port stays open for as long as what is returned is held.
+async fn accept_all(
+    shared: Arc<Shared>,
+    listening: Vec<Listening>,
+    workers: Vec<Worker>,
+    mut stopping: Stopping,
+    operator: Stopping,
+) -> JoinSet<()> {
     let limits = shared.generation.load().config.limits;
     let room = Arc::new(Semaphore::new(limits.connections));
     let addresses = Arc::new(Inflight::new());
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut for_operator) = (JoinSet::new(), JoinSet::new());
     for network in &shared.generation.load().networks {
         crate::upstream::check::keep_watch(&mut tasks, &shared, network, workers.len());
     }
@@ -179,17 +195,18 @@ async fn accept_all(shared: Arc<Shared>, listening: Vec<Listening>, workers: Vec
         let acceptor = Acceptor {
             shared: Arc::clone(&shared),
             workers: workers.clone(),
-            stopping: stopping.clone(),
+            stopping: if listening.port == Port::Admin { operator.clone() } else { stopping.clone() },
             room: Arc::clone(&room),
             addresses: Arc::clone(&addresses),
             per_address: isize::try_from(limits.connections_per_address).unwrap_or(isize::MAX),
         };
+        let tasks = if listening.port == Port::Admin { &mut for_operator } else { &mut tasks };
         tasks.spawn(acceptor.run(listening));
     }
     shared.ready.store(true, Ordering::Release);
     stopping.begun().await;
     shared.ready.store(false, Ordering::Release);
-    tasks.abort_all();
+    for_operator
 }
 
 struct Acceptor {
@@ -208,19 +225,28 @@ impl Acceptor {
             Err(error) => return tracing::error!(%error, ?port, "a listening socket cannot be used"),
         };
         loop {
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let Some(permit) = self.room().await else { return };
             let (socket, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: the next connection waits in the backlog meanwhile.
                     tracing::warn!(%error, ?port, "a connection cannot be accepted");
-                    self.shared.metrics.connection_refused(ConnectionRefusal::Full);
+                    self.shared.metrics.connection_refused(ConnectionRefusal::Accept);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
             self.hand_over(socket, from, port, tls.clone(), permit).await;
         }
+    }
+
+    /// Room for one more connection. While there is none, the next one waits in the backlog, and that is counted once.
+    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            return Some(permit);
+        }
+        self.shared.metrics.connection_refused(ConnectionRefusal::Full);
+        Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
     async fn hand_over(

@@ -126,7 +126,9 @@ impl<'a> Case<'a> {
         let mut costs = self.no_costs();
         costs[network] = stay;
         if let Some(adopt) = self.best_adoption(estimates, &mut costs) {
-            let doubt = if self.window_is_over() { 0.0 } else { estimates.doubt_between(adopt.network) };
+            let doubt = estimates.doubt_between(adopt.network);
+            // At the window's end what was seen counts as it stands; where nothing was seen it never does.
+            let doubt = if self.window_is_over() && doubt.is_finite() { 0.0 } else { doubt };
             if (stay / adopt.cost).ln() > (1.0 + MARGIN).ln() + doubt {
                 return Some(self.settle(adopt.network, Action::Adopt, Reason::Switched, costs));
             }

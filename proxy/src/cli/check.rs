@@ -66,6 +66,7 @@ fn network(network: &Network) -> Vec<String> {
         capacity => format!("capacity {capacity}"),
     };
     let health = match &network.health.path {
+        _ if network.kind == Kind::Sidecar => "answers for its own health".to_owned(),
         Some(path) => format!("asked at {path}"),
         None => "not asked for its health".to_owned(),
     };

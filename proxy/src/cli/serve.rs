@@ -43,9 +43,14 @@ fn until_told_to_stop() -> Result<&'static str, CliError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
-        tokio::select! {
-            _ = terminate.recv() => Ok("SIGTERM"),
-            _ = interrupt.recv() => Ok("SIGINT"),
+        // By default it would end the process on the spot, and whoever sends it means no such thing.
+        let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok("SIGTERM"),
+                _ = interrupt.recv() => return Ok("SIGINT"),
+                _ = hang_up.recv() => tracing::warn!("SIGHUP does nothing: this version reads its configuration at its start only"),
+            }
         }
     })
 }

@@ -38,12 +38,8 @@ pub(crate) enum ConnectionRefusal {
     Address,
     /// Its TLS handshake failed or took too long.
     Handshake,
-    /// What came was not strict HTTP.
-    Malformed,
-    /// Its request head took too long.
-    Slow,
-    /// It reset more streams than it may.
-    Resets,
+    /// It could not be accepted: out of file descriptors, most likely.
+    Accept,
 }
 
 /// How a connection to a network was come by.
@@ -148,9 +144,7 @@ words!(ConnectionRefusal:
     ConnectionRefusal::Full => "full",
     ConnectionRefusal::Address => "address",
     ConnectionRefusal::Handshake => "handshake",
-    ConnectionRefusal::Malformed => "malformed",
-    ConnectionRefusal::Slow => "slow",
-    ConnectionRefusal::Resets => "resets",
+    ConnectionRefusal::Accept => "accept",
 );
 words!(UpstreamConnection:
     UpstreamConnection::Made => "made",

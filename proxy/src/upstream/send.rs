@@ -206,7 +206,7 @@ impl Network {
         match open {
             Some(connection) => {
                 self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
-                self.over_this_h2(connection, busy, worker, request, true).await
+                self.over_this_h2(connection, at, busy, worker, request, true).await
             }
             None => match self.open(at).await {
                 Ok(stream) => self.over_new_h2(worker, at, lane, stream, busy, request).await,
@@ -241,19 +241,20 @@ impl Network {
         });
         let connection = H2::new(sender);
         self.pools[worker].lock().add_h2(at, lane, connection.clone());
-        self.over_this_h2(connection, busy, worker, request, false).await
+        self.over_this_h2(connection, at, busy, worker, request, false).await
     }
 
     async fn over_this_h2(
         &self,
         mut connection: H2,
+        at: usize,
         busy: Busy,
         worker: usize,
         request: Request<Body>,
         reused: bool,
     ) -> Result<Response<Answer>, SendError> {
         let stream = connection.stream();
-        let tls = self.endpoints[0].tls.is_some();
+        let tls = self.endpoints[at].tls.is_some();
         let request = in_absolute_form(request, tls);
         if let Err(source) = connection.sender.ready().await {
             return Err(self.failed(Some(request), source, reused));

@@ -31,8 +31,9 @@ impl Contest {
                 *answer = None;
             }
             Action::Send => {
-                self.send_again(decision.target);
-                *answer = None;
+                if self.send_again(decision.target) {
+                    *answer = None;
+                }
             }
         }
         self.choose();
@@ -93,18 +94,18 @@ impl Contest {
         }
     }
 
-    /// Sends the job afresh, if there is anything left to send.
-    fn send_again(&mut self, to: NetworkId) {
-        let request = self.unsent.take().or_else(|| self.spare.request());
+    /// Sends the job afresh, if there is anything left to send. If not, what leads now goes on: better late than never.
+    fn send_again(&mut self, to: NetworkId) -> bool {
+        let Some(request) = self.unsent.take().or_else(|| self.spare.request()) else { return false };
         self.learn_from_lead();
         self.drop_lead(End::Lost);
         self.cancel_shadows(Reason::Failover);
-        let Some(request) = request else { return };
         self.sent_again += 1;
         if let Some((from, _)) = self.board.read().lead {
             self.course.shared.metrics.failed_over(from);
         }
         self.launch(Dispatch::Again(to, self.sent_again), request);
+        true
     }
 
     pub(super) fn launch(&mut self, dispatch: Dispatch, mut request: Request<Body>) {
