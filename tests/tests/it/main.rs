@@ -7,5 +7,6 @@ mod hygiene;
 mod learning;
 mod limits;
 mod shadows;
+mod strangers;
 mod streaming;
 mod warm;
