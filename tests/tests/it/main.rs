@@ -9,4 +9,5 @@ mod limits;
 mod shadows;
 mod strangers;
 mod streaming;
+mod tidy;
 mod warm;
