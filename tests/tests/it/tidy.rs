@@ -8,6 +8,8 @@ use toml::Table;
 /// The arrows between crates; what only measures or tests may point anywhere.
 const ARROWS: [(&str, &str); 4] = [("proxy", "certs"), ("proxy", "config"), ("proxy", "policy"), ("config", "policy")];
 const EXEMPT: [&str; 2] = ["tests", "benches"];
+/// Lines of a file, without its tests: a reason to look.
+const LINES_MOST: usize = 400;
 /// What a pure crate has no use for.
 const BANNED: [&str; 10] =
     ["tokio", "hyper", "tracing", "rand", "std::fs", "std::net", "std::env", "Instant::now", "SystemTime", "async fn"];
@@ -75,6 +77,44 @@ fn every_file_says_first_what_it_is() {
     let silent: Vec<PathBuf> =
         sources().into_iter().filter(|path| !read(&workspace().join(path)).starts_with("//! ")).collect();
     assert!(silent.is_empty(), "no `//!` opens {silent:#?}");
+}
+
+/// Lines of a source that are not tests: without `#[cfg(test)] mod … { … }`.
+fn lines_but_tests(source: &str) -> usize {
+    let mut lines = source.lines().peekable();
+    let mut count = 0;
+    while let Some(line) = lines.next() {
+        let opens = |next: &&str| next.contains("mod ") && next.ends_with('{');
+        if line == "#[cfg(test)]" && lines.peek().is_some_and(opens) {
+            lines.by_ref().find(|line| *line == "}");
+        } else {
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn no_file_is_long() {
+    // In `src`, `tests` is what `#[cfg(test)]` stands before.
+    let is_test = |path: &Path| {
+        let parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
+        parts.get(1) == Some(&"src") && parts[2..].iter().any(|part| matches!(*part, "tests" | "tests.rs"))
+    };
+    let long: Vec<(usize, PathBuf)> = sources()
+        .into_iter()
+        .filter(|path| !is_test(path))
+        .map(|path| (lines_but_tests(&read(&workspace().join(&path))), path))
+        .filter(|(lines, _)| *lines > LINES_MOST)
+        .collect();
+    assert!(long.is_empty(), "more than {LINES_MOST} lines without tests: {long:#?}");
+}
+
+#[test]
+fn tests_in_a_file_are_not_counted_as_its_lines() {
+    assert_eq!(lines_but_tests("//! A.\n\nfn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n"), 4);
+    assert_eq!(lines_but_tests("#[cfg(test)]\nmod tests;\nfn a() {}\n"), 3);
+    assert_eq!(lines_but_tests("#[cfg(test)]\nmod tests {\n}\nfn a() {}\n"), 1);
 }
 
 #[test]
