@@ -1,3 +1,5 @@
+//! The admin port's pages, with a made-up sidecar behind them.
+
 use http::header::HOST;
 use http_body_util::BodyExt;
 use policy::{ClassId, NetworkSet, PerNetwork, Plan, Pricing, Reason, Shadowing};

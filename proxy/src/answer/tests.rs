@@ -1,3 +1,5 @@
+//! An answer that is kept for whoever adopts it: order, bounds, and both ends going away.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderValue;

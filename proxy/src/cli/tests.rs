@@ -1,3 +1,5 @@
+//! Which command lines there are, and what is said of those that there are not.
+
 use clap::CommandFactory;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Warming and fetching through the whole cache.
+
 pub(super) mod stage;
 
 use std::time::Duration;

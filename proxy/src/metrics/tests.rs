@@ -1,3 +1,5 @@
+//! What is scraped, and that the documents list the same.
+
 use std::collections::BTreeMap;
 
 use policy::budget::NoPermit;

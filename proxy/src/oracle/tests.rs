@@ -1,3 +1,5 @@
+//! The trainer's thread: labels in, models in force, and what goes wrong.
+
 use std::time::Instant;
 
 use policy::learn::{Label, Refused, Window};

@@ -1,3 +1,5 @@
+//! Records from the path to the log and to `/decisions`.
+
 use config::value::Log;
 use policy::Urgency;
 use policy::job::EXTRACTED;

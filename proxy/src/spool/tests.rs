@@ -1,3 +1,5 @@
+//! Copies of bodies: in memory, on disk, given up, and read while they grow.
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;

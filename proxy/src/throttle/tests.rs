@@ -1,3 +1,5 @@
+//! Rates: what passes, when, and what lifting them does.
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 

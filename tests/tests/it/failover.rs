@@ -365,3 +365,32 @@ async fn a_client_that_breaks_off_its_body_is_counted_as_gone() {
     exchange.gone().await;
     sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="client_gone"}"#, 1.0).await;
 }
+
+#[tokio::test]
+async fn an_answer_that_can_be_read_in_two_ways_is_not_passed_on() {
+    for answer in [
+        "transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 9\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "transfer-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
+        "transfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "transfer-encoding: chunked, gzip\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+    ] {
+        let private = Origin::held().await;
+        let sidecar = Setup::alone(private.url()).every(ONCE).start();
+        let (client, ()) = tokio::join!(
+            async {
+                let mut client = Raw::connect(sidecar.jobs()).await;
+                client.write("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi").await;
+                client.to_end().await
+            },
+            async {
+                let mut exchange = private.next().await;
+                exchange.write(format!("HTTP/1.1 200 OK\r\n{answer}").as_bytes()).await;
+                exchange.break_off();
+            }
+        );
+        let got = String::from_utf8_lossy(&client);
+        assert!(got.starts_with("HTTP/1.1 502 ") && got.contains("/problems/garbage"), "{answer:?}: {got:?}");
+    }
+}

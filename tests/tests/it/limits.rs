@@ -190,3 +190,35 @@ async fn a_body_that_is_too_long_to_be_shadowed_goes_through_in_little_memory_to
     assert_eq!(public.seen().len(), 1, "the shadow ran");
     binary.stop().await;
 }
+
+#[tokio::test]
+async fn a_copy_of_a_body_that_is_given_up_is_counted_whatever_was_planned() {
+    for (sampled, plan) in [("0.0", "direct"), ("1.0", "sample")] {
+        let (private, public) = (Origin::named("private").await, Origin::named("public").await);
+        let sidecar = Setup::two(private.url(), public.url())
+            .set("shadow.sample_share", sampled)
+            .set("spool.body", r#""64KiB""#)
+            .every(ON)
+            .start();
+        let mut client = Raw::connect(sidecar.jobs()).await;
+        client.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        for _ in 0..20 {
+            client.write(tests::reply::chunk_bytes(&[b'x'; 10_000])).await;
+        }
+        client.write("0\r\n\r\n").await;
+        let answer = client.answer().await;
+        assert_eq!(answer.text(), "private");
+        assert_eq!(sidecar.logged(&answer.decision()).await["plan"], plan);
+        assert_eq!(sidecar.metric(r#"adumbra_spool_refused_total{reason="too_long"}"#).await, 1.0, "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn the_operator_is_heard_while_connections_are_full() {
+    let origin = Origin::named("here").await;
+    let sidecar = Setup::alone(origin.url()).set("limits.connections", 12).start();
+    let _open = filled(&sidecar, 13).await;
+    for _ in 0..3 {
+        assert_eq!(sidecar.ask("/healthz").await.status, 200);
+    }
+}

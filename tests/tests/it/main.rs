@@ -7,5 +7,7 @@ mod hygiene;
 mod learning;
 mod limits;
 mod shadows;
+mod strangers;
 mod streaming;
+mod tidy;
 mod warm;

@@ -1,3 +1,5 @@
+//! What `adumbra explain` prints of an explanation and of a decision.
+
 use policy::Reason;
 
 use super::*;

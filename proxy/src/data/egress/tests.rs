@@ -1,3 +1,5 @@
+//! The service's way out, against origins that do as they are told.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! One object of the cache while it grows, is read, overflows or breaks.
+
 use proptest::prelude::*;
 
 use super::*;

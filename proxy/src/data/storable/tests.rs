@@ -1,3 +1,5 @@
+//! What may be kept and whom it may be given to, case by case.
+
 use http::{HeaderValue, Request, Response};
 
 use super::*;

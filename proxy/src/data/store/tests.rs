@@ -1,3 +1,5 @@
+//! What the store keeps and lets go of.
+
 use std::time::Duration;
 
 use bytes::Bytes;

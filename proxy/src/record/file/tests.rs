@@ -1,3 +1,5 @@
+//! The decision log on disk.
+
 use super::*;
 
 /// A disk that takes `room` bytes and then is full.
