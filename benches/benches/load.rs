@@ -10,6 +10,7 @@ use benches::site::Own;
 fn main() -> ExitCode {
     let own = Own {
         tcp_relay: env!("CARGO_BIN_EXE_tcp_relay").into(),
+        bare_hyper: env!("CARGO_BIN_EXE_bare_hyper").into(),
         tiny_backend: env!("CARGO_BIN_EXE_tiny_backend").into(),
     };
     let Err(error) = benches::load::run(own) else { return ExitCode::SUCCESS };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use crate::peers::{Arm, Kind, all};
+use crate::peers::{Arm, Kind, all, optional};
 
 /// Loads adumbra and the proxies people use in turn, and compares what a request costs each.
 #[derive(Clone, Debug, Parser)]
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Requests per second of the open loop [default: half of HAProxy's, 70 % of the slowest arm's at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
+    /// Run bare_hyper and pingora too; the latter is built first, for which cmake is installed
+    #[arg(long)]
+    pub with_pingora: bool,
     /// Run these arms only
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -52,6 +55,7 @@ impl Arguments {
     /// When a name is unknown or comes twice; the message says which there are.
     pub fn arms(&self) -> Result<Vec<Arm>, String> {
         let mut arms = all();
+        arms.extend(optional());
         for (name, file) in &self.arm_config {
             if arms.iter().any(|arm| arm.name == *name) {
                 return Err(format!("--arm-config: there is an arm called {name} already; give it another name"));
@@ -62,7 +66,11 @@ impl Arguments {
         if let Some(name) = self.only.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(format!("--only: there is no arm called {name}; there are {}", known.join(", ")));
         }
-        arms.retain(|arm| self.only.is_empty() || self.only.contains(&arm.name));
+        let optional = optional();
+        arms.retain(|arm| {
+            let by_default = if optional.contains(arm) { self.with_pingora } else { self.only.is_empty() };
+            by_default || self.only.contains(&arm.name)
+        });
         Ok(arms)
     }
 }
@@ -96,6 +104,11 @@ mod tests {
     fn arms_are_chosen_by_name() {
         check("load --only haproxy,nginx --bench", Ok(&["haproxy", "nginx"]));
         check("load --arm-config two=a.toml --only two", Ok(&["two"]));
+        let usual =
+            ["direct", "tcp_relay", "haproxy", "adumbra", "nginx", "envoy", "haproxy2", "adumbra2", "haproxy_log"];
+        check("load", Ok(&usual));
+        check("load --only pingora,haproxy", Ok(&["haproxy", "pingora"]));
+        check("load --only haproxy --with-pingora", Ok(&["haproxy", "bare_hyper", "pingora"]));
         check("load --only caddy", Err("there is no arm called caddy"));
         check("load --arm-config nginx=a.toml", Err("called nginx already"));
     }

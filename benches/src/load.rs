@@ -12,7 +12,7 @@ use crate::backend;
 use crate::child;
 use crate::figures::Figures;
 use crate::machine::Machine;
-use crate::peers::{Arm, StartError};
+use crate::peers::{Arm, Kind, StartError};
 use crate::pin::{self, Cores};
 use crate::report::{self, Run};
 use crate::rounds::{self, Series};
@@ -58,7 +58,7 @@ pub fn run(own: Own) -> Result<(), LoadError> {
     let machine = Machine::read();
     let tools = tools_folder(&own);
     if !arguments.no_setup {
-        setup(&tools);
+        setup(&tools, &arms);
     }
     let connections = arguments.connections as usize;
     let cores = Cores::of_this_process().map_err(system("read the cores of this process"))?;
@@ -131,9 +131,10 @@ fn measure(series: &mut [Series], arguments: &Arguments, wrk: &Wrk, site: &Site)
 }
 
 /// Lets the script install what is missing. What it cannot, the arms will miss and say.
-fn setup(tools: &Path) {
+fn setup(tools: &Path, arms: &[Arm]) {
+    let on_demand = arms.iter().any(|arm| arm.kind == Kind::Pingora).then_some("pingora");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("setup.sh");
-    let status = Command::new("bash").arg(&script).arg(tools).stdin(Stdio::null()).status();
+    let status = Command::new("bash").arg(&script).arg(tools).args(on_demand).stdin(Stdio::null()).status();
     match status {
         Ok(status) if status.success() => {}
         Ok(status) => eprintln!("{} ended with {status}; going on with what is there", script.display()),

@@ -16,9 +16,11 @@ use crate::site::{Site, body};
 use crate::wrk::request_bytes;
 
 pub mod adumbra;
+pub mod bare_hyper;
 pub mod envoy;
 pub mod haproxy;
 pub mod nginx;
+pub mod pingora;
 pub mod relay;
 
 const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -30,6 +32,10 @@ pub enum Kind {
     Direct,
     /// Our raw TCP relay.
     TcpRelay,
+    /// The least proxy on hyper.
+    BareHyper,
+    /// The least proxy on pingora.
+    Pingora,
     /// HAProxy, its log off or into a ring in memory.
     Haproxy(haproxy::Log),
     /// nginx.
@@ -63,7 +69,17 @@ pub fn all() -> Vec<Arm> {
         ("adumbra2", Kind::Adumbra(None)),
         ("haproxy_log", Kind::Haproxy(haproxy::Log::Ring)),
     ];
-    arms.into_iter().map(|(name, kind)| Arm { name: name.to_owned(), kind }).collect()
+    arms.map(named).into()
+}
+
+/// Arms that run only if asked for: no proxies that people use, but what adumbra is built on and what it might have been.
+#[must_use]
+pub fn optional() -> Vec<Arm> {
+    [("bare_hyper", Kind::BareHyper), ("pingora", Kind::Pingora)].map(named).into()
+}
+
+fn named((name, kind): (&str, Kind)) -> Arm {
+    Arm { name: name.to_owned(), kind }
 }
 
 /// A proxy that answers.
@@ -85,6 +101,9 @@ pub enum StartError {
     /// No such program on this machine.
     #[error("{0} is not installed")]
     NotInstalled(&'static str),
+    /// It is built only for those who ask.
+    #[error("{0} has not been built: `{1}` does it")]
+    Unbuilt(&'static str, &'static str),
     /// It could not be built.
     #[error("{0} could not be built; see the compiler's messages above")]
     NotBuilt(&'static str),
@@ -126,6 +145,8 @@ impl Arm {
                 });
             }
             Kind::TcpRelay => relay::start(site, &folder, backends[0])?,
+            Kind::BareHyper => bare_hyper::start(site, &folder, backends[0])?,
+            Kind::Pingora => pingora::start(site, &folder, backends[0])?,
             Kind::Haproxy(log) => haproxy::start(site, &folder, backends[0], *log)?,
             Kind::Nginx => nginx::start(site, &folder, backends[0])?,
             Kind::Envoy => envoy::start(site, &folder, backends[0])?,

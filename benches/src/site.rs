@@ -26,6 +26,8 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 pub struct Own {
     /// The relay.
     pub tcp_relay: PathBuf,
+    /// The least proxy on hyper.
+    pub bare_hyper: PathBuf,
     /// The backend for machines without nginx.
     pub tiny_backend: PathBuf,
 }
@@ -37,7 +39,7 @@ pub struct Site {
     pub cores: Cores,
     /// Keep-alive connections of the load.
     pub connections: usize,
-    /// Where Envoy was put, if it was.
+    /// Where the setup script puts what is no Debian package.
     pub tools: PathBuf,
     /// Our own programs.
     pub own: Own,
