@@ -161,24 +161,24 @@ pub(crate) fn view(generation: &Generation, job: &Job, now_s: f64) -> View {
 }
 
 /// Does what the plan says.
-async fn carry_out(course: Arc<Course>, settle: Settle, request: Request<Body>) -> Answered {
+async fn carry_out(course: Arc<Course>, mut settle: Settle, request: Request<Body>) -> Answered {
     let target = course.plan.target;
     match course.plan.shadowing {
         Shadowing::Direct => direct(course, settle, request).await,
         Shadowing::Sample { on, window_s } => {
-            let (request, spare) = keep_spare(&course, request);
+            let (request, spare) = keep_spare(&course, &mut settle, request);
             let settle = sample(&course, settle, &spare, on, window_s);
             first_try(course, settle, request, spare).await
         }
         Shadowing::Lead { on, window_s } => {
-            let (request, spare) = keep_spare(&course, request);
+            let (request, spare) = keep_spare(&course, &mut settle, request);
             let mut contest = Contest::new(course, spare);
             contest.lead(target, request);
             contest.shadow(on, window_s);
             finish(contest, settle, None).await
         }
         Shadowing::Probe { on, window_s } => {
-            let (request, spare) = keep_spare(&course, request);
+            let (request, spare) = keep_spare(&course, &mut settle, request);
             // The real job is held, so nobody else reads its body.
             let idle = course.network(target).config.timeouts.idle;
             drain(request.into_body(), idle).await?;
@@ -186,7 +186,6 @@ async fn carry_out(course: Arc<Course>, settle: Settle, request: Request<Body>) 
                 && let Err(why) = spool.complete().await
             {
                 // Nothing of it was sent anywhere, and there is nothing left to send.
-                course.shared.metrics.spool_refused(why);
                 return Err((Problem::NotExecuted, format!("the job must be held until it is decided, but {why}")));
             }
             let mut contest = Contest::new(course, spare);
@@ -197,11 +196,11 @@ async fn carry_out(course: Arc<Course>, settle: Settle, request: Request<Body>) 
 }
 
 /// Sends the job to its target and nowhere else, unless that fails.
-async fn direct(course: Arc<Course>, settle: Settle, request: Request<Body>) -> Answered {
+async fn direct(course: Arc<Course>, mut settle: Settle, request: Request<Body>) -> Answered {
     if course.plan.eligible.len() < 2 && !course.job.repeatable {
         return first_try(course, settle, request, Spare { head: None, body: None }).await;
     }
-    let (request, spare) = keep_spare(&course, request);
+    let (request, spare) = keep_spare(&course, &mut settle, request);
     first_try(course, settle, request, spare).await
 }
 
@@ -253,7 +252,7 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
 }
 
 /// Keeps what it takes to send the job again, and begins the copy of its body.
-fn keep_spare(course: &Course, request: Request<Body>) -> (Request<Body>, Spare) {
+fn keep_spare(course: &Course, settle: &mut Settle, request: Request<Body>) -> (Request<Body>, Spare) {
     let head = Some(Arc::new(Head::of(&request)));
     let (parts, body) = request.into_parts();
     let (body, spool) = match body {
@@ -264,6 +263,7 @@ fn keep_spare(course: &Course, request: Request<Body>) -> (Request<Body>, Spare)
         }
         body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
     };
+    settle.copying(spool.as_ref());
     (Request::from_parts(parts, body), Spare { head, body: spool })
 }
 

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod documents;
+mod fixes;
 mod matching;
 mod mistakes;
 mod smallest;

@@ -63,22 +63,22 @@ impl Trainer {
         // Growing borrows the window and gives back a value: a panic in it leaves nothing half done.
         let grown = catch_unwind(AssertUnwindSafe(|| (self.grow)(&self.window, self.home, champion.as_deref())));
         let took_s = begun.elapsed().as_secs_f64();
-        let result = match grown {
+        match grown {
             Ok(Ok(model)) => {
                 tracing::info!(version = model.version(), rows = model.rows(), took_s, "a new model is in force");
+                // Counted first: whoever sees the model in force sees the refit that put it there.
+                school.metrics.refitted(Refit::Swapped, took_s);
                 school.put_in_force(model);
-                Refit::Swapped
             }
             Ok(Err(refused)) => {
                 tracing::info!(reason = %refused, took_s, "no new model");
-                refusal(&refused)
+                school.metrics.refitted(refusal(&refused), took_s);
             }
             Err(_) => {
                 tracing::error!("growing a model panicked; the one in force stays; this is a bug, please report it");
-                Refit::Panicked
+                school.metrics.refitted(Refit::Panicked, took_s);
             }
-        };
-        school.metrics.refitted(result, took_s);
+        }
     }
 }
 

@@ -205,13 +205,7 @@ impl Contest {
         };
         let whole = async {
             match (waiting_for_body, spool) {
-                (true, Some(spool)) => {
-                    let whole = spool.complete().await;
-                    if let Err(why) = whole {
-                        self.course.shared.metrics.spool_refused(why);
-                    }
-                    whole.is_ok()
-                }
+                (true, Some(spool)) => spool.complete().await.is_ok(),
                 (true, None) => true,
                 (false, _) => std::future::pending().await,
             }

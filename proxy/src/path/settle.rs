@@ -14,6 +14,7 @@ use policy::{Action, Decision, Shadowing};
 use crate::body::{Body, BodyError};
 use crate::clock;
 use crate::record::{Outcome, Record};
+use crate::spool::Spool;
 use crate::upstream::Flight;
 
 use super::course::Course;
@@ -33,6 +34,8 @@ pub(crate) struct Settle {
     background: Option<Background>,
     /// Data on its way to where the plan leans.
     warming: OnItsWay,
+    /// The copy of the request's body, if one was begun: whether it came to anything is counted with the job.
+    spool: Option<Spool>,
 }
 
 impl Settle {
@@ -74,6 +77,7 @@ impl Settle {
             stalled_s: 0.0,
             background: None,
             warming: OnItsWay::default(),
+            spool: None,
         }
     }
 
@@ -85,6 +89,11 @@ impl Settle {
     /// Holds data that is on its way until the job is over or goes elsewhere.
     pub(super) fn hold_warm(&mut self, warming: OnItsWay) {
         self.warming = warming;
+    }
+
+    /// A copy of the request's body is being made.
+    pub(super) fn copying(&mut self, spool: Option<&Spool>) {
+        self.spool = spool.cloned();
     }
 
     /// Where the job is answered from, as decided.
@@ -130,6 +139,9 @@ impl Settle {
     pub(super) fn end(&mut self, outcome: Outcome, response_bytes: u64) {
         let Some(mut record) = self.record.take() else { return };
         self.warming = OnItsWay::default();
+        if let Some(Err(why)) = self.spool.take().and_then(|spool| spool.settled()) {
+            self.course.shared.metrics.spool_refused(why);
+        }
         let now_s = clock::now_s();
         record.outcome = outcome;
         record.took_s = now_s - self.course.planned_s;
