@@ -278,6 +278,29 @@ async fn stuck<T>(lead: &mut tests::Exchange, moved: impl Future<Output = T>) ->
 }
 
 #[tokio::test]
+async fn a_lead_that_is_stuck_is_left_for_its_shadow() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let sidecar = watched(Setup::two(private.url(), public.url())).start();
+    sidecar.swap_model(tests::model::open_and_wide(4.0));
+    let mut client = asked(&sidecar, post("hello")).await;
+    let (mut lead, shadow) = (private.next().await, public.next().await);
+    let moved = async {
+        tokio::select! {
+            () = assert_idle(&sidecar, "private") => None,
+            fresh = public.next() => Some(fresh),
+        }
+    };
+    let afresh = stuck(&mut lead, moved).await;
+    assert!(afresh.is_none(), "what runs there already is ahead of a fresh run");
+    shadow.release(Reply::ok("shadow")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.text(), "shadow");
+    assert_eq!(answer.decision().said(), ("public", "switched", "adopt"));
+    assert_eq!((private.begun(), public.begun()), (1, 1));
+    assert_sums_match(&sidecar).await;
+}
+
+#[tokio::test]
 async fn a_lead_that_is_stuck_is_left_for_a_fresh_run_where_no_shadow_runs() {
     let (private, public) = (Origin::held().await, Origin::held().await);
     let far = Setup::alone(public.url()).set("networks.private.shadows", r#"{ in_flight = 0 }"#).start();
