@@ -100,6 +100,19 @@ impl Observation {
     }
 }
 
+/// Whether a lead's status is one that speaks for its network. The client gets it either way.
+#[must_use]
+pub const fn lead_is_good(status: u16) -> bool {
+    status < 500
+}
+
+/// Whether a shadow's status is one that a client may be given in the lead's place. A conflict may come of the twin having
+/// gone first, so it says nothing about the job.
+#[must_use]
+pub const fn shadow_is_good(status: u16) -> bool {
+    status < 500 && status != 409
+}
+
 /// Everything a job's dispatches have shown so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {

@@ -17,6 +17,7 @@ mod warm;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as _;
@@ -69,11 +70,12 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
     let mark = match from {
         From::Stranger(_) => Mark::None,
-        From::Peer if request.uri().path().starts_with(peer::CONTROL) => {
-            return Box::pin(peer::control(shared, request)).await;
-        }
         From::Peer => match Mark::read(request.headers()) {
+            // A request with a mark is somebody's job, whatever its path: strangers may not ask through it.
             Some(mark) => mark,
+            None if request.uri().path().starts_with(peer::CONTROL) && !Mark::is_on(request.headers()) => {
+                return Box::pin(peer::control(shared, request)).await;
+            }
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
         },
     };
@@ -178,7 +180,8 @@ async fn carry_out(course: Arc<Course>, settle: Settle, request: Request<Body>) 
         Shadowing::Probe { on, window_s } => {
             let (request, spare) = keep_spare(&course, request);
             // The real job is held, so nobody else reads its body.
-            drain(request.into_body()).await?;
+            let idle = course.network(target).config.timeouts.idle;
+            drain(request.into_body(), idle).await?;
             if let Some(spool) = &spare.body
                 && let Err(why) = spool.complete().await
             {
@@ -242,9 +245,9 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
             settle.decided(&lost.decision);
             settle.record().shadows = lost.shadows;
             settle.record().possibly_running = lost.possibly_running;
-            settle.record().status = lost.failure.problem().status().as_u16();
+            settle.record().status = lost.problem.status().as_u16();
             settle.end(lost.failure.outcome(), 0);
-            Err((lost.failure.problem(), lost.failure.to_string()))
+            Err((lost.problem, lost.failure.to_string()))
         }
     }
 }
@@ -265,13 +268,15 @@ fn keep_spare(course: &Course, request: Request<Body>) -> (Request<Body>, Spare)
 }
 
 /// Reads a body to its end, for the sake of the copy that it leaves.
-async fn drain(mut body: Body) -> Result<(), (Problem, String)> {
-    while let Some(frame) = body.frame().await {
-        if let Err(error) = frame {
-            return Err((Problem::Malformed, error.to_string()));
+async fn drain(mut body: Body, idle: Duration) -> Result<(), (Problem, String)> {
+    loop {
+        match tokio::time::timeout(idle, body.frame()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Ok(_copied))) => {}
+            Ok(Some(Err(error))) => return Err((Problem::BodyBroke, error.to_string())),
+            Err(_late) => return Err((Problem::BodyBroke, format!("no byte of the body came within {idle:?}"))),
         }
     }
-    Ok(())
 }
 
 /// Starts the shadows of a sample, as soon as the body is whole.

@@ -73,6 +73,11 @@ impl Mark {
         is_id(id).then(|| Self::Transfer { id: id.into() })
     }
 
+    /// Whether a request carries a mark, readable or not.
+    pub(crate) fn is_on(headers: &HeaderMap) -> bool {
+        headers.contains_key(SHADOW) || headers.contains_key(TRANSFER)
+    }
+
     /// Whether the request must run here.
     pub(crate) fn is_last_hop(&self) -> bool {
         *self != Self::None

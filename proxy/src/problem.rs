@@ -17,6 +17,9 @@ use crate::body::Body;
 /// Says that the job was not executed, so that it may be sent elsewhere whatever its method.
 pub(crate) const NOT_EXECUTED: HeaderName = HeaderName::from_static("adumbra-not-executed");
 
+/// On every answer of our own: which problem it is. A sidecar tells by it that this is not the service's answer.
+pub(crate) const PROBLEM: HeaderName = HeaderName::from_static("adumbra-problem");
+
 /// A kind of answer of our own. One exhaustive match gives each its status, slug, title and advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Problem {
@@ -32,6 +35,8 @@ pub(crate) enum Problem {
     NoNetwork,
     /// The network was reached but broke off before its response head.
     BrokeOff,
+    /// The request's body broke off, or did not come, after part of the job may have been seen.
+    BodyBroke,
     /// The network gave no response head in time.
     NoAnswer,
     /// What came back was not HTTP.
@@ -143,6 +148,7 @@ impl Problem {
             (CACHE_CONTROL, Some("no-store")),
             (ALLOW, allow),
             (RETRY_AFTER, retry_after),
+            (PROBLEM, Some(about.slug)),
             (NOT_EXECUTED, not_executed),
         ]
         .into_iter()
@@ -187,6 +193,14 @@ impl Problem {
                 title: "No network can take the job now",
                 advice: "Send it again in a moment; the operator finds which networks are down, and why, in `/status`.",
                 execution: Execution::None,
+            },
+            Self::BodyBroke => About {
+                status: StatusCode::BAD_REQUEST,
+                slug: "body-broke",
+                title: "The request's body broke off",
+                advice: "Send the whole body. Part of it may have reached the service, so repeat the job only if that is \
+                         harmless.",
+                execution: Execution::Possible,
             },
             Self::BrokeOff => About {
                 status: StatusCode::BAD_GATEWAY,
@@ -291,12 +305,13 @@ fn push_field(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::*;
 
-    const ALL: [Problem; 17] = [
+    const ALL: [Problem; 18] = [
         Problem::Malformed,
         Problem::ConnectRefused,
         Problem::HeadTimeout,
         Problem::HeadTooLarge,
         Problem::NoNetwork,
+        Problem::BodyBroke,
         Problem::BrokeOff,
         Problem::NoAnswer,
         Problem::Garbage,
@@ -342,7 +357,8 @@ mod tests {
     fn only_what_cannot_have_run_is_marked_not_executed() {
         for problem in ALL {
             let marked = problem.response("").headers().contains_key(NOT_EXECUTED);
-            let may_have_run = matches!(problem, Problem::BrokeOff | Problem::NoAnswer | Problem::Garbage);
+            let may_have_run =
+                matches!(problem, Problem::BodyBroke | Problem::BrokeOff | Problem::NoAnswer | Problem::Garbage);
             let no_job = matches!(
                 problem,
                 Problem::OriginUnnamed

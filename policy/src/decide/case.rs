@@ -90,10 +90,9 @@ impl<'a> Case<'a> {
             Some((network, lead)) => match standing(lead) {
                 Standing::Answering | Standing::Answered => self.keep(*network, Reason::LeadAnswered),
                 Standing::Refused => self.after_failure(*network, true),
-                // An error that may not be tried again is the service's answer to the client.
-                Standing::Broken if lead.phase != Phase::Failed && !self.job.repeatable => {
-                    self.keep(*network, Reason::LeadAnswered)
-                }
+                // A head that says 5xx is the service's answer all the same: it ran the job, and running it again is not
+                // what anybody asked for.
+                Standing::Broken if lead.phase != Phase::Failed => self.keep(*network, Reason::LeadAnswered),
                 Standing::Broken => self.after_failure(*network, false),
                 Standing::Open => self.while_it_runs(*network, lead),
             },

@@ -88,7 +88,7 @@ fn phases_decide_as_the_design_says() {
     check(Phase::Failed, Some(GOOD), 1.0, adopt(Reason::LeadFailed));
     check(Phase::Failed, Some(RUNNING), 1.0, adopt(Reason::LeadFailed));
     check(Phase::Refused, Some(GOOD_HEAD), 1.0, adopt(Reason::LeadFailed));
-    check(BAD_HEAD, Some(RUNNING), 1.0, adopt(Reason::LeadFailed));
+    check(BAD_HEAD, Some(RUNNING), 1.0, keep(Reason::LeadAnswered));
     check(Phase::Failed, None, 1.0, send);
     check(Phase::Failed, Some(Phase::Refused), 1.0, send);
     check(Phase::Failed, Some(Phase::Failed), 1.0, keep(Reason::LeadFailed));

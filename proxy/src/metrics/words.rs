@@ -197,6 +197,7 @@ words!(Problem:
     Problem::HeadTimeout => "head_timeout",
     Problem::HeadTooLarge => "head_too_large",
     Problem::NoNetwork => "no_network",
+    Problem::BodyBroke => "body_broke",
     Problem::BrokeOff => "broke_off",
     Problem::NoAnswer => "no_answer",
     Problem::Garbage => "garbage",

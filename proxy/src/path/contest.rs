@@ -12,12 +12,15 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use policy::fence::{Dispatch, End, Fence, Token};
-use policy::{Decision, NetworkId, NetworkSet, Observation, Phase, Plan, Step};
+use policy::{Decision, Evidence, NetworkId, NetworkSet, Observation, Phase, Plan, Step, observation};
 
 use super::course::{Course, Head, Spare};
 use super::shadow::{Board, NotAdopted, Shadow};
+use super::view;
 use crate::body::Body;
 use crate::clock;
+use crate::peer;
+use crate::problem::Problem;
 use crate::upstream::Flight;
 
 /// What a contest came to.
@@ -28,11 +31,15 @@ pub(super) struct Won {
     pub(super) flight: Option<Flight>,
     pub(super) shadows: NetworkSet,
     pub(super) possibly_running: u8,
+    /// Proof that it is the one execution that answers.
+    pub(super) _token: Token,
 }
 
 /// What a contest came to if nobody answered.
 pub(super) struct Lost {
     pub(super) failure: Failure,
+    /// What the client is told: that nothing was executed only if no dispatch can have been.
+    pub(super) problem: Problem,
     pub(super) decision: Decision,
     pub(super) shadows: NetworkSet,
     pub(super) possibly_running: u8,
@@ -66,6 +73,8 @@ pub(super) struct Contest {
     spare: Spare,
     /// The request, if it came back unsent.
     unsent: Option<Request<Body>>,
+    /// Whether a dispatch that broke may have executed the job.
+    may_have_run: bool,
     sent_again: u8,
     /// Shadows that may start when the body is whole, and for how long they may run.
     to_shadow: Option<(NetworkSet, f64)>,
@@ -87,6 +96,7 @@ impl Contest {
             head: spare.head.clone(),
             spare,
             unsent: None,
+            may_have_run: false,
             sent_again: 0,
             to_shadow: None,
         }
@@ -104,6 +114,10 @@ impl Contest {
 
     /// Takes up a job whose only dispatch has failed.
     pub(super) fn rescue(&mut self, from: NetworkId, failure: Failure) -> Failure {
+        // It was sent before there was a fence, and takes its place in it now.
+        if self.fence.started(Dispatch::Lead(from)).is_ok() {
+            self.fence.ended(Dispatch::Lead(from), end_of(&failure));
+        }
         self.note_failure(from, &failure);
         self.keep_unsent(failure)
     }
@@ -123,19 +137,22 @@ impl Contest {
                 None => match self.decide() {
                     Step::WaitUntil(at_s) => Some(at_s),
                     Step::Settled(decision) => {
-                        settled = Some(decision);
+                        // What stood against it is in the evidence now, so the next look comes to something else.
                         if let Err(failed) = self.act(&decision, &mut answer).await {
-                            failure = Some(failed);
-                            settled = None;
+                            failure = failed.or(failure);
                             continue;
                         }
+                        settled = Some(decision);
                         None
                     }
                 },
             };
             if let Some(decision) = settled {
-                if let Some(response) = answer.take() {
-                    return Ok(self.won(response, decision));
+                self.choose();
+                if let Some(token) = self.token.take_if(|_| answer.is_some())
+                    && let Some(response) = answer.take()
+                {
+                    return Ok(self.won(response, decision, token));
                 }
                 if self.lead.is_none() {
                     let failure = failure.unwrap_or(Failure::NotAdopted(NotAdopted::BrokeOff));
@@ -153,10 +170,26 @@ impl Contest {
         }
     }
 
+    /// Asks the policy, with the networks as they are now: much may have happened since the job arrived.
     fn decide(&self) -> Step {
-        let Course { job, view, model, .. } = &*self.course;
-        let (evidence, now_s) = (self.board.read(), clock::now_s());
-        policy::decide(job, view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s)
+        let Course { job, model, generation, .. } = &*self.course;
+        let now_s = clock::now_s();
+        let view = view(generation, job, now_s);
+        policy::decide(job, &view, model.as_deref(), &self.plan, &self.evidence(), self.forked_s, now_s)
+    }
+
+    /// What the dispatches have shown, without what can no longer be had: a shadow that was cancelled may still look alive
+    /// on the board.
+    fn evidence(&self) -> Evidence {
+        let mut evidence = self.board.read();
+        for network in self.started.iter() {
+            let held = self.shadows.iter().any(|shadow| shadow.on() == network);
+            let over = |o: &Observation| matches!(o.phase, Phase::Refused | Phase::Failed);
+            if !held && !evidence.shadows[network].is_some_and(|o| over(&o)) {
+                evidence.shadows[network] = None;
+            }
+        }
+        evidence
     }
 
     /// Waits for the lead's answer, for something new on the board, or for the time to look again.
@@ -229,7 +262,7 @@ impl Contest {
     }
 
     fn note_head(&mut self, response: Response<Body>, answer: &mut Option<Response<Body>>) {
-        let good = response.status().as_u16() < 500;
+        let good = observation::lead_is_good(response.status().as_u16());
         *answer = Some(response);
         self.board.write(|evidence| {
             if let Some((_, lead)) = &mut evidence.lead {
@@ -240,8 +273,7 @@ impl Contest {
 
     fn lead_failed(&mut self, failure: Failure) -> Failure {
         let from = self.lead.as_ref().map(|lead| lead.dispatch.network());
-        let gone = if failure.not_executed() { End::Gone } else { End::Lost };
-        self.drop_lead(gone);
+        self.drop_lead(end_of(&failure));
         if let Some(from) = from {
             self.note_failure(from, &failure);
         }
@@ -250,6 +282,7 @@ impl Contest {
 
     fn note_failure(&mut self, from: NetworkId, failure: &Failure) {
         let phase = if failure.not_executed() { Phase::Refused } else { Phase::Failed };
+        self.may_have_run |= !failure.not_executed();
         tracing::info!(network = self.course.network(from).name(), error = %failure, "a dispatch failed");
         self.board.write(|evidence| {
             let observed = evidence.lead.map_or_else(|| Observation::started(clock::now_s()), |(_, lead)| lead);
@@ -262,29 +295,41 @@ impl Contest {
     fn keep_unsent(&mut self, failure: Failure) -> Failure {
         match failure {
             Failure::Send(error) if error.not_executed() => {
-                let told = Failure::Refused {
-                    network: error.network().to_owned(),
-                    status: http::StatusCode::SERVICE_UNAVAILABLE,
-                };
-                self.unsent = error.into_unsent();
+                let told = Failure::NotSent { why: error.to_string() };
+                self.unsent = error.into_unsent().map(|mut request| {
+                    // The next network is told for itself what it must know.
+                    peer::unmark(request.headers_mut());
+                    request
+                });
                 told
             }
             other => other,
         }
     }
 
-    fn won(mut self, response: Response<Body>, decision: Decision) -> Won {
+    fn won(mut self, response: Response<Body>, decision: Decision, token: Token) -> Won {
         let flight = self.lead.take().and_then(|lead| lead.flight);
-        Won { response, decision, flight, shadows: self.started, possibly_running: self.possibly_running() }
+        let possibly_running = self.possibly_running();
+        Won { response, decision, flight, shadows: self.started, possibly_running, _token: token }
     }
 
     fn lost(self, failure: Failure, decision: Decision) -> Lost {
-        Lost { failure, decision, shadows: self.started, possibly_running: self.possibly_running() }
+        let may_have_run = self.may_have_run || !self.started.is_empty();
+        let problem = match failure.problem() {
+            Problem::NoNetwork if may_have_run => Problem::BrokeOff,
+            problem => problem,
+        };
+        Lost { failure, problem, decision, shadows: self.started, possibly_running: self.possibly_running() }
     }
 
     fn possibly_running(&self) -> u8 {
         u8::try_from(self.fence.possibly_running().count()).unwrap_or(u8::MAX)
     }
+}
+
+/// What is known of a dispatch that failed.
+fn end_of(failure: &Failure) -> End {
+    if failure.not_executed() { End::Gone } else { End::Lost }
 }
 
 enum Next {

@@ -68,7 +68,11 @@ impl Course {
                 .headers_mut()
                 .insert(peer::TRANSFER, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("t")));
         }
-        let request = request.map(|body| Outgoing::wrap(body, &self.upload));
+        let request = request.map(|body| match body {
+            // It came back unsent, and is watched already.
+            Body::Outgoing(_) => body,
+            body => Outgoing::wrap(body, &self.upload),
+        });
         network.send(self.worker, Lane::Live, purpose, request, &self.upload).await
     }
 }

@@ -15,7 +15,7 @@ use http::Response;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::budget::NoPermit;
-use policy::{Evidence, NetworkId, Observation};
+use policy::{Evidence, NetworkId, Observation, observation};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
@@ -181,6 +181,9 @@ pub(super) enum NotAdopted {
     /// The far side did not lift its caps.
     #[error("the sidecar that runs the shadow did not adopt it")]
     Peer(#[source] peer::Unanswered),
+    /// It came to an answer that a client is not given in the lead's place.
+    #[error("the adopted shadow came to {0}")]
+    Status(http::StatusCode),
     /// It broke off before its head.
     #[error("the adopted shadow broke off before its response head")]
     BrokeOff,
@@ -220,7 +223,9 @@ impl Shadow {
     pub(super) async fn adopt(&self) -> Result<(), NotAdopted> {
         let is_whole = self.tally.fate() == Fate::Finished;
         if self.network.is_sidecar() && !is_whole {
-            peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer)?;
+            let asked = peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer);
+            // One that has finished meanwhile is not known there any more, and needs nobody's leave.
+            asked.or_else(|refused| if self.tally.fate() == Fate::Finished { Ok(()) } else { Err(refused) })?;
         }
         self.tally.adopted();
         self.throttle.lift();
@@ -231,6 +236,9 @@ impl Shadow {
     pub(super) async fn answer(mut self) -> Result<Response<Body>, NotAdopted> {
         let head = self.head.take().ok_or(NotAdopted::BrokeOff)?;
         let response = head.await.map_err(|_| NotAdopted::BrokeOff)?;
+        if !observation::shadow_is_good(response.status().as_u16()) {
+            return Err(NotAdopted::Status(response.status()));
+        }
         let Self { task, tally, .. } = self;
         Ok(response.map(|source| Body::Adopted(Box::new(Adopted { source, _task: task, _tally: tally }))))
     }

@@ -92,19 +92,6 @@ impl SendError {
         }
     }
 
-    /// The network it was sent to.
-    pub(crate) fn network(&self) -> &str {
-        match self {
-            Self::NoEndpoint { network, .. }
-            | Self::Connect { network, .. }
-            | Self::Unsent { network, .. }
-            | Self::BrokeOff { network, .. }
-            | Self::ClientBroke { network, .. }
-            | Self::Garbage { network, .. }
-            | Self::NoAnswer { network, .. } => network,
-        }
-    }
-
     /// Whether the job is known not to have been executed.
     pub(crate) fn not_executed(&self) -> bool {
         matches!(self, Self::NoEndpoint { .. } | Self::Connect { .. } | Self::Unsent { .. })

@@ -12,8 +12,8 @@ use crate::body::Body;
 use crate::clock;
 use crate::path::course::Course;
 use crate::path::progress;
-use crate::path::shadow::NotAdopted;
 use crate::peer;
+use crate::problem;
 use crate::upstream::Purpose;
 
 impl Contest {
@@ -22,12 +22,12 @@ impl Contest {
         &mut self,
         decision: &Decision,
         answer: &mut Option<Response<Body>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Option<Failure>> {
         self.to_shadow = None;
         match decision.action {
             Action::Keep => self.cancel_shadows(decision.reason),
             Action::Adopt => {
-                self.adopt(decision.target).await?;
+                self.adopt(decision.target, answer).await?;
                 *answer = None;
             }
             Action::Send => {
@@ -49,20 +49,42 @@ impl Contest {
         }
     }
 
-    /// Makes the shadow there the lead. What led before is cancelled only when the far side has agreed.
-    async fn adopt(&mut self, on: NetworkId) -> Result<(), Failure> {
+    /// Makes the shadow there the lead. What led before goes on until the far side has agreed, and if its head comes first,
+    /// it answers: nobody is kept waiting by a sidecar that does not.
+    async fn adopt(&mut self, on: NetworkId, answer: &mut Option<Response<Body>>) -> Result<(), Option<Failure>> {
         let Some(place) = self.shadows.iter().position(|shadow| shadow.on() == on) else {
-            return Err(Failure::NotAdopted(NotAdopted::BrokeOff));
+            self.refused(on);
+            return Err(None);
         };
         let shadow = self.shadows.swap_remove(place);
-        if let Err(refused) = shadow.adopt().await {
-            self.fence.ended(Dispatch::Shadow(on), End::Lost);
-            self.board.write(|evidence| {
-                if let Some(shadow) = &mut evidence.shadows[on] {
-                    shadow.phase = Phase::Failed;
+        let adopted = {
+            let asked = shadow.adopt();
+            tokio::pin!(asked);
+            match &mut self.lead {
+                Some(lead) if answer.is_none() => tokio::select! {
+                    biased;
+                    answered = lead.answering.as_mut() => Err(answered),
+                    adopted = &mut asked => Ok(adopted),
+                },
+                _ => Ok(asked.await),
+            }
+        };
+        match adopted {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => {
+                self.fence.ended(Dispatch::Shadow(on), End::Lost);
+                self.refused(on);
+                return Err(Some(refused.into()));
+            }
+            Err(answered) => {
+                self.fence.ended(Dispatch::Shadow(on), End::Lost);
+                self.refused(on);
+                match answered {
+                    Ok(response) => self.note_head(response, answer),
+                    Err(failed) => return Err(Some(self.lead_failed(failed))),
                 }
-            });
-            return Err(refused.into());
+                return Err(None);
+            }
         }
         self.learn_from_lead();
         self.drop_lead(End::Lost);
@@ -75,6 +97,14 @@ impl Contest {
         let answering = Box::pin(async move { shadow.answer().await.map_err(Failure::from) });
         self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering, flight: None });
         Ok(())
+    }
+
+    /// The shadow there cannot be had; the network itself may still run the job afresh.
+    fn refused(&self, on: NetworkId) {
+        self.board.write(|evidence| {
+            let observed = evidence.shadows[on].unwrap_or_else(|| Observation::started(clock::now_s()));
+            evidence.shadows[on] = Some(Observation { phase: Phase::Refused, ..observed });
+        });
     }
 
     /// What leads now is given up for something better; its rate so far is half of a pair.
@@ -166,9 +196,20 @@ pub(in crate::path) async fn answer_of(
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
     let response = course.send(to, Purpose::Job, request).await?;
-    if course.network(to).is_sidecar() && response.headers().contains_key(&crate::problem::NOT_EXECUTED) {
-        let network = course.network(to).name().to_owned();
-        return Err(Failure::Refused { network, status: response.status() });
+    match peers_own(course, to, &response) {
+        Some(failure) => Err(failure),
+        None => Ok(response.map(|answer| Body::Answer(Box::new(answer)))),
     }
-    Ok(response.map(|answer| Body::Answer(Box::new(answer))))
+}
+
+/// What a sidecar answered in its own name, if that is what it did.
+pub(in crate::path) fn peers_own<B>(course: &Course, to: NetworkId, response: &Response<B>) -> Option<Failure> {
+    let network = course.network(to);
+    let slug = response.headers().get(&problem::PROBLEM).filter(|_| network.is_sidecar())?;
+    Some(Failure::Peer {
+        network: network.name().to_owned(),
+        status: response.status(),
+        slug: slug.to_str().unwrap_or_default().to_owned(),
+        not_executed: response.headers().contains_key(&problem::NOT_EXECUTED),
+    })
 }

@@ -1,5 +1,7 @@
 //! Why a dispatch of a job gave no answer, and what that means for the job.
 
+use http::StatusCode;
+
 use crate::path::shadow::NotAdopted;
 use crate::problem::Problem;
 use crate::record::Outcome;
@@ -11,13 +13,23 @@ pub(in crate::path) enum Failure {
     /// It could not be sent, or broke.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// The far sidecar did not execute it.
-    #[error("the sidecar of network `{network}` did not execute the job: {status}")]
-    Refused {
+    /// It could not be sent, and its request has been taken back to be sent elsewhere.
+    #[error("{why}")]
+    NotSent {
+        /// What stood against it.
+        why: String,
+    },
+    /// The far sidecar answered in its own name: it is not the service that says so.
+    #[error("the sidecar of network `{network}` has no answer of its service: {status} {slug}")]
+    Peer {
         /// Where.
         network: String,
         /// What it said.
-        status: http::StatusCode,
+        status: StatusCode,
+        /// Its problem.
+        slug: String,
+        /// Whether it says that the job was not executed.
+        not_executed: bool,
     },
     /// It was a shadow, and could not be adopted.
     #[error(transparent)]
@@ -29,7 +41,8 @@ impl Failure {
     pub(in crate::path) fn not_executed(&self) -> bool {
         match self {
             Self::Send(error) => error.not_executed(),
-            Self::Refused { .. } => true,
+            Self::NotSent { .. } => true,
+            Self::Peer { not_executed, .. } => *not_executed,
             Self::NotAdopted(_) => false,
         }
     }
@@ -42,16 +55,19 @@ impl Failure {
         }
     }
 
-    /// What the client is told.
+    /// What the client is told, if nothing else of the job can have been executed either.
     pub(in crate::path) fn problem(&self) -> Problem {
         match self {
             Self::Send(SendError::NoEndpoint { .. } | SendError::Connect { .. } | SendError::Unsent { .. })
-            | Self::Refused { .. } => Problem::NoNetwork,
-            Self::Send(SendError::BrokeOff { .. }) | Self::NotAdopted(_) => Problem::BrokeOff,
+            | Self::NotSent { .. }
+            | Self::Peer { not_executed: true, .. } => Problem::NoNetwork,
+            Self::Peer { status: StatusCode::GATEWAY_TIMEOUT, .. } | Self::Send(SendError::NoAnswer { .. }) => {
+                Problem::NoAnswer
+            }
+            Self::Peer { .. } | Self::Send(SendError::BrokeOff { .. }) | Self::NotAdopted(_) => Problem::BrokeOff,
             // It is for the log only: there is nobody left to tell.
-            Self::Send(SendError::ClientBroke { .. }) => Problem::Malformed,
+            Self::Send(SendError::ClientBroke { .. }) => Problem::BodyBroke,
             Self::Send(SendError::Garbage { .. }) => Problem::Garbage,
-            Self::Send(SendError::NoAnswer { .. }) => Problem::NoAnswer,
         }
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
 use policy::learn::{self, Label, Row};
-use policy::{NetworkId, Observation, Phase};
+use policy::{NetworkId, Observation, Phase, observation};
 use tokio::sync::oneshot;
 
 use super::{Board, Fate, Tally};
@@ -161,8 +161,7 @@ impl Run {
 
     /// Keeps the answer for whoever adopts it, as far as its bound allows.
     async fn keep(&mut self, response: Response<Answer>, answered: Option<oneshot::Sender<Response<Source>>>) {
-        // A conflict may come of the twin having gone first, so it says nothing about the job.
-        let good = response.status().as_u16() < 500 && response.status() != http::StatusCode::CONFLICT;
+        let good = observation::shadow_is_good(response.status().as_u16());
         let at_s = self.since_sent_s();
         let (mut parts, answer) = response.into_parts();
         hygiene::scrub_response(&mut parts.headers, false, false);
