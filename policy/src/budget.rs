@@ -110,10 +110,11 @@ impl Bucket {
         (self.level + if refill.is_nan() { 0.0 } else { refill }).min(self.most)
     }
 
-    /// Whether `amount` may be taken: it is there, or the bucket is full.
+    /// Whether `amount` may be taken: it is there, or the bucket is full. From one in debt not even nothing may be: who has
+    /// nothing to send may be answered much.
     fn has(&self, amount: f64, now_s: f64) -> bool {
         let level = self.level(now_s);
-        amount == 0.0 || (level > 0.0 && level >= amount.min(self.most))
+        (amount == 0.0 && level >= 0.0) || (level > 0.0 && level >= amount.min(self.most))
     }
 
     /// Takes `amount`, into debt if need be.
@@ -182,6 +183,7 @@ mod tests {
         assert_eq!(budget.spend(1, true, 4.1), Ok(()));
         budget.moved(100_000, 4.1);
         assert_eq!(budget.spend(1, true, 100.0), Err(NoPermit::Bytes));
+        assert_eq!(budget.spend(0, true, 100.0), Err(NoPermit::Bytes));
     }
 
     #[test]

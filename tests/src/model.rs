@@ -11,6 +11,13 @@ pub fn open(seconds: f64) -> Model {
     grown((0..100).map(|pair| row(900, pair, private(), seconds)), None)
 }
 
+/// The same, but jobs differ from one another by up to a factor of e from `seconds`: a rate says more than the prediction.
+#[must_use]
+pub fn open_and_wide(seconds: f64) -> Model {
+    let spread = |pair: u64| (2.0 * (pair as f64 / 99.0) - 1.0).exp();
+    grown((0..100).map(|pair| row(900, pair, private(), seconds * spread(pair * 37 % 100))), None)
+}
+
 /// Jobs of any class take `home_s` at home and `away_s` on the second network, and that is known well.
 #[must_use]
 pub fn settled(home_s: f64, away_s: f64) -> Model {

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
@@ -279,11 +279,15 @@ impl Exchange {
 
     /// Writes as much as the client takes, again and again, until it has gone; bytes that were taken.
     pub async fn write_until_gone(&mut self, bytes: &[u8]) -> u64 {
-        let mut written = 0;
+        self.write_counted(bytes, &AtomicU64::new(0)).await
+    }
+
+    /// The same, and `written` says meanwhile how many bytes it are.
+    pub async fn write_counted(&mut self, bytes: &[u8], written: &AtomicU64) -> u64 {
         while self.wire.io.write_all(bytes).await.is_ok() {
-            written += bytes.len() as u64;
+            written.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         }
-        written
+        written.load(Ordering::SeqCst)
     }
 
     /// Begins a chunked answer.

@@ -255,3 +255,80 @@ async fn a_sample_runs_on_after_the_job_and_is_never_answered_with() {
     assert_ended(&sidecar, "public", "finished", 1.0).await;
     assert_sums_match(&sidecar).await;
 }
+
+/// Jobs of some seconds, of which a rate says more than the prediction, and a window in which that shows.
+fn watched(setup: Setup) -> Setup {
+    setup
+        .set("shadow.window_share", "0.25")
+        .set("shadow.window_min", r#""2s""#)
+        .set("shadow.window_max", r#""2s""#)
+        .set("pricing.time_value_per_second", "10.0")
+        .every(ON)
+}
+
+/// Shows again and again that next to nothing is done, until `moved`.
+async fn stuck<T>(lead: &mut tests::Exchange, moved: impl Future<Output = T>) -> T {
+    let mut moved = std::pin::pin!(moved);
+    loop {
+        match tokio::time::timeout(std::time::Duration::from_millis(50), moved.as_mut()).await {
+            Ok(moved) => return moved,
+            Err(_) => lead.offer(b"HTTP/1.1 102 Processing\r\nadumbra-progress: 0.02\r\n\r\n").await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lead_that_is_stuck_is_left_for_its_shadow() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let sidecar = watched(Setup::two(private.url(), public.url())).start();
+    sidecar.swap_model(tests::model::open_and_wide(4.0));
+    let mut client = asked(&sidecar, post("hello")).await;
+    let (mut lead, shadow) = (private.next().await, public.next().await);
+    let moved = async {
+        tokio::select! {
+            () = assert_idle(&sidecar, "private") => None,
+            fresh = public.next() => Some(fresh),
+        }
+    };
+    let afresh = stuck(&mut lead, moved).await;
+    assert!(afresh.is_none(), "what runs there already is ahead of a fresh run");
+    shadow.release(Reply::ok("shadow")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.text(), "shadow");
+    assert_eq!(answer.decision().said(), ("public", "switched", "adopt"));
+    assert_eq!((private.begun(), public.begun()), (1, 1));
+    assert_sums_match(&sidecar).await;
+}
+
+#[tokio::test]
+async fn a_lead_that_is_stuck_is_left_for_a_fresh_run_where_no_shadow_runs() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let far = Setup::alone(public.url()).set("networks.private.shadows", r#"{ in_flight = 0 }"#).start();
+    let near = watched(Setup::with_peer(private.url(), &far)).start();
+    near.swap_model(tests::model::open_and_wide(4.0));
+    near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
+    let mut client = asked(&near, post("hello")).await;
+    let mut lead = private.next().await;
+    near.metric_becomes(r#"adumbra_shadows_refused_total{network="public",reason="not_executed"}"#, 1.0).await;
+    let fresh = stuck(&mut lead, public.next()).await;
+    assert_eq!(fresh.request.body, b"hello");
+    lead.gone().await;
+    fresh.release(Reply::ok("fresh")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.text(), "fresh");
+    assert_eq!(answer.decision().said(), ("public", "switched", "send"));
+    assert_sums_match(&near).await;
+}
+
+#[tokio::test]
+async fn a_lead_that_is_slow_but_not_beyond_its_like_is_kept() {
+    let (private, public, sidecar) = pair().await;
+    let mut client = asked(&sidecar, GET).await;
+    let (mut lead, shadow) = (private.next().await, public.next().await);
+    lead.progress(0.5).await;
+    shadow.break_off();
+    assert_ended(&sidecar, "public", "failed", 1.0).await;
+    lead.release(Reply::ok("lead")).await;
+    assert_eq!(client.answer().await.decision().network, "private");
+    assert_eq!((private.begun(), public.begun()), (1, 1));
+}

@@ -194,3 +194,72 @@ async fn a_shadow_that_has_failed_is_not_counted_as_running_while_its_job_runs()
     sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="public",end="failed"}"#, 1.0).await;
     assert_eq!(sidecar.metric(r#"adumbra_shadows_in_flight{network="public"}"#).await, 0.0);
 }
+
+/// The mode of each of the first jobs of a sidecar, in the order of their numbers.
+async fn modes(jobs: usize) -> Vec<String> {
+    let (private, public) = (Origin::named("private").await, Origin::named("public").await);
+    let sidecar = Setup::two(private.url(), public.url()).every(&format!("{ON}\nrollout = \"30%\"")).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    for _ in 0..jobs {
+        client.write(GET).await;
+        client.answer().await;
+    }
+    let mut lines = sidecar.decisions(jobs).await;
+    lines.sort_by_key(|line| line["id"].as_str().map(str::to_owned));
+    lines.iter().filter_map(|line| line["mode"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn a_rollout_in_between_is_drawn_by_a_jobs_number_and_by_nothing_else() {
+    let first = modes(300).await;
+    let on = first.iter().filter(|mode| *mode == "on").count();
+    assert_eq!(first.iter().filter(|mode| *mode == "off").count(), 300 - on);
+    assert!((60..=120).contains(&on), "{on} of 300 are about 30 %");
+    assert_eq!(first, modes(300).await, "the next sidecar draws the same");
+}
+
+#[tokio::test]
+async fn all_shadows_of_a_network_draw_on_one_budget_whatever_they_shadow() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let sidecar = Setup::two(private.url(), public.url())
+        .set("networks.public.shadows", r#"{ in_flight = 3, per_second = 1000.0, bytes_per_second = "1GiB" }"#)
+        .route(&format!("name = \"first\"\nmatch = {{ path = \"/first\" }}\n{ON}"))
+        .every(ON)
+        .start();
+    sidecar.swap_model(tests::model::open(1000.0));
+    let (mut clients, mut leads) = (Vec::new(), Vec::new());
+    for job in 0..8 {
+        let path = if job % 2 == 0 { "/first" } else { "/second" };
+        clients.push(asked(&sidecar, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await);
+        leads.push(private.next().await);
+    }
+    let mut shadows = Vec::new();
+    for _ in 0..3 {
+        shadows.push(public.next().await);
+    }
+    for (client, lead) in clients.iter_mut().zip(leads) {
+        lead.release(Reply::ok("lead")).await;
+        assert_eq!(client.answer().await.text(), "lead");
+    }
+    assert_eq!((private.most_at_once(), public.most_at_once()), (8, 3));
+    assert_eq!(public.begun(), 3);
+    assert_sums_match(&sidecar).await;
+}
+
+#[tokio::test]
+async fn what_shadows_were_answered_is_taken_from_the_budget_of_the_next() {
+    let budget = r#"{ in_flight = 9, per_second = 1000.0, bytes_per_second = "64KiB" }"#;
+    let (private, public) = (Origin::named("private").await, Origin::held().await);
+    let sidecar = Setup::two(private.url(), public.url())
+        .set("networks.public.shadows", budget)
+        .set("shadow.sample_share", "1.0")
+        .every(ON)
+        .start();
+    assert_logged(&sidecar, &sidecar.get("/").await.decision(), "sample", &["public"]).await;
+    // A quarter of an hour's worth, which nobody could know before it came.
+    public.next().await.release(Reply::ok(vec![b'x'; 60 << 20])).await;
+    sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="public",end="finished"}"#, 1.0).await;
+    assert_logged(&sidecar, &sidecar.get("/").await.decision(), "direct", &[]).await;
+    assert_eq!(public.begun(), 1);
+    assert_sums_match(&sidecar).await;
+}
