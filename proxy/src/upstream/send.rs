@@ -41,7 +41,7 @@ impl Network {
         worker: usize,
         lane: Lane,
         purpose: Purpose,
-        request: Request<Body>,
+        mut request: Request<Body>,
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
         let Some(at) = self.pick() else {
@@ -50,8 +50,13 @@ impl Network {
         let endpoint = &self.endpoints[at];
         let busy = Busy::new(self, at);
         let total = Instant::now() + self.config.timeouts.total;
+        let nameless = name_host(&mut request, endpoint);
         let exchange = self.exchange(Via { worker, endpoint: at, lane }, purpose, busy, request);
-        let answered = self.before_head_timeout(upload, total, exchange).await;
+        let mut answered = self.before_head_timeout(upload, total, exchange).await;
+        if nameless && let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
+            // It may go elsewhere, where this name would be wrong.
+            unsent.headers_mut().remove(header::HOST);
+        }
         self.judge(endpoint, &answered);
         let response = answered?;
         let endless = purpose == Purpose::Upgrade || is_event_stream(&response);
@@ -112,6 +117,16 @@ impl Network {
             }
         }
     }
+}
+
+/// Names the endpoint as the host if the client, of HTTP/1.0, named none: from here on the request is one of HTTP/1.1, which
+/// must (RFC 9112 §3.2). Says whether it did.
+fn name_host(request: &mut Request<Body>, endpoint: &Endpoint) -> bool {
+    let nameless = !request.headers().contains_key(header::HOST);
+    if nameless {
+        request.headers_mut().insert(header::HOST, endpoint.authority().clone());
+    }
+    nameless
 }
 
 fn is_event_stream(response: &Response<Answer>) -> bool {
