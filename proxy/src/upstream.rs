@@ -3,6 +3,8 @@
 //!
 //! What a network's numbers mean is `policy`'s business; this keeps them, under one short lock for each network.
 
+mod absolute;
+mod carry;
 pub(crate) mod check;
 pub(crate) mod connect;
 mod endpoint;

@@ -82,7 +82,7 @@ async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()>
         return Some(());
     }
     let request = Request::get(path)
-        .header(header::HOST, endpoint.label())
+        .header(header::HOST, endpoint.authority())
         .header(header::USER_AGENT, "adumbra-health")
         .body(Body::Empty)
         .ok()?;

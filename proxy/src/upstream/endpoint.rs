@@ -1,12 +1,13 @@
 //! One place where a network is reached: its addresses, whether it is well, and how busy it is with us.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use config::value as cfg;
+use http::HeaderValue;
 use parking_lot::Mutex;
 use policy::health::Breaker;
 
@@ -17,6 +18,8 @@ use super::connect::Tls;
 pub(crate) struct Endpoint {
     host: String,
     port: u16,
+    /// What `Host` says to it where the client named none.
+    authority: HeaderValue,
     /// What TLS needs, if it is spoken.
     pub(super) tls: Option<Tls>,
     addresses: ArcSwap<Vec<SocketAddr>>,
@@ -31,6 +34,7 @@ impl Endpoint {
     pub(super) fn new(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Self> {
         let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
         Ok(Self {
+            authority: authority(endpoint).map_err(io::Error::other)?,
             tls: if endpoint.tls { Some(tls(endpoint, network)?) } else { None },
             host: endpoint.host.clone(),
             port: endpoint.port,
@@ -45,6 +49,11 @@ impl Endpoint {
     /// The name or literal it was given as.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// What `Host` says to it where the client named none.
+    pub(super) fn authority(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Its addresses as last resolved, the next one first: consecutive connections go round.
@@ -99,6 +108,14 @@ impl Endpoint {
     }
 }
 
+/// The authority of an endpoint (RFC 3986 §3.2): the scheme's own port is left out, an IPv6 literal stands in brackets.
+fn authority(endpoint: &cfg::Endpoint) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    let literal = endpoint.host.parse::<Ipv6Addr>().is_ok();
+    let host = if literal { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+    let usual = if endpoint.tls { 443 } else { 80 };
+    HeaderValue::try_from(if endpoint.port == usual { host } else { format!("{host}:{}", endpoint.port) })
+}
+
 fn tls(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Tls> {
     let alpn: &[&[u8]] = match network.protocol {
         cfg::Protocol::Auto => &[b"h2", b"http/1.1"],
@@ -108,4 +125,22 @@ fn tls(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Tls> {
     let roots = network.ca.as_ref().map(std::fs::read).transpose()?;
     let config = certs::client_config(roots.as_deref(), alpn).map_err(io::Error::other)?;
     Ok(Tls { config, host: endpoint.host.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_what_a_client_would_say() {
+        let check = |host: &str, port, tls, expected: &str| {
+            let endpoint = cfg::Endpoint { tls, host: host.to_owned(), port };
+            assert_eq!(authority(&endpoint).expect("a value"), expected);
+        };
+        check("service.example", 80, false, "service.example");
+        check("service.example", 443, true, "service.example");
+        check("service.example", 443, false, "service.example:443");
+        check("127.0.0.1", 8080, false, "127.0.0.1:8080");
+        check("::1", 8080, false, "[::1]:8080");
+    }
 }

@@ -92,6 +92,16 @@ impl SendError {
         }
     }
 
+    /// The same, where it stands.
+    pub(super) fn unsent_mut(&mut self) -> Option<&mut Request<Body>> {
+        match self {
+            Self::NoEndpoint { unsent, .. } | Self::Connect { unsent, .. } | Self::Unsent { unsent, .. } => {
+                Some(unsent)
+            }
+            Self::BrokeOff { .. } | Self::ClientBroke { .. } | Self::Garbage { .. } | Self::NoAnswer { .. } => None,
+        }
+    }
+
     /// Whether the job is known not to have been executed.
     pub(crate) fn not_executed(&self) -> bool {
         matches!(self, Self::NoEndpoint { .. } | Self::Connect { .. } | Self::Unsent { .. })

@@ -14,8 +14,8 @@ use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, Sleep};
 
 use super::Network;
+use super::carry::Via;
 use super::pool::{H1, StreamPlace};
-use super::send::Lane;
 use crate::body::{Body, BodyError};
 use crate::clock;
 
@@ -57,8 +57,7 @@ pub(crate) struct Answer {
     connection: Option<H1>,
     _stream: Option<StreamPlace>,
     busy: Busy,
-    worker: usize,
-    lane: Lane,
+    via: Via,
     /// `None` for answers that may be silent for as long as they like.
     bounds: Option<Bounds>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -75,14 +74,13 @@ pub(super) struct Bounds {
 }
 
 impl Answer {
-    pub(super) fn over_h1(incoming: Incoming, connection: H1, busy: Busy, worker: usize, lane: Lane) -> Self {
+    pub(super) fn over_h1(incoming: Incoming, connection: H1, busy: Busy, via: Via) -> Self {
         let mut answer = Self {
             incoming,
             connection: Some(connection),
             _stream: None,
             busy,
-            worker,
-            lane,
+            via,
             bounds: None,
             timer: None,
             received: 0,
@@ -94,14 +92,13 @@ impl Answer {
         answer
     }
 
-    pub(super) fn over_h2(incoming: Incoming, stream: Option<StreamPlace>, busy: Busy, worker: usize) -> Self {
+    pub(super) fn over_h2(incoming: Incoming, stream: Option<StreamPlace>, busy: Busy, via: Via) -> Self {
         Self {
             incoming,
             connection: None,
             _stream: stream,
             busy,
-            worker,
-            lane: Lane::Live,
+            via,
             bounds: None,
             timer: None,
             received: 0,
@@ -128,8 +125,8 @@ impl Answer {
         let Some(mut connection) = self.connection.take() else { return };
         connection.drive(cx);
         if connection.is_idle() {
-            let mut pool = self.busy.network.pools[self.worker].lock();
-            pool.put_h1(self.busy.endpoint, self.lane, connection);
+            let mut pool = self.busy.network.pools[self.via.worker].lock();
+            pool.put_h1(self.via.endpoint, self.via.lane, connection);
         }
     }
 

@@ -143,6 +143,10 @@ impl Pool {
     pub(super) fn add_h2(&mut self, endpoint: usize, lane: Lane, connection: H2) {
         self.places[endpoint][lane as usize].h2.push(connection);
     }
+
+    pub(super) fn forget_h2(&mut self, endpoint: usize, lane: Lane, connection: &H2) {
+        self.places[endpoint][lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.streams, &connection.streams));
+    }
 }
 
 /// Polls an idle connection once, to learn whether its far side has closed it.

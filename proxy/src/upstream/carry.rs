@@ -1,0 +1,226 @@
+//! Which connection carries a request: one that is kept, else a new one.
+//!
+//! The one thing tried again here is a request that a kept connection turned out to be too old to take, for that one was
+//! never sent. It is tried again exactly as it came, whatever the connection's protocol has made of it meanwhile.
+
+use std::sync::Arc;
+
+use http::{Request, Response, Version, header};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::Network;
+use super::absolute::Absolute;
+use super::connect::{ConnectError, Stream};
+use super::error::SendError;
+use super::exchange::{Answer, Busy, over_h1};
+use super::pool::{H1, H2, StreamPlace, still_open};
+use super::send::{Lane, Purpose};
+use crate::body::Body;
+use crate::clock;
+use crate::metrics::UpstreamConnection;
+
+/// Where a request's connection is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Via {
+    pub(super) worker: usize,
+    pub(super) endpoint: usize,
+    pub(super) lane: Lane,
+}
+
+/// What carries a request.
+enum Carrier {
+    One(H1),
+    Two(H2),
+}
+
+/// A request that failed: what is left of it if it was never sent, and why.
+type Failed = (Option<Request<Body>>, hyper::Error);
+
+impl Network {
+    /// Sends a request over some connection and waits for its final head.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        via: Via,
+        purpose: Purpose,
+        busy: Busy,
+        mut request: Request<Body>,
+    ) -> Result<Response<Answer>, SendError> {
+        *request.version_mut() = Version::HTTP_11;
+        if purpose == Purpose::Upgrade {
+            return Box::pin(self.over_upgradeable(via, busy, request)).await;
+        }
+        loop {
+            let (carrier, reused) = self.carrier(via, &mut request).await?;
+            let (unsent, source) = match carrier {
+                Carrier::One(mut connection) => match over_h1(&mut connection, request).await {
+                    Ok(response) => {
+                        return Ok(response.map(|incoming| Answer::over_h1(incoming, connection, busy, via)));
+                    }
+                    Err(mut failed) => (failed.take_message(), failed.into_error()),
+                },
+                Carrier::Two(connection) => match Box::pin(self.over_h2(via, connection, request)).await {
+                    Ok((response, place)) => {
+                        return Ok(response.map(|incoming| Answer::over_h2(incoming, Some(place), busy, via)));
+                    }
+                    Err(failed) => failed,
+                },
+            };
+            match unsent {
+                Some(unsent) if reused => request = unsent,
+                unsent => return Err(self.failed(unsent, source, reused)),
+            }
+        }
+    }
+
+    /// A connection for `request`, which is taken if there is none. Says whether it was used before.
+    async fn carrier(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
+        if self.wants_h2(via.endpoint, request) {
+            return Box::pin(self.h2(via, request)).await;
+        }
+        loop {
+            let kept = self.pools[via.worker].lock().take_h1(via.endpoint, via.lane);
+            let Some(mut kept) = kept else { return Box::pin(self.h1(via, request)).await };
+            if still_open(&mut kept).await {
+                self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
+                return Ok((Carrier::One(kept), true));
+            }
+        }
+    }
+
+    fn wants_h2(&self, at: usize, request: &Request<Body>) -> bool {
+        match self.config.protocol {
+            config::value::Protocol::Http1 => false,
+            config::value::Protocol::Http2 => true,
+            config::value::Protocol::Auto => self.endpoints[at].tls.is_none() && is_grpc(request),
+        }
+    }
+
+    /// A new connection, which TLS may have made one of HTTP/2.
+    async fn h1(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
+        let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
+        if stream.negotiated_h2() {
+            return Ok((Carrier::Two(self.handshake_h2(via, stream, request).await?), false));
+        }
+        match H1::open(stream).await {
+            Ok(connection) => Ok((Carrier::One(connection), false)),
+            Err(source) => Err(self.failed(Some(std::mem::take(request)), source, false)),
+        }
+    }
+
+    async fn h2(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
+        let open = self.pools[via.worker].lock().h2(via.endpoint, via.lane);
+        if let Some(connection) = open {
+            self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
+            return Ok((Carrier::Two(connection), true));
+        }
+        let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
+        Ok((Carrier::Two(self.handshake_h2(via, stream, request).await?), false))
+    }
+
+    async fn handshake_h2(&self, via: Via, stream: Stream, request: &mut Request<Body>) -> Result<H2, SendError> {
+        let handshake = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(1 << 22)
+            .handshake(TokioIo::new(stream))
+            .await;
+        let (sender, connection) =
+            handshake.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
+        // It ends when its last sender and stream are gone, which the pool sees to.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to a network ended");
+            }
+        });
+        let connection = H2::new(sender);
+        self.pools[via.worker].lock().add_h2(via.endpoint, via.lane, connection.clone());
+        Ok(connection)
+    }
+
+    async fn over_h2(
+        &self,
+        via: Via,
+        mut connection: H2,
+        request: Request<Body>,
+    ) -> Result<(Response<Incoming>, StreamPlace), Failed> {
+        let place = connection.stream();
+        let failed = match connection.sender.ready().await {
+            Err(source) => (Some(request), source),
+            Ok(()) => {
+                let (request, absolute) = Absolute::form(request, self.endpoints[via.endpoint].tls.is_some());
+                match connection.sender.try_send_request(request).await {
+                    Ok(response) => return Ok((response, place)),
+                    Err(mut failed) => {
+                        let unsent = failed.take_message().map(|unsent| absolute.undo(unsent));
+                        (unsent, failed.into_error())
+                    }
+                }
+            }
+        };
+        if failed.0.is_some() {
+            // It takes no more streams, even where it has not noticed yet.
+            self.pools[via.worker].lock().forget_h2(via.endpoint, via.lane, &connection);
+        }
+        Err(failed)
+    }
+
+    /// Over a connection of its own, which outlives the exchange if both ends agree.
+    async fn over_upgradeable(
+        &self,
+        via: Via,
+        busy: Busy,
+        mut request: Request<Body>,
+    ) -> Result<Response<Answer>, SendError> {
+        let opened = self.open(via.endpoint).await;
+        let stream = opened.map_err(|source| self.no_connection(&mut request, source))?;
+        let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream)).await {
+            Ok(open) => open,
+            Err(source) => return Err(self.failed(Some(request), source, false)),
+        };
+        // It ends with its one exchange, or when the upgraded stream does.
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "an upgradeable connection to a network ended");
+            }
+        });
+        match sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(|incoming| Answer::over_h2(incoming, None, busy, via))),
+            Err(mut failed) => {
+                let unsent = failed.take_message();
+                Err(self.failed(unsent, failed.into_error(), false))
+            }
+        }
+    }
+
+    async fn open(&self, at: usize) -> Result<Stream, ConnectError> {
+        let endpoint = &self.endpoints[at];
+        let address =
+            endpoint.address().ok_or_else(|| ConnectError::Unresolved { host: endpoint.host().to_owned() })?;
+        let began_s = clock::now_s();
+        let opened = Stream::connect(address, endpoint.tls.as_ref(), self.config.timeouts.connect).await;
+        let how = if opened.is_ok() { UpstreamConnection::Made } else { UpstreamConnection::Failed };
+        self.metrics.upstream_connection(self.id, how);
+        if endpoint.tls.is_none() && opened.is_ok() {
+            self.saw_round_trip(clock::now_s() - began_s);
+        }
+        opened
+    }
+
+    fn no_connection(&self, request: &mut Request<Body>, source: ConnectError) -> SendError {
+        SendError::Connect { network: self.config.name.clone(), unsent: Box::new(std::mem::take(request)), source }
+    }
+
+    fn failed(&self, unsent: Option<Request<Body>>, source: hyper::Error, reused: bool) -> SendError {
+        let network = self.config.name.clone();
+        match unsent {
+            Some(unsent) => SendError::Unsent { network, unsent: Box::new(unsent), source },
+            None if source.is_parse() => SendError::Garbage { network, source },
+            None if source.is_user() => SendError::ClientBroke { network, source },
+            None => SendError::BrokeOff { network, reused, source },
+        }
+    }
+}
+
+fn is_grpc(request: &Request<Body>) -> bool {
+    request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
+}
