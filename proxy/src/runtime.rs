@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use config::value::Limits;
 use pingora_limits::inflight::{Guard as AddressGuard, Inflight};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -27,6 +28,8 @@ use crate::metrics::ConnectionRefusal;
 const BACKLOG: i32 = 4096;
 /// Connections that may wait for a worker.
 const HANDED_MOST: usize = 1024;
+/// Connections of the operator's at once: probes, scrapes and people, of which there are few.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Tells everybody to come to an end.
 #[derive(Clone, Debug)]
@@ -185,8 +188,6 @@ async fn accept_all(
     operator: Stopping,
 ) -> JoinSet<()> {
     let limits = shared.generation.load().config.limits;
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let addresses = Arc::new(Inflight::new());
     let (mut tasks, mut for_operator) = (JoinSet::new(), JoinSet::new());
     for network in &shared.generation.load().networks {
         crate::upstream::check::keep_watch(&mut tasks, &shared, network, workers.len());
@@ -196,8 +197,8 @@ async fn accept_all(
             shared: Arc::clone(&shared),
             workers: workers.clone(),
             stopping: if listening.port == Port::Admin { operator.clone() } else { stopping.clone() },
-            room: Arc::clone(&room),
-            addresses: Arc::clone(&addresses),
+            room: Arc::new(Semaphore::new(connections_most(listening.port, &limits))),
+            addresses: Inflight::new(),
             per_address: isize::try_from(limits.connections_per_address).unwrap_or(isize::MAX),
         };
         let tasks = if listening.port == Port::Admin { &mut for_operator } else { &mut tasks };
@@ -209,12 +210,22 @@ async fn accept_all(
     for_operator
 }
 
+/// How many connections a listener has room for. Each has its own: jobs that fill theirs may be waiting for a service that
+/// waits for data by the egress listener, and the operator must be heard above all when everything else is full.
+fn connections_most(port: Port, limits: &Limits) -> usize {
+    match port {
+        Port::Jobs | Port::Peers | Port::Egress => limits.connections,
+        Port::Admin => ADMIN_CONNECTIONS,
+    }
+}
+
+/// One listener, and the connections that came in by it.
 struct Acceptor {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
     stopping: Stopping,
     room: Arc<Semaphore>,
-    addresses: Arc<Inflight>,
+    addresses: Inflight,
     per_address: isize,
 }
 
