@@ -9,6 +9,7 @@ pub(crate) mod scan;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -24,13 +25,16 @@ use crate::generation::Shared;
 use crate::hygiene::{Encryption, Forwarded};
 use crate::metrics::ConnectionRefusal;
 use crate::path::{self, Arrival, From};
-use crate::runtime::Stopping;
+use crate::runtime::{Owner, Stopping};
 use crate::{admin, data, problem::Problem};
 
 use guard::{Guard, Spoken, Watch};
 
 /// As many fields hyper reads without an allocation for each request; the guard has counted them before.
 const HEAD_FIELDS_FREE: usize = 100;
+
+/// How long a connection that is silent when stopping begins may stay so.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// Which listener a connection came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +57,7 @@ pub(crate) struct Accepted {
     pub(crate) from: SocketAddr,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) stopping: Stopping,
+    pub(crate) owner: Owner,
 }
 
 /// Serves one connection to its end.
@@ -87,8 +92,11 @@ async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Acc
     let mut stopping = accepted.stopping.clone();
     let spoken = tokio::select! {
         spoken = guard.sniff() => spoken,
-        // A connection that has not said anything has nothing to lose.
-        () = stopping.begun() => return,
+        // What was sent before we began to stop may still have to be read; who is silent has nothing to lose.
+        () = stopping.begun() => match tokio::time::timeout(LAST_WORD, guard.sniff()).await {
+            Ok(spoken) => spoken,
+            Err(_silent) => return,
+        },
     };
     let ended = match spoken {
         Ok(Spoken::Http1) => Box::pin(http1(accepted, guard, watch, &limits)).await,
@@ -130,6 +138,8 @@ async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let connection = builder.serve_connection(guard, service).with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
+        // First, so that a request that is here already is seen: without one, the connection would be closed at once.
+        biased;
         ended = connection.as_mut() => return ended,
         () = stopping.begun() => connection.as_mut().graceful_shutdown(),
     }
@@ -157,6 +167,8 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .serve_connection(guard, service);
     tokio::pin!(connection);
     tokio::select! {
+        // First, so that a request that is here already is seen: without one, the connection would be closed at once.
+        biased;
         ended = connection.as_mut() => return ended,
         () = stopping.begun() => connection.as_mut().graceful_shutdown(),
     }
@@ -181,7 +193,12 @@ impl Answering {
         };
         Self {
             port: accepted.port,
-            arrival: Arrival { shared: Arc::clone(&accepted.shared), worker: accepted.worker, from },
+            arrival: Arrival {
+                shared: Arc::clone(&accepted.shared),
+                worker: accepted.worker,
+                from,
+                owner: accepted.owner,
+            },
             shared: accepted.shared,
             head_fields,
         }

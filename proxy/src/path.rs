@@ -31,6 +31,7 @@ use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
+use crate::runtime::Owner;
 use crate::upstream::{SendError, Upload};
 
 use classify::Classified;
@@ -49,6 +50,8 @@ pub(crate) struct Arrival {
     /// The worker that has it, and will have everything that comes of it.
     pub(crate) worker: usize,
     pub(crate) from: From,
+    /// Who has what outlives it.
+    pub(crate) owner: Owner,
 }
 
 /// Who is at the other end of a connection.
@@ -62,7 +65,7 @@ pub(crate) enum From {
 
 /// Answers one request.
 pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Body> {
-    let Arrival { shared, worker, from } = arrival;
+    let Arrival { shared, worker, from, owner } = arrival;
     // Nothing looks at a request before it is known to be one: a parser differential is an attack.
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
@@ -94,7 +97,7 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     settle.hold_warm(warm::towards(&course, needs));
     // What few requests need is boxed: the future of the rest stays small, and every request pays for its size.
     let answered = match (wanted, mark) {
-        (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted)).await,
+        (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted, owner)).await,
         (None, Mark::Shadow(ask)) => Box::pin(serve::shadow(course, settle, request, ask)).await,
         (None, Mark::Transfer { id }) => Box::pin(serve::transfer(course, settle, request, &id)).await,
         (None, Mark::None) if course.runs_on() => finish::answer(course, settle, request).await,

@@ -4,6 +4,8 @@
 //! connections included, happens on that worker: nothing on the path is shared between cores but counters and ledgers. Each
 //! listening socket is one socket: several with `SO_REUSEPORT` would lose the backlog of whichever is closed first.
 
+mod owner;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use config::value::Limits;
 use pingora_limits::inflight::{Guard as AddressGuard, Inflight};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -23,10 +26,15 @@ use crate::accept::{self, Accepted, Port};
 use crate::generation::Shared;
 use crate::metrics::ConnectionRefusal;
 
+pub(crate) use owner::Owner;
+use owner::{Place, Tasks};
+
 /// Connections that may wait in a listening socket for the acceptor.
 const BACKLOG: i32 = 4096;
 /// Connections that may wait for a worker.
 const HANDED_MOST: usize = 1024;
+/// Connections of the operator's at once: probes, scrapes and people, of which there are few.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Tells everybody to come to an end.
 #[derive(Clone, Debug)]
@@ -70,21 +78,6 @@ struct Handed {
     port: Port,
     tls: Option<TlsAcceptor>,
     place: Place,
-}
-
-/// What a connection holds while it is open.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    _address: AddressGuard,
-    open: Arc<AtomicUsize>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.metrics.connection_closed();
-    }
 }
 
 /// A worker as the acceptor sees it.
@@ -142,37 +135,51 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
     std::thread::Builder::new().name(format!("adumbra-{name}")).spawn(run)
 }
 
-/// One worker: serves what it is handed until it is told to stop and its connections have ended.
+/// One worker: serves what it is handed until it is told to stop, and what came of that has ended or been cut.
 async fn work(
     shared: Arc<Shared>,
     worker: usize,
     mut handed: mpsc::Receiver<Handed>,
-    mut stopping: Stopping,
+    stopping: Stopping,
     drain: Duration,
 ) {
-    let mut connections = JoinSet::new();
+    let (mut connections, tasks) = (JoinSet::new(), Tasks::default());
+    let accepted = |Handed { socket, from, port, tls, place }| {
+        let owner = Owner::new(&tasks, place);
+        (socket, Accepted { shared: Arc::clone(&shared), worker, port, from, tls, stopping: stopping.clone(), owner })
+    };
+    let mut told = stopping.clone();
     loop {
         tokio::select! {
             biased;
             Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
             next = handed.recv() => {
-                let Some(Handed { socket, from, port, tls, place }) = next else { break };
-                let accepted = Accepted { shared: Arc::clone(&shared), worker, port, from, tls, stopping: stopping.clone() };
-                connections.spawn(async move {
-                    let _place = place;
-                    match tokio::net::TcpStream::from_std(socket) {
-                        Ok(socket) => accept::serve(accepted, socket).await,
-                        Err(error) => tracing::warn!(%error, "a connection could not be taken over by its worker"),
-                    }
-                });
+                let Some(next) = next else { break };
+                connections.spawn(serve(accepted(next)));
             }
-            () = stopping.begun() => break,
+            () = told.begun() => break,
         }
     }
     handed.close();
-    let ended = async { while connections.join_next().await.is_some() {} };
+    // Those that were on their way here have been accepted: they are served like those that were here before.
+    while let Some(next) = handed.recv().await {
+        connections.spawn(serve(accepted(next)));
+    }
+    let ended = async {
+        while connections.join_next().await.is_some() {}
+        // Only connections start these, so there will be no more of them.
+        tasks.ended().await;
+    };
     if tokio::time::timeout(drain, ended).await.is_err() {
-        tracing::warn!(open = connections.len(), "connections were cut: they did not end within `drain`");
+        let (open, running) = (connections.len(), tasks.running());
+        tracing::warn!(open, running, "connections and what runs on without them were cut: `drain` was over");
+    }
+}
+
+async fn serve((socket, accepted): (StdStream, Accepted)) {
+    match tokio::net::TcpStream::from_std(socket) {
+        Ok(socket) => accept::serve(accepted, socket).await,
+        Err(error) => tracing::warn!(%error, "a connection could not be taken over by its worker"),
     }
 }
 
@@ -185,8 +192,6 @@ async fn accept_all(
     operator: Stopping,
 ) -> JoinSet<()> {
     let limits = shared.generation.load().config.limits;
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let addresses = Arc::new(Inflight::new());
     let (mut tasks, mut for_operator) = (JoinSet::new(), JoinSet::new());
     for network in &shared.generation.load().networks {
         crate::upstream::check::keep_watch(&mut tasks, &shared, network, workers.len());
@@ -196,8 +201,8 @@ async fn accept_all(
             shared: Arc::clone(&shared),
             workers: workers.clone(),
             stopping: if listening.port == Port::Admin { operator.clone() } else { stopping.clone() },
-            room: Arc::clone(&room),
-            addresses: Arc::clone(&addresses),
+            room: Arc::new(Semaphore::new(connections_most(listening.port, &limits))),
+            addresses: Inflight::new(),
             per_address: isize::try_from(limits.connections_per_address).unwrap_or(isize::MAX),
         };
         let tasks = if listening.port == Port::Admin { &mut for_operator } else { &mut tasks };
@@ -209,12 +214,22 @@ async fn accept_all(
     for_operator
 }
 
+/// How many connections a listener has room for. Each has its own: jobs that fill theirs may be waiting for a service that
+/// waits for data by the egress listener, and the operator must be heard above all when everything else is full.
+fn connections_most(port: Port, limits: &Limits) -> usize {
+    match port {
+        Port::Jobs | Port::Peers | Port::Egress => limits.connections,
+        Port::Admin => ADMIN_CONNECTIONS,
+    }
+}
+
+/// One listener, and the connections that came in by it.
 struct Acceptor {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
     stopping: Stopping,
     room: Arc<Semaphore>,
-    addresses: Arc<Inflight>,
+    addresses: Inflight,
     per_address: isize,
 }
 
@@ -264,30 +279,23 @@ impl Acceptor {
         }
         self.shared.metrics.connection_opened();
         if port == Port::Admin {
-            let place = Place {
-                _permit: permit,
-                _address: address,
-                open: Arc::new(AtomicUsize::new(1)),
+            let place = self.place(permit, address, Arc::new(AtomicUsize::new(1)));
+            let accepted = Accepted {
                 shared: Arc::clone(&self.shared),
+                worker: self.workers.len(),
+                port,
+                from,
+                tls,
+                stopping: self.stopping.clone(),
+                owner: Owner::new(&Tasks::default(), place),
             };
-            let stopping = self.stopping.clone();
-            let accepted =
-                Accepted { shared: Arc::clone(&self.shared), worker: self.workers.len(), port, from, tls, stopping };
             // Ends with its connection, or with this runtime.
-            tokio::spawn(async move {
-                let _place = place;
-                accept::serve(accepted, socket).await;
-            });
+            tokio::spawn(accept::serve(accepted, socket));
             return;
         }
         let Some(worker) = self.workers.iter().min_by_key(|w| w.open.load(Ordering::Relaxed)) else { return };
         worker.open.fetch_add(1, Ordering::Relaxed);
-        let place = Place {
-            _permit: permit,
-            _address: address,
-            open: Arc::clone(&worker.open),
-            shared: Arc::clone(&self.shared),
-        };
+        let place = self.place(permit, address, Arc::clone(&worker.open));
         match socket.into_std() {
             Ok(socket) => {
                 let handed = Handed { socket, from, port, tls, place };
@@ -297,5 +305,8 @@ impl Acceptor {
             }
             Err(error) => tracing::debug!(%error, "a connection was gone before it was handed over"),
         }
+    }
+    fn place(&self, permit: OwnedSemaphorePermit, address: AddressGuard, open: Arc<AtomicUsize>) -> Place {
+        Place { _permit: permit, _address: address, open, shared: Arc::clone(&self.shared) }
     }
 }

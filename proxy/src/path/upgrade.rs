@@ -17,6 +17,7 @@ use super::settle::Settle;
 use super::{Answered, passed_on};
 use crate::body::Body;
 use crate::record::Outcome;
+use crate::runtime::Owner;
 use crate::upstream::Purpose;
 
 /// A client's wish to speak something else.
@@ -47,6 +48,7 @@ pub(super) async fn answer(
     mut settle: Settle,
     mut request: Request<Body>,
     wanted: Wanted,
+    owner: &Owner,
 ) -> Answered {
     request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     request.headers_mut().insert(header::UPGRADE, wanted.protocol);
@@ -69,7 +71,7 @@ pub(super) async fn answer(
     settle.answered(parts.status, None);
     let header = settle.header();
     // Ends when both ends are done, or either breaks.
-    tokio::spawn(async move {
+    owner.keep_open(async move {
         let _held = (flight, answer);
         let joined = join(wanted.client, service).await;
         let (outcome, bytes) = match joined {

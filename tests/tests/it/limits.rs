@@ -214,11 +214,15 @@ async fn a_copy_of_a_body_that_is_given_up_is_counted_whatever_was_planned() {
 }
 
 #[tokio::test]
-async fn the_operator_is_heard_while_connections_are_full() {
+async fn a_listener_that_is_full_leaves_the_others_their_room() {
     let origin = Origin::named("here").await;
-    let sidecar = Setup::alone(origin.url()).set("limits.connections", 12).start();
-    let _open = filled(&sidecar, 13).await;
+    let sidecar =
+        Setup::alone(origin.url()).set("limits.connections", 12).set("limits.connections_per_address", 12).start();
+    let open = filled(&sidecar, 13).await;
+    assert_eq!(open.len(), 13, "twelve are taken, and one waits");
     for _ in 0..3 {
         assert_eq!(sidecar.ask("/healthz").await.status, 200);
+        assert_eq!(Raw::ask(sidecar.egress(), GET).await.status, 404, "it names no origin");
+        assert_eq!(Raw::ask(sidecar.peers(), GET).await.status, 403, "it is no sidecar's");
     }
 }

@@ -7,6 +7,7 @@ mod failover;
 mod hygiene;
 mod learning;
 mod limits;
+mod ownership;
 mod shadows;
 mod strangers;
 mod streaming;
