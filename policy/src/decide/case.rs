@@ -136,8 +136,10 @@ impl<'a> Case<'a> {
             return None;
         }
         let send = self.best_sending(network, estimates, &mut costs)?;
+        // What runs there already is ahead of a fresh run.
+        let action = if self.adoptable().contains(send.network) { Action::Adopt } else { Action::Send };
         (stay > (1.0 + STRAGGLER_MARGIN) * send.cost)
-            .then(|| self.settle(send.network, Action::Send, Reason::Switched, costs))
+            .then(|| self.settle(send.network, action, Reason::Switched, costs))
     }
 
     /// Nothing speaks for a move: waits for the window's end, or watches the lead, or lets it be.
