@@ -110,8 +110,20 @@ impl Network {
             seen = upload.bytes();
             ends = late_at.min(total);
             if ends <= now {
-                return Err(SendError::NoAnswer { network: self.config.name.clone(), within });
+                return Err(self.late(upload, total <= now));
             }
+        }
+    }
+
+    /// Whose fault it is that there is no head.
+    fn late(&self, upload: &Upload, all_over: bool) -> SendError {
+        let network = self.config.name.clone();
+        let timeouts = &self.config.timeouts;
+        let (bound, within) = if all_over { ("total", timeouts.total) } else { ("head", timeouts.head) };
+        if upload.awaits_client() {
+            SendError::ClientSlow { network, within }
+        } else {
+            SendError::NoAnswer { network, bound, within }
         }
     }
 }
@@ -129,7 +141,10 @@ fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, Sen
         }
         // A connection that was kept may have been closed for its age alone.
         Err(
-            SendError::NoEndpoint { .. } | SendError::ClientBroke { .. } | SendError::BrokeOff { reused: true, .. },
+            SendError::NoEndpoint { .. }
+            | SendError::ClientBroke { .. }
+            | SendError::ClientSlow { .. }
+            | SendError::BrokeOff { reused: true, .. },
         ) => None,
         Err(
             SendError::Unsent { .. }

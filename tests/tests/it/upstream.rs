@@ -74,3 +74,41 @@ async fn load_reports_do_not_close_a_sidecars_breaker() {
     near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 0.0).await;
     assert_eq!(near.get("/").await.text(), "private");
 }
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_told_so_and_no_network_is_blamed() {
+    let service = Origin::held_at_head().await;
+    let sidecar = Setup::alone(service.url())
+        .set("networks.private.timeouts", r#"{ head = "100ms" }"#)
+        .set("networks.private.health", r#"{ failures = 1, open_for = "60s" }"#)
+        .start();
+    for _ in 0..2 {
+        let mut client = Raw::connect(sidecar.jobs()).await;
+        client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf").await;
+        let _held = service.next().await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.values("adumbra-not-executed").len()), (408, 0), "{}", answer.text());
+        assert!(answer.text().contains("/problems/body-timeout"), "{}", answer.text());
+    }
+    assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 1.0);
+    assert_eq!(sidecar.metric(r#"adumbra_problems_total{problem="body_timeout"}"#).await, 2.0);
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_read_is_blamed_for_it() {
+    let service = Origin::held_at_head().await;
+    let sidecar = Setup::alone(service.url())
+        .set("networks.private.timeouts", r#"{ head = "100ms" }"#)
+        .set("networks.private.health", r#"{ failures = 1, open_for = "60s" }"#)
+        .start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n").await;
+    let _held = service.next().await;
+    let piece = vec![b'x'; 1 << 16];
+    let writing = async { while client.offer(&piece).await.is_ok() {} };
+    tokio::select! {
+        () = writing => {}
+        () = sidecar.metric_becomes(r#"adumbra_problems_total{problem="no_answer"}"#, 1.0) => {}
+    }
+    assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 0.0);
+}

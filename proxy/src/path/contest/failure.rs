@@ -50,6 +50,7 @@ impl Failure {
             Self::Send(SendError::BrokeOff { .. }) | Self::NotAdopted(_) => Problem::BrokeOff,
             // It is for the log only: there is nobody left to tell.
             Self::Send(SendError::ClientBroke { .. }) => Problem::Malformed,
+            Self::Send(SendError::ClientSlow { .. }) => Problem::BodyTimeout,
             Self::Send(SendError::Garbage { .. }) => Problem::Garbage,
             Self::Send(SendError::NoAnswer { .. }) => Problem::NoAnswer,
         }
