@@ -29,6 +29,8 @@ pub(crate) enum Problem {
     ConnectRefused,
     /// The head took too long.
     HeadTimeout,
+    /// The body stopped coming.
+    BodyTimeout,
     /// The head is too large or has too many fields.
     HeadTooLarge,
     /// No network could be reached.
@@ -179,6 +181,15 @@ impl Problem {
                 advice: "Send the whole head at once; if clients really are that slow, raise `limits.head_timeout`.",
                 execution: Execution::None,
             },
+            Self::BodyTimeout => About {
+                status: StatusCode::REQUEST_TIMEOUT,
+                slug: "body-timeout",
+                title: "The request's body stopped coming",
+                advice: "The job may have run in part: repeat it only if that is harmless, and send the whole body \
+                         without a long pause. If clients rightly pause that long, raise the network's \
+                         `timeouts.head`.",
+                execution: Execution::Possible,
+            },
             Self::HeadTooLarge => About {
                 status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 slug: "head-too-large",
@@ -305,10 +316,11 @@ fn push_field(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::*;
 
-    const ALL: [Problem; 18] = [
+    const ALL: [Problem; 19] = [
         Problem::Malformed,
         Problem::ConnectRefused,
         Problem::HeadTimeout,
+        Problem::BodyTimeout,
         Problem::HeadTooLarge,
         Problem::NoNetwork,
         Problem::BodyBroke,
@@ -357,8 +369,10 @@ mod tests {
     fn only_what_cannot_have_run_is_marked_not_executed() {
         for problem in ALL {
             let marked = problem.response("").headers().contains_key(NOT_EXECUTED);
-            let may_have_run =
-                matches!(problem, Problem::BodyBroke | Problem::BrokeOff | Problem::NoAnswer | Problem::Garbage);
+            let may_have_run = matches!(
+                problem,
+                Problem::BodyBroke | Problem::BodyTimeout | Problem::BrokeOff | Problem::NoAnswer | Problem::Garbage
+            );
             let no_job = matches!(
                 problem,
                 Problem::OriginUnnamed

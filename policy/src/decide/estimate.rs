@@ -92,7 +92,8 @@ impl Estimates {
         let prior = prior(&base, 0.0);
         estimates.straggles = rate.is_some_and(|r| r.mean.exp() > STRAGGLES_OVER * highest(&base));
         let sized = if estimates.straggles { prior } else { prior.and(rate) };
-        let mut here = prior.and(rate);
+        // Of a run that is stuck, its own rate is all there is to go by.
+        let mut here = if estimates.straggles { rate.unwrap_or(prior) } else { prior.and(rate) };
         for network in case.plan.eligible.without(reference).iter() {
             let Some(there) = case.predictions[network] else { continue };
             let ratio = log_median(&there) - log_median(&base);

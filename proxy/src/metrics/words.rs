@@ -195,6 +195,7 @@ words!(Problem:
     Problem::Malformed => "malformed",
     Problem::ConnectRefused => "connect_refused",
     Problem::HeadTimeout => "head_timeout",
+    Problem::BodyTimeout => "body_timeout",
     Problem::HeadTooLarge => "head_too_large",
     Problem::NoNetwork => "no_network",
     Problem::BrokeOff => "broke_off",

@@ -104,7 +104,7 @@ async fn ask(
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(|_| Unanswered::Silent)?;
         request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("adumbra"));
-        let sent = network.send(worker, Lane::Live, Purpose::Job, request, &Upload::default()).await;
+        let sent = network.send(worker, Lane::Live, Purpose::Control, request, &Upload::default()).await;
         let response = sent.map_err(|_| Unanswered::Silent)?;
         let status = response.status();
         let answer =

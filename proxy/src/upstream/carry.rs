@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, Version, header};
+use http::{HeaderMap, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
@@ -55,6 +55,9 @@ impl Network {
             let (unsent, source) = match carrier {
                 Carrier::One(mut connection) => match over_h1(&mut connection, request).await {
                     Ok(response) => {
+                        if !is_framed_once(response.headers()) {
+                            return Err(SendError::Ambiguous { network: self.config.name.clone() });
+                        }
                         return Ok(response.map(|incoming| Answer::over_h1(incoming, connection, busy, via)));
                     }
                     Err(mut failed) => (failed.take_message(), failed.into_error()),
@@ -223,4 +226,15 @@ impl Network {
 
 fn is_grpc(request: &Request<Body>) -> bool {
     request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Whether an HTTP/1 answer says in one way only where it ends. hyper would pick one; what is before us might pick another.
+fn is_framed_once(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => lengths < 2,
+        (Some(only), None) => lengths == 0 && only.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }

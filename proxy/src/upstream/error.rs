@@ -60,6 +60,14 @@ pub(crate) enum SendError {
         #[source]
         source: hyper::Error,
     },
+    /// The client stopped sending. That says nothing about the network, but it has seen part of the job.
+    #[error("the client sent no more of its request's body for {within:?}, so network `{network}` could not answer")]
+    ClientSlow {
+        /// Where it was on its way to.
+        network: String,
+        /// The bound that bit.
+        within: Duration,
+    },
     /// What came back is not HTTP.
     #[error("network `{network}` answered what is not HTTP")]
     Garbage {
@@ -69,13 +77,21 @@ pub(crate) enum SendError {
         #[source]
         source: hyper::Error,
     },
+    /// Where its answer ends can be read in two ways.
+    #[error("network `{network}` answered with a framing that can be read in two ways")]
+    Ambiguous {
+        /// Where.
+        network: String,
+    },
     /// No response head in time.
     #[error(
-        "network `{network}` gave no response head within {within:?}; raise its `timeouts.head` if jobs take longer"
+        "network `{network}` gave no response head within {within:?}; raise its `timeouts.{bound}` if jobs take longer"
     )]
     NoAnswer {
         /// Where.
         network: String,
+        /// The bound's name.
+        bound: &'static str,
         /// The bound that bit.
         within: Duration,
     },
@@ -88,7 +104,12 @@ impl SendError {
             Self::NoEndpoint { unsent, .. } | Self::Connect { unsent, .. } | Self::Unsent { unsent, .. } => {
                 Some(*unsent)
             }
-            Self::BrokeOff { .. } | Self::ClientBroke { .. } | Self::Garbage { .. } | Self::NoAnswer { .. } => None,
+            Self::BrokeOff { .. }
+            | Self::ClientBroke { .. }
+            | Self::ClientSlow { .. }
+            | Self::Garbage { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoAnswer { .. } => None,
         }
     }
 
@@ -98,7 +119,12 @@ impl SendError {
             Self::NoEndpoint { unsent, .. } | Self::Connect { unsent, .. } | Self::Unsent { unsent, .. } => {
                 Some(unsent)
             }
-            Self::BrokeOff { .. } | Self::ClientBroke { .. } | Self::Garbage { .. } | Self::NoAnswer { .. } => None,
+            Self::BrokeOff { .. }
+            | Self::ClientBroke { .. }
+            | Self::ClientSlow { .. }
+            | Self::Garbage { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoAnswer { .. } => None,
         }
     }
 

@@ -25,13 +25,16 @@ pub(crate) enum Lane {
     Shadow,
 }
 
-/// Whether the answer may take over the connection.
+/// What a request is for: whether its answer may take over the connection, and what its outcome tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// One request, one answer.
     Job,
     /// `Upgrade`: on a 101 the connection belongs to both ends.
     Upgrade,
+    /// A question to another sidecar. How the service behind it does is not known by that, so it neither counts as an
+    /// outcome nor takes a half-open breaker's try, and it is asked even where jobs are not sent.
+    Control,
 }
 
 impl Network {
@@ -44,7 +47,7 @@ impl Network {
         mut request: Request<Body>,
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
-        let Some(at) = self.pick() else {
+        let Some(at) = self.pick(lane, purpose) else {
             return Err(SendError::NoEndpoint { network: self.config.name.clone(), unsent: Box::new(request) });
         };
         let endpoint = &self.endpoints[at];
@@ -57,36 +60,30 @@ impl Network {
             // It may go elsewhere, where this name would be wrong.
             unsent.headers_mut().remove(header::HOST);
         }
-        self.judge(endpoint, &answered);
+        if let Some(good) = verdict(lane, purpose, &answered) {
+            endpoint.saw(good, clock::now_s());
+        }
         let response = answered?;
         let endless = purpose == Purpose::Upgrade || is_event_stream(&response);
         let bounds = Bounds { idle: self.config.timeouts.idle, total };
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
     }
 
-    /// The least busy endpoint that admits a job.
-    fn pick(&self) -> Option<usize> {
+    /// The least busy endpoint that admits the request. Only a live job takes the one try of a half-open breaker: what
+    /// becomes of anything else would not close it again.
+    fn pick(&self, lane: Lane, purpose: Purpose) -> Option<usize> {
         let now_s = clock::now_s();
-        if let [only] = &self.endpoints[..] {
-            return only.admits(now_s).then_some(0);
-        }
-        let mut well: Vec<usize> =
-            (0..self.endpoints.len()).filter(|at| self.endpoints[*at].would_admit(now_s)).collect();
-        well.sort_by_key(|at| self.endpoints[*at].in_flight());
-        well.into_iter().find(|at| self.endpoints[*at].admits(now_s))
-    }
-
-    /// What an exchange tells about the endpoint's health. A sidecar that refuses is well.
-    fn judge(&self, endpoint: &Endpoint, answered: &Result<Response<Answer>, SendError>) {
-        let good = match answered {
-            Ok(response) => {
-                !matches!(response.status().as_u16(), 502..=504)
-                    || response.headers().contains_key(&crate::problem::NOT_EXECUTED)
-            }
-            Err(SendError::NoEndpoint { .. } | SendError::ClientBroke { .. }) => return,
-            Err(_) => false,
+        let admits = |at: usize| match (lane, purpose) {
+            (_, Purpose::Control) => true,
+            (Lane::Shadow, _) => self.endpoints[at].would_admit(now_s),
+            (Lane::Live, _) => self.endpoints[at].admits(now_s),
         };
-        endpoint.saw(good, clock::now_s());
+        if self.endpoints.len() == 1 {
+            return admits(0).then_some(0);
+        }
+        let mut order: Vec<usize> = (0..self.endpoints.len()).collect();
+        order.sort_by_key(|at| (!self.endpoints[*at].would_admit(now_s), self.endpoints[*at].in_flight()));
+        order.into_iter().find(|at| admits(*at))
     }
 
     /// Bounds the time from the request's last byte to the response's head. While the body still moves, nothing is late.
@@ -113,9 +110,49 @@ impl Network {
             seen = upload.bytes();
             ends = late_at.min(total);
             if ends <= now {
-                return Err(SendError::NoAnswer { network: self.config.name.clone(), within });
+                return Err(self.late(upload, total <= now));
             }
         }
+    }
+
+    /// Whose fault it is that there is no head.
+    fn late(&self, upload: &Upload, all_over: bool) -> SendError {
+        let network = self.config.name.clone();
+        let timeouts = &self.config.timeouts;
+        let (bound, within) = if all_over { ("total", timeouts.total) } else { ("head", timeouts.head) };
+        if upload.awaits_client() {
+            SendError::ClientSlow { network, within }
+        } else {
+            SendError::NoAnswer { network, bound, within }
+        }
+    }
+}
+
+/// What an exchange tells about its endpoint's health, if anything. A sidecar that refuses is well.
+fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, SendError>) -> Option<bool> {
+    match answered {
+        _ if purpose == Purpose::Control => None,
+        Err(SendError::Connect { .. }) => Some(false),
+        // The rest of a shadow's fate is that of our own caps, too.
+        _ if lane == Lane::Shadow => None,
+        Ok(response) => {
+            let refused = response.headers().contains_key(&crate::problem::NOT_EXECUTED);
+            Some(refused || !matches!(response.status().as_u16(), 502..=504))
+        }
+        // A connection that was kept may have been closed for its age alone.
+        Err(
+            SendError::NoEndpoint { .. }
+            | SendError::ClientBroke { .. }
+            | SendError::ClientSlow { .. }
+            | SendError::BrokeOff { reused: true, .. },
+        ) => None,
+        Err(
+            SendError::Unsent { .. }
+            | SendError::BrokeOff { .. }
+            | SendError::Garbage { .. }
+            | SendError::Ambiguous { .. }
+            | SendError::NoAnswer { .. },
+        ) => Some(false),
     }
 }
 

@@ -1,8 +1,9 @@
-//! How far a request's body has come, for the time-out that starts with its last byte and for the record.
+//! How far a request's body has come, for the time-out that starts with its last byte and for the record; and who it waits
+//! for, since a network is not to be blamed for what a client does not send.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -17,6 +18,8 @@ pub(crate) struct Upload {
     bytes: AtomicU64,
     /// When its last byte was taken, in microseconds since the origin; 0 before that.
     ended_us: AtomicU64,
+    /// The network would take more, but the client has not sent it.
+    client_awaited: AtomicBool,
 }
 
 impl Upload {
@@ -33,6 +36,11 @@ impl Upload {
         }
     }
 
+    /// Whether the network would take more than the client has sent.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.client_awaited.load(Ordering::Relaxed)
+    }
+
     fn end(&self) {
         self.ended_us.store((clock::now_s() * 1e6) as u64 + 1, Ordering::Relaxed);
     }
@@ -42,6 +50,8 @@ impl Upload {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     inner: Body,
+    /// Whether it comes as the client sends it, and not from a copy.
+    from_client: bool,
     upload: Arc<Upload>,
 }
 
@@ -52,7 +62,8 @@ impl Outgoing {
             upload.end();
             return inner;
         }
-        Body::Outgoing(Box::new(Self { inner, upload: Arc::clone(upload) }))
+        let from_client = matches!(inner, Body::Incoming(_) | Body::Tee(_));
+        Body::Outgoing(Box::new(Self { inner, from_client, upload: Arc::clone(upload) }))
     }
 }
 
@@ -62,7 +73,9 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let frame = Pin::new(&mut this.inner).poll_frame(cx);
+        this.upload.client_awaited.store(frame.is_pending() && this.from_client, Ordering::Relaxed);
+        let frame = std::task::ready!(frame);
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);

@@ -1,7 +1,5 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
-use std::time::Duration;
-
 use tests::{Origin, Raw, Setup};
 use tokio::net::TcpListener;
 
@@ -14,7 +12,7 @@ async fn resetting() -> std::net::SocketAddr {
     // Ends with the test's runtime.
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            drop(socket.set_linger(Some(Duration::ZERO)));
+            drop(socket.set_zero_linger());
         }
     });
     address
@@ -52,4 +50,65 @@ async fn a_request_without_host_is_given_that_of_the_network_that_takes_it() {
     let sidecar = Setup::two("http://127.0.0.1:1", public.url()).every(SENT_ON).start();
     Raw::send(sidecar.jobs(), "GET / HTTP/1.0\r\n\r\n").await;
     assert_eq!(public.only().field("host"), public.address().to_string());
+}
+
+#[tokio::test]
+async fn load_reports_do_not_close_a_sidecars_breaker() {
+    let (private, public) = (Origin::named("private").await, Origin::held().await);
+    let far = Setup::alone(public.url()).set("networks.private.health", "{ failures = 100 }").start();
+    let near = Setup::with_peer(private.url(), &far)
+        .set("networks.public.health", r#"{ failures = 2, open_for = "60s" }"#)
+        .every(r#"shadow = "on""#)
+        .start();
+    near.swap_model(tests::model::settled(1000.0, 1.0));
+    for _ in 0..2 {
+        let mut client = Raw::connect(near.jobs()).await;
+        client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        public.next().await.break_off();
+        assert_eq!(client.answer().await.status, 502);
+        // A report comes in between the two.
+        let reports = r#"adumbra_upstream_connections_total{network="public",result="reused"}"#;
+        let before = near.metric(reports).await;
+        tests::eventually("another report", async || near.metric(reports).await > before + 1.0).await;
+    }
+    near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 0.0).await;
+    assert_eq!(near.get("/").await.text(), "private");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_told_so_and_no_network_is_blamed() {
+    let service = Origin::held_at_head().await;
+    let sidecar = Setup::alone(service.url())
+        .set("networks.private.timeouts", r#"{ head = "100ms" }"#)
+        .set("networks.private.health", r#"{ failures = 1, open_for = "60s" }"#)
+        .start();
+    for _ in 0..2 {
+        let mut client = Raw::connect(sidecar.jobs()).await;
+        client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf").await;
+        let _held = service.next().await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.values("adumbra-not-executed").len()), (408, 0), "{}", answer.text());
+        assert!(answer.text().contains("/problems/body-timeout"), "{}", answer.text());
+    }
+    assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 1.0);
+    assert_eq!(sidecar.metric(r#"adumbra_problems_total{problem="body_timeout"}"#).await, 2.0);
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_read_is_blamed_for_it() {
+    let service = Origin::held_at_head().await;
+    let sidecar = Setup::alone(service.url())
+        .set("networks.private.timeouts", r#"{ head = "100ms" }"#)
+        .set("networks.private.health", r#"{ failures = 1, open_for = "60s" }"#)
+        .start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n").await;
+    let _held = service.next().await;
+    let piece = vec![b'x'; 1 << 16];
+    let writing = async { while client.offer(&piece).await.is_ok() {} };
+    tokio::select! {
+        () = writing => {}
+        () = sidecar.metric_becomes(r#"adumbra_problems_total{problem="no_answer"}"#, 1.0) => {}
+    }
+    assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 0.0);
 }

@@ -67,7 +67,8 @@ impl Failure {
             Self::Peer { .. } | Self::Send(SendError::BrokeOff { .. }) | Self::NotAdopted(_) => Problem::BrokeOff,
             // It is for the log only: there is nobody left to tell.
             Self::Send(SendError::ClientBroke { .. }) => Problem::BodyBroke,
-            Self::Send(SendError::Garbage { .. }) => Problem::Garbage,
+            Self::Send(SendError::ClientSlow { .. }) => Problem::BodyTimeout,
+            Self::Send(SendError::Garbage { .. } | SendError::Ambiguous { .. }) => Problem::Garbage,
         }
     }
 }
