@@ -1,7 +1,5 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
-use std::time::Duration;
-
 use tests::{Origin, Raw, Setup};
 use tokio::net::TcpListener;
 
@@ -14,7 +12,7 @@ async fn resetting() -> std::net::SocketAddr {
     // Ends with the test's runtime.
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            drop(socket.set_linger(Some(Duration::ZERO)));
+            drop(socket.set_zero_linger());
         }
     });
     address
