@@ -82,6 +82,19 @@ impl Sink {
         std::future::poll_fn(|cx| self.poll_put(&mut frame, cx)).await
     }
 
+    /// Waits until nobody will ever read this.
+    pub(crate) async fn unread(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.0.state.lock();
+            if state.source_gone {
+                return Poll::Ready(());
+            }
+            state.putting = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// The answer is whole. Dropping a sink without it makes the source end in an error.
     pub(crate) fn finish(self) {
         self.end(SinkState::Finished);

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use config::Config;
 use config::value::TlsFiles;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::accept::Port;
@@ -176,6 +176,7 @@ fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
         peers: Arc::new(Registry::default()),
         instance: instance(),
         jobs: AtomicU64::new(1),
+        running_on: Arc::new(Semaphore::new(config.limits.connections)),
         ready: AtomicBool::new(false),
         generation: ArcSwap::from_pointee(Generation { config, networks }),
     }))

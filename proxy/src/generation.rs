@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use config::Config;
 use parking_lot::RwLock;
 use policy::ClassId;
+use tokio::sync::Semaphore;
 
 use crate::data::Cache;
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) instance: u64,
     /// The next job's number.
     pub(crate) jobs: AtomicU64,
+    /// Room for jobs that run on without their client.
+    pub(crate) running_on: Arc<Semaphore>,
     /// Whether `/readyz` says yes.
     pub(crate) ready: AtomicBool,
 }

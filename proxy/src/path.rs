@@ -100,7 +100,7 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
         (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted, owner)).await,
         (None, Mark::Shadow(ask)) => Box::pin(serve::shadow(course, settle, request, ask)).await,
         (None, Mark::Transfer { id }) => Box::pin(serve::transfer(course, settle, request, &id)).await,
-        (None, Mark::None) if course.runs_on() => finish::answer(course, settle, request).await,
+        (None, Mark::None) if course.runs_on() => finish::answer(course, settle, request, owner).await,
         (None, Mark::None) if course.plan.shadowing == Shadowing::Direct => direct(course, settle, request).await,
         (None, Mark::None) => Box::pin(carry_out(course, settle, request)).await,
     };

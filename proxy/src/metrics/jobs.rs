@@ -21,6 +21,7 @@ pub(super) struct JobCounters {
     decisions: Family<1>,
     failovers: Family<1>,
     possibly_running: Family<0>,
+    finish_refused: Family<0>,
 }
 
 impl JobCounters {
@@ -54,11 +55,26 @@ impl JobCounters {
                 ),
                 [],
             ),
+            finish_refused: Family::counters(
+                Head::new(
+                    "adumbra_finish_refused",
+                    "Jobs that end with their client although their route has `finish`, for too many run on",
+                ),
+                [],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 6] {
-        [&self.jobs, &self.seconds, &self.plans, &self.decisions, &self.failovers, &self.possibly_running]
+    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
+        [
+            &self.jobs,
+            &self.seconds,
+            &self.plans,
+            &self.decisions,
+            &self.failovers,
+            &self.possibly_running,
+            &self.finish_refused,
+        ]
     }
 }
 
@@ -80,6 +96,11 @@ impl Metrics {
     /// A job goes on to another network, because `from` failed.
     pub(crate) fn failed_over(&self, from: NetworkId) {
         self.jobs.failovers.add([from.index()], 1);
+    }
+
+    /// A job that should run on without its client will not.
+    pub(crate) fn finish_refused(&self) {
+        self.jobs.finish_refused.add([], 1);
     }
 
     /// The decisions so far, by reason; only reasons that were given.

@@ -96,6 +96,11 @@ impl Owner {
             task.await;
         });
     }
+
+    /// Runs what goes on when the connection is closed.
+    pub(crate) fn run_on(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
 }
 
 #[cfg(test)]

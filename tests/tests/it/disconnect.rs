@@ -302,8 +302,8 @@ async fn a_stream_that_is_reset_leaves_the_others_on_its_connection_alone() {
 async fn a_job_of_a_route_that_finishes_runs_on_when_its_client_goes_away() {
     for way in WAYS {
         let private = Origin::held().await;
-        // One worker, for each keeps connections of its own.
-        let sidecar = Setup::alone(private.url()).set("workers", "1").every("finish = true").start();
+        // One worker: each has connections of its own to the service.
+        let sidecar = Setup::alone(private.url()).set("workers", 1).every("finish = true").start();
         let client = Waiting::send(way, &sidecar, &[]).await;
         let mut job = private.next().await;
         let _left = client.leave();

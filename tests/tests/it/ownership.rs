@@ -104,3 +104,72 @@ async fn a_request_that_was_sent_before_stopping_began_is_answered() {
         within("it has stopped", stopping).await.expect("no panic");
     }
 }
+
+const FINISH: &str = "finish = true";
+
+/// A job of a route with `finish`, under way at its service.
+async fn under_way(sidecar: &Sidecar, origin: &Origin) -> (Raw, Exchange) {
+    let client = asked(sidecar, GET).await;
+    (client, origin.next().await)
+}
+
+#[tokio::test]
+async fn stopping_waits_for_a_job_that_runs_on_without_its_client() {
+    let origin = Origin::held().await;
+    let sidecar = Setup::alone(origin.url()).set("drain", r#""25s""#).every(FINISH).start();
+    let jobs = sidecar.jobs();
+    let (client, mut service) = under_way(&sidecar, &origin).await;
+    drop(client);
+    sidecar.metric_becomes("adumbra_connections_open", 1.0).await;
+    let stopping = tokio::spawn(sidecar.stop());
+    eventually("it takes no new connection", async || tokio::net::TcpStream::connect(jobs).await.is_err()).await;
+    service.progress(0.5).await;
+    assert!(!stopping.is_finished());
+    service.release(Reply::ok("finished").closing()).await;
+    within("it has stopped", stopping).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn stopping_cuts_a_job_that_runs_on_past_the_drain() {
+    let origin = Origin::held().await;
+    let sidecar = Setup::alone(origin.url()).set("drain", r#""200ms""#).every(FINISH).start();
+    let (client, mut service) = under_way(&sidecar, &origin).await;
+    drop(client);
+    within("it stops", sidecar.stop()).await;
+    service.gone().await;
+}
+
+#[tokio::test]
+async fn only_so_many_jobs_run_on_without_their_client() {
+    let origin = Origin::held().await;
+    let sidecar = Setup::alone(origin.url()).set("limits.connections", 1).every(FINISH).start();
+    let (first, service) = under_way(&sidecar, &origin).await;
+    drop(first);
+    sidecar.metric_becomes("adumbra_connections_open", 1.0).await;
+    let (second, mut beyond) = under_way(&sidecar, &origin).await;
+    assert_eq!(sidecar.metric("adumbra_finish_refused_total").await, 1.0);
+    drop(second);
+    beyond.gone().await;
+    assert_eq!(origin.running(), 2, "the first one runs, and this test holds the other");
+    service.release(Reply::ok("finished")).await;
+    sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="answered"}"#, 1.0).await;
+    let (third, mut service) = under_way(&sidecar, &origin).await;
+    drop(third);
+    sidecar.metric_becomes("adumbra_connections_open", 1.0).await;
+    service.progress(0.5).await;
+    service.release(Reply::ok("there is room again")).await;
+    sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="answered"}"#, 2.0).await;
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_not_read_for_ever_without_its_client() {
+    let origin = Origin::held().await;
+    let setup = Setup::alone(origin.url()).set("networks.private.timeouts", r#"{ total = "300ms" }"#);
+    let sidecar = setup.every(FINISH).start();
+    let (mut client, mut service) = under_way(&sidecar, &origin).await;
+    service.begin_chunked("content-type: text/event-stream\r\n").await;
+    assert_eq!(client.head().await.status, 200);
+    drop(client);
+    service.gone().await;
+    sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="client_gone"}"#, 1.0).await;
+}
