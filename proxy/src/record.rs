@@ -7,11 +7,15 @@
 //! A record holds no path, header or address of a request: the log may be kept longer, and by other people, than what
 //! clients send.
 
+mod digits;
 mod file;
+mod json;
 mod line;
+mod names;
 mod recent;
 mod time;
 mod tree;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +24,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
-use policy::{Action, ClassId, Job, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason, ShadowMode};
+use policy::{Action, Job, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason};
 
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
@@ -30,6 +34,7 @@ pub(crate) use tree::tree_path;
 
 use file::File;
 use recent::Recent;
+use writer::Writer;
 
 /// The most records that wait to be written.
 const QUEUE: usize = 8192;
@@ -49,9 +54,6 @@ pub(crate) struct Record {
     pub(crate) route: Option<usize>,
     /// The job as the policy saw it: with it and the model, its path through the tree can be told later.
     pub(crate) job: Job,
-    pub(crate) class: ClassId,
-    pub(crate) urgency: u8,
-    pub(crate) mode: ShadowMode,
     /// `direct`, `lead`, `probe` or `sample`.
     pub(crate) plan: &'static str,
     /// Why the plan leaned where it did.
@@ -186,11 +188,12 @@ impl Drop for Recorder {
 impl Desk {
     /// What the thread does until it is told to stop, and once more after that.
     fn work(&self, mut file: Option<File>) {
+        let mut writer = Writer::new(&self.classes);
         loop {
             let stop = self.stop.load(Ordering::Acquire);
             while let Some(record) = self.queue.pop() {
                 if let Some(file) = &mut file {
-                    file.push(&Line::of(&record, &self.classes), &self.metrics);
+                    file.push(&record, &mut writer, &self.metrics);
                 }
                 self.recent.lock().push(record, &self.classes);
             }

@@ -6,11 +6,14 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::line::Line;
+use super::Record;
+use super::writer::Writer;
 use crate::metrics::Metrics;
 
 /// Lines are written when there are this many bytes of them, or when the queue is empty.
 const WRITE_AT: usize = 256 << 10;
+/// What is kept of the memory for lines: enough for the one that makes them too many.
+const KEPT: usize = WRITE_AT + (16 << 10);
 
 /// Where lines go. Generic only so that a test can let it fail.
 #[derive(Debug)]
@@ -40,9 +43,9 @@ impl<W: Write> File<W> {
         Self { path: path.to_owned(), inner, waiting: Vec::new(), failing: false, torn: false }
     }
 
-    /// Takes a line in.
-    pub(super) fn push(&mut self, line: &Line<'_>, metrics: &Metrics) {
-        line.write(&mut self.waiting);
+    /// Takes a record in, as a line.
+    pub(super) fn push(&mut self, record: &Record, writer: &mut Writer<'_>, metrics: &Metrics) {
+        writer.write(record, &[], &mut self.waiting);
         self.waiting.push(b'\n');
         if self.waiting.len() >= WRITE_AT {
             self.flush(metrics);
@@ -60,14 +63,14 @@ impl<W: Write> File<W> {
         }
         let (written, result) = write_all(&mut self.inner, &self.waiting);
         let done = &self.waiting[..written];
-        let whole = lines(done).saturating_sub(u64::from(self.torn));
+        let whole = if result.is_ok() { taken_in } else { lines(done).saturating_sub(u64::from(self.torn)) };
         metrics.records_written(whole);
         metrics.records_unwritten(taken_in - whole);
         if let Some(last) = done.last() {
             self.torn = *last != b'\n';
         }
         self.waiting.clear();
-        self.waiting.shrink_to(WRITE_AT);
+        self.waiting.shrink_to(KEPT);
         self.say(result);
     }
 
@@ -103,7 +106,7 @@ fn write_all(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
 }
 
 fn lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! A record as JSON: what the log, `/decisions` and `explain` show. It is read back only by this program's own `explain`.
+//! A line of JSON: what the log, `/decisions` and `explain` show of a record. It is written by `writer.rs`, in this shape,
+//! and read back only by this program's own `explain`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use policy::prediction::LEVELS;
-use policy::{Action, NetworkId, NetworkSet, Prediction, ShadowMode};
+use policy::{Action, NetworkId, Prediction, ShadowMode};
 use serde::{Deserialize, Serialize};
 
-use super::Record;
-use super::time::rfc3339;
-use crate::generation::{Classes, Generation};
+use crate::generation::Generation;
 
-/// One decision.
-#[derive(Debug, Deserialize, Serialize)]
+/// One decision. Only tests write one.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub(crate) struct Line<'a> {
     /// 16 hex digits.
     pub(crate) id: String,
@@ -66,60 +66,6 @@ pub(crate) struct PredictionLine {
     pub(crate) response_bytes: Option<f64>,
 }
 
-impl<'a> Line<'a> {
-    pub(super) fn of(record: &'a Record, classes: &Classes) -> Self {
-        let generation = &*record.generation;
-        let name = |network| network_name(generation, network);
-        let ids = || (0..policy::MAX_NETWORKS).filter_map(NetworkId::new);
-        let class = classes.name(record.class).map_or_else(String::new, |(_, class)| class.into());
-        Self {
-            id: format!("{:016x}", record.id),
-            time: rfc3339(record.unix_ms),
-            route: record.route.and_then(|route| generation.config.routes.get(route)).map(|r| r.name.as_str().into()),
-            class: class.into(),
-            urgency: record.urgency,
-            mode: mode_word(record.mode).into(),
-            plan: record.plan.into(),
-            plan_reason: record.plan_reason.as_str().into(),
-            eligible: names(generation, record.eligible),
-            worth: rounded(record.worth),
-            shadows: names(generation, record.shadows),
-            target: name(record.target),
-            action: action_word(record.action).into(),
-            reason: record.reason.as_str().into(),
-            predictions: ids()
-                .filter_map(|id| Some((name(id), PredictionLine::from(&record.predictions[id]?))))
-                .collect(),
-            costs: ids()
-                .filter(|id| id.index() < generation.config.networks.len() && record.costs[*id].is_finite())
-                .map(|id| (name(id), rounded(record.costs[id])))
-                .collect(),
-            model: record.model_version,
-            status: record.status,
-            outcome: record.outcome.as_str().into(),
-            took_s: rounded(record.took_s),
-            head_s: rounded(record.head_s),
-            request_bytes: record.request_bytes,
-            response_bytes: record.response_bytes,
-            possibly_running: record.possibly_running,
-            tree_path: Vec::new(),
-        }
-    }
-
-    /// Appends it to `text`, without a line's end.
-    pub(super) fn write(&self, text: &mut Vec<u8>) {
-        let before = text.len();
-        if serde_json::to_writer(&mut *text, self).is_err() {
-            // Nothing in a line can fail to be written into memory; half a line would still be worse than none.
-            text.truncate(before);
-        }
-    }
-
-    pub(super) fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
 impl From<&Prediction> for PredictionLine {
     fn from(prediction: &Prediction) -> Self {
         const { assert!(LEVELS.len() == 5, "the quantiles' names are written down here") };
@@ -147,11 +93,6 @@ pub(crate) fn network_name(generation: &Generation, network: NetworkId) -> Cow<'
     }
 }
 
-fn names(generation: &Generation, networks: NetworkSet) -> Vec<Cow<'_, str>> {
-    let known = networks.iter().filter(|network| network.index() < generation.config.networks.len());
-    known.map(|network| network_name(generation, network)).collect()
-}
-
 pub(crate) const fn mode_word(mode: ShadowMode) -> &'static str {
     match mode {
         ShadowMode::Off => "off",
@@ -160,7 +101,7 @@ pub(crate) const fn mode_word(mode: ShadowMode) -> &'static str {
     }
 }
 
-const fn action_word(action: Action) -> &'static str {
+pub(super) const fn action_word(action: Action) -> &'static str {
     match action {
         Action::Keep => "keep",
         Action::Adopt => "adopt",
@@ -170,5 +111,13 @@ const fn action_word(action: Action) -> &'static str {
 
 /// To the millionth: more digits would only be noise that is stored. What is not a number becomes 0.
 pub(crate) fn rounded(value: f64) -> f64 {
-    if value.is_finite() { (value * 1e6).round() / 1e6 } else { 0.0 }
+    let rounded = (value * 1e6).round() / 1e6;
+    if rounded.is_finite() {
+        rounded
+    } else if value.is_finite() {
+        // So large that it has no millionths.
+        value
+    } else {
+        0.0
+    }
 }

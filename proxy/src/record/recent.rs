@@ -6,8 +6,8 @@ use std::sync::Arc;
 use policy::Model;
 
 use super::Record;
-use super::line::Line;
 use super::tree::tree_path;
+use super::writer::Writer;
 use crate::generation::Classes;
 
 /// A bounded queue, oldest first.
@@ -40,7 +40,8 @@ impl Recent {
         if let Some(Kept::Whole(last)) = self.kept.back()
             && !Arc::ptr_eq(&last.generation, &record.generation)
         {
-            self.kept.iter_mut().for_each(|kept| kept.let_go(classes));
+            let mut writer = Writer::new(classes);
+            self.kept.iter_mut().for_each(|kept| kept.let_go(&mut writer));
         }
         if self.kept.len() >= self.keep {
             self.kept.pop_front();
@@ -50,12 +51,13 @@ impl Recent {
 
     /// The latest `n`, newest first.
     pub(super) fn latest(&self, n: usize, classes: &Classes) -> Vec<String> {
-        self.kept.iter().rev().take(n).map(|kept| kept.text(classes, None)).collect()
+        let mut writer = Writer::new(classes);
+        self.kept.iter().rev().take(n).map(|kept| kept.text(&mut writer, None)).collect()
     }
 
     /// The one of job `id`. Of several with one id, the newest.
     pub(super) fn find(&self, id: u64, classes: &Classes, model: Option<&Model>) -> Option<String> {
-        self.kept.iter().rev().find(|kept| kept.id() == id).map(|kept| kept.text(classes, model))
+        self.kept.iter().rev().find(|kept| kept.id() == id).map(|kept| kept.text(&mut Writer::new(classes), model))
     }
 }
 
@@ -67,23 +69,21 @@ impl Kept {
         }
     }
 
-    fn text(&self, classes: &Classes, model: Option<&Model>) -> String {
+    fn text(&self, writer: &mut Writer<'_>, model: Option<&Model>) -> String {
         match self {
             Self::Whole(record) => {
-                let mut line = Line::of(record, classes);
-                if let Some(model) = model.filter(|model| model.version() == record.model_version) {
-                    line.tree_path = tree_path(model, &record.job, &record.generation.config, record.route);
-                }
-                line.text()
+                let model = model.filter(|model| model.version() == record.model_version);
+                let path = model.map(|model| tree_path(model, &record.job, &record.generation.config, record.route));
+                writer.text(record, &path.unwrap_or_default())
             }
             Self::Text { line, .. } => line.to_string(),
         }
     }
 
     /// Lets go of the configuration that the record was made under.
-    fn let_go(&mut self, classes: &Classes) {
+    fn let_go(&mut self, writer: &mut Writer<'_>) {
         if let Self::Whole(record) = self {
-            *self = Self::Text { id: record.id, line: Line::of(record, classes).text().into() };
+            *self = Self::Text { id: record.id, line: writer.text(record, &[]).into() };
         }
     }
 }

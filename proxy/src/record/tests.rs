@@ -1,8 +1,8 @@
 //! Records from the path to the log and to `/decisions`.
 
 use config::value::Log;
-use policy::Urgency;
 use policy::job::EXTRACTED;
+use policy::{ClassId, ShadowMode, Urgency};
 
 use super::*;
 use crate::upstream::Network;
@@ -59,22 +59,18 @@ pub(crate) fn record(target: usize, took_s: f64) -> Record {
     record_of(&generation(), 0xabc, target, took_s)
 }
 
-fn record_of(generation: &Arc<Generation>, id: u64, target: usize, took_s: f64) -> Record {
+pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, took_s: f64) -> Record {
     let mut predictions = PerNetwork::default();
     predictions[network(0)] =
         Some(Prediction { mean_s: 1.0, quantiles_s: [0.5, 0.7, 0.9, 1.2, 1.5], ..Prediction::default() });
     let mut costs = PerNetwork([f64::NAN; policy::MAX_NETWORKS]);
     costs[network(0)] = 0.25;
-    let job = job(ClassId(0));
     Record {
         generation: Arc::clone(generation),
         id,
         unix_ms: 1_700_000_000_123,
         route: Some(0),
-        job,
-        class: job.class,
-        urgency: 3,
-        mode: job.mode,
+        job: job(ClassId(0)),
         plan: "lead",
         plan_reason: Reason::Cheaper,
         eligible: NetworkSet::only(network(0)).with(network(1)),
@@ -114,7 +110,8 @@ fn until(recorder: &Recorder, id: u64) {
 fn a_line_says_all_of_a_job_by_name() {
     let classes = Classes::default();
     classes.id("render", "scene");
-    let line: serde_json::Value = serde_json::from_str(&Line::of(&record(1, 0.3), &classes).text()).expect("JSON");
+    let line: serde_json::Value =
+        serde_json::from_str(&Writer::new(&classes).text(&record(1, 0.3), &[])).expect("JSON");
     let expected = serde_json::json!({
         "id": "0000000000000abc", "time": "2023-11-14T22:13:20.123Z", "route": "render", "class": "scene",
         "urgency": 3, "mode": "on", "plan": "lead", "plan_reason": "cheaper", "eligible": ["private", "public"],

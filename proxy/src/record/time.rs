@@ -1,11 +1,31 @@
 //! A moment as RFC 3339 writes it, in UTC.
 
-/// `unix_ms` milliseconds after 1970, such as `2026-01-31T23:59:59.999Z`.
-pub(super) fn rfc3339(unix_ms: u64) -> String {
+use super::digits::{pair, whole};
+
+/// Appends the moment `unix_ms` milliseconds after 1970, such as `2026-01-31T23:59:59.999Z`.
+pub(super) fn rfc3339(unix_ms: u64, to: &mut Vec<u8>) {
     let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", second / 3600, second / 60 % 60, second % 60)
+    // RFC 3339 ends with the year 9999; a clock that is beyond it is still told apart.
+    if year > 9999 {
+        whole(year / 10_000, to);
+    }
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (at, value) in [
+        (0, year / 100),
+        (2, year),
+        (5, month),
+        (8, day),
+        (11, second / 3600),
+        (14, second / 60 % 60),
+        (17, second % 60),
+        (20, ms / 10),
+    ] {
+        text[at..at + 2].copy_from_slice(&pair(value));
+    }
+    text[22] = b'0' + (ms % 10) as u8;
+    to.extend_from_slice(&text);
 }
 
 /// The date `days` after 1970-01-01. Years are counted from March, so that the leap day is the last of one, in eras of 400
@@ -25,6 +45,12 @@ fn date(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
+    fn written(unix_ms: u64) -> String {
+        let mut text = Vec::new();
+        rfc3339(unix_ms, &mut text);
+        String::from_utf8(text).expect("ASCII")
+    }
+
     #[test]
     fn moments_are_written_as_date_says() {
         // From GNU date: date -u -d @N +%FT%TZ
@@ -36,8 +62,9 @@ mod tests {
             (1_798_761_599, "2026-12-31T23:59:59.000Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(rfc3339(unix_s * 1000), expected);
+            assert_eq!(written(unix_s * 1000), expected);
         }
-        assert_eq!(rfc3339(1), "1970-01-01T00:00:00.001Z");
+        assert_eq!(written(253_402_300_800_000), "10000-01-01T00:00:00.000Z");
+        assert_eq!(written(1), "1970-01-01T00:00:00.001Z");
     }
 }
