@@ -115,8 +115,11 @@ impl Network {
         } else {
             0.0
         };
-        let link_bytes_per_s =
-            if self.config.link_bytes_per_s > 0.0 { self.config.link_bytes_per_s } else { state.link.bytes_per_s() };
+        let link_bytes_per_s = if self.config.link_bytes_per_s > 0.0 {
+            self.config.link_bytes_per_s
+        } else {
+            state.link.bytes_per_s(now_s)
+        };
         NetworkView {
             healthy,
             in_flight,
@@ -184,7 +187,7 @@ impl Network {
 
     /// Takes a measured transfer in.
     pub(crate) fn saw_transfer(&self, bytes: u64, seconds: f64) {
-        self.state.lock().link.saw_transfer(bytes, seconds);
+        self.state.lock().link.saw_transfer(bytes, seconds, clock::now_s());
     }
 
     /// How it is now, for people.
@@ -205,7 +208,7 @@ impl Network {
             capacity: view.capacity,
             waiting_s: view.wait_s,
             rtt_s: link.rtt_s(),
-            link_bytes_per_s: link.bytes_per_s(),
+            link_bytes_per_s: link.bytes_per_s(now_s),
             endpoints: self.endpoints.iter().map(endpoint).collect(),
         }
     }
