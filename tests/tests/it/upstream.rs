@@ -112,3 +112,23 @@ async fn a_service_that_does_not_read_is_blamed_for_it() {
     }
     assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 0.0);
 }
+
+#[tokio::test]
+async fn a_stream_of_grpc_may_be_silent_and_another_answer_may_not() {
+    let service = Origin::held().await;
+    let bounds = r#"{ idle = "50ms", total = "100ms" }"#;
+    let sidecar = Setup::alone(service.url()).set("networks.private.timeouts", bounds).start();
+    let (mut stream, mut other) = (Raw::connect(sidecar.jobs()).await, Raw::connect(sidecar.jobs()).await);
+    stream.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut streaming = service.next().await;
+    streaming.begin_chunked("content-type: application/grpc+proto\r\n").await;
+    assert_eq!(stream.head().await.status, 200);
+    other.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut plain = service.next().await;
+    plain.begin_chunked("").await;
+    assert_eq!(other.head().await.status, 200);
+    // The one that began later has been cut by both bounds when the earlier one goes on.
+    plain.gone().await;
+    streaming.chunk(b"late").await;
+    assert_eq!(stream.chunk().await.as_deref(), Some(&b"late"[..]));
+}
