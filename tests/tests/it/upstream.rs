@@ -1,6 +1,6 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
-use tests::{Origin, Raw, Setup};
+use tests::{Client, Origin, Raw, Setup, client, piped};
 use tokio::net::TcpListener;
 
 const SENT_ON: &str = "shadow = \"on\"\nrepeatable = true";
@@ -131,4 +131,14 @@ async fn a_stream_of_grpc_may_be_silent_and_another_answer_may_not() {
     plain.gone().await;
     streaming.chunk(b"late").await;
     assert_eq!(stream.chunk().await.as_deref(), Some(&b"late"[..]));
+}
+
+#[tokio::test]
+async fn cookies_that_http_2_has_cut_up_are_one_line_again() {
+    let service = Origin::named("here").await;
+    let sidecar = Setup::alone(service.url()).start();
+    let request = http::Request::get("http://a/").header("cookie", "a=1").header("cookie", "b=2; c=3");
+    let answer = Client::two(sidecar.jobs()).await.send(request.body(piped::empty()).expect("a request")).await;
+    assert_eq!(client::whole(answer.into_body()).await.0, "here");
+    assert_eq!(service.only().field("cookie"), "a=1; b=2; c=3");
 }
