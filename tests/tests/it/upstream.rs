@@ -1,6 +1,6 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
-use tests::{Client, Origin, Raw, Setup, client, piped};
+use tests::{Client, Origin, Raw, Reply, Setup, client, piped};
 use tokio::net::TcpListener;
 
 const SENT_ON: &str = "shadow = \"on\"\nrepeatable = true";
@@ -141,4 +141,15 @@ async fn cookies_that_http_2_has_cut_up_are_one_line_again() {
     let answer = Client::two(sidecar.jobs()).await.send(request.body(piped::empty()).expect("a request")).await;
     assert_eq!(client::whole(answer.into_body()).await.0, "here");
     assert_eq!(service.only().field("cookie"), "a=1; b=2; c=3");
+}
+
+#[tokio::test]
+async fn a_name_is_reached_at_whichever_address_accepts() {
+    let service = Origin::answering(|_| Reply::ok("here").closing()).await;
+    let sidecar = Setup::alone(format!("http://localhost:{}", service.address().port())).start();
+    tests::eventually("the name resolves", async || sidecar.get("/").await.status == 200).await;
+    // Where the name has an address of IPv6, too, nobody listens there, and every second connection begins with it.
+    for _ in 0..6 {
+        assert_eq!(sidecar.get("/").await.text(), "here");
+    }
 }
