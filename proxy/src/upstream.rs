@@ -178,6 +178,8 @@ impl Network {
         self.reported.in_flight.store(in_flight, Ordering::Relaxed);
         self.reported.ours.store(ours, Ordering::Relaxed);
         self.reported.capacity.store(capacity, Ordering::Relaxed);
+        let (capacity, others) = (self.capacity(), self.others_in_flight());
+        self.state.lock().ledger.holds(capacity, others, clock::now_s());
     }
 
     /// Takes a measured round trip in.
