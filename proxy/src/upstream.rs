@@ -115,8 +115,11 @@ impl Network {
         } else {
             0.0
         };
-        let link_bytes_per_s =
-            if self.config.link_bytes_per_s > 0.0 { self.config.link_bytes_per_s } else { state.link.bytes_per_s() };
+        let link_bytes_per_s = if self.config.link_bytes_per_s > 0.0 {
+            self.config.link_bytes_per_s
+        } else {
+            state.link.bytes_per_s(now_s)
+        };
         NetworkView {
             healthy,
             in_flight,
@@ -175,6 +178,8 @@ impl Network {
         self.reported.in_flight.store(in_flight, Ordering::Relaxed);
         self.reported.ours.store(ours, Ordering::Relaxed);
         self.reported.capacity.store(capacity, Ordering::Relaxed);
+        let (capacity, others) = (self.capacity(), self.others_in_flight());
+        self.state.lock().ledger.holds(capacity, others, clock::now_s());
     }
 
     /// Takes a measured round trip in.
@@ -184,7 +189,7 @@ impl Network {
 
     /// Takes a measured transfer in.
     pub(crate) fn saw_transfer(&self, bytes: u64, seconds: f64) {
-        self.state.lock().link.saw_transfer(bytes, seconds);
+        self.state.lock().link.saw_transfer(bytes, seconds, clock::now_s());
     }
 
     /// How it is now, for people.
@@ -205,7 +210,7 @@ impl Network {
             capacity: view.capacity,
             waiting_s: view.wait_s,
             rtt_s: link.rtt_s(),
-            link_bytes_per_s: link.bytes_per_s(),
+            link_bytes_per_s: link.bytes_per_s(now_s),
             endpoints: self.endpoints.iter().map(endpoint).collect(),
         }
     }

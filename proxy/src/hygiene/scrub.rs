@@ -8,7 +8,7 @@
 //! This runs for every message: one pass over the names, and nothing is looked up or allocated unless that found it.
 
 use http::header::{
-    CONNECTION, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -30,6 +30,9 @@ pub(crate) fn scrub_request(headers: &mut HeaderMap, caller: Caller<'_>, upgradi
     }
     if found.ours && matches!(caller, Caller::Stranger(_)) {
         remove_ours(headers);
+    }
+    if found.cookie {
+        join_cookies(headers);
     }
     remove_hop_by_hop(headers, &found, upgrading);
     if let Caller::Stranger(forwarded) = caller {
@@ -64,6 +67,7 @@ struct Found {
     /// Another hop-by-hop field.
     rare: bool,
     ours: bool,
+    cookie: bool,
     forwarded: bool,
     names_with_underscore: bool,
 }
@@ -77,6 +81,7 @@ impl Found {
                 TE => found.te = true,
                 UPGRADE => found.upgrade = true,
                 TRANSFER_ENCODING | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => found.rare = true,
+                COOKIE => found.cookie = true,
                 FORWARDED => found.forwarded = true,
                 _ => {
                     let name = name.as_str();
@@ -203,6 +208,15 @@ fn is_reserved(name: &str) -> bool {
                 | "www-authenticate"
                 | "x-real-ip"
         )
+}
+
+/// HTTP/2 lets a client cut its cookies into lines; everybody else knows one line only (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1 {
+        let joined = HeaderValue::try_from(lines.join(&b"; "[..])).expect("values joined by a semicolon are a value");
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Adds to a comma list, whose lines become one: many services read the first line only.

@@ -58,14 +58,17 @@ pub(crate) async fn ask_for_warmth(network: &Arc<Network>, worker: usize, urls: 
     }
 }
 
-/// Looks at a dispatch again and again, and hands on what it shows. Never ends by itself.
+/// Looks at a dispatch again and again, and hands on what it shows when that is news: a share that has stood still must not
+/// look like one that has just been reached. Never ends by itself.
 pub(crate) async fn watch_progress(network: Arc<Network>, worker: usize, id: String, seen: impl Fn(f64)) {
     let path = format!("{CONTROL}dispatch/{id}");
+    let mut last = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Ok(answer) = ask(&network, worker, Method::GET, &path, Body::Empty, WITHIN).await else { continue };
         let shown = serde_json::from_slice::<Progress>(&answer).ok().and_then(|p| p.progress);
-        if let Some(share) = shown.filter(|share| (0.0..=1.0).contains(share)) {
+        if let Some(share) = shown.filter(|share| (0.0..=1.0).contains(share) && last != shown) {
+            last = shown;
             seen(share);
         }
     }

@@ -17,7 +17,6 @@ use super::exchange::{Answer, Busy, over_h1};
 use super::pool::{H1, H2, StreamPlace, still_open};
 use super::send::{Lane, Purpose};
 use crate::body::Body;
-use crate::clock;
 use crate::metrics::UpstreamConnection;
 
 /// Where a request's connection is looked for.
@@ -197,16 +196,16 @@ impl Network {
 
     async fn open(&self, at: usize) -> Result<Stream, ConnectError> {
         let endpoint = &self.endpoints[at];
-        let address =
-            endpoint.address().ok_or_else(|| ConnectError::Unresolved { host: endpoint.host().to_owned() })?;
-        let began_s = clock::now_s();
-        let opened = Stream::connect(address, endpoint.tls.as_ref(), self.config.timeouts.connect).await;
-        let how = if opened.is_ok() { UpstreamConnection::Made } else { UpstreamConnection::Failed };
-        self.metrics.upstream_connection(self.id, how);
-        if endpoint.tls.is_none() && opened.is_ok() {
-            self.saw_round_trip(clock::now_s() - began_s);
+        let failed = |error: &ConnectError| {
+            tracing::debug!(network = self.name(), %error, "an address does not take a connection");
+            self.metrics.upstream_connection(self.id, UpstreamConnection::Failed);
+        };
+        let opened = endpoint.connect(self.config.timeouts.connect, failed).await?;
+        self.metrics.upstream_connection(self.id, UpstreamConnection::Made);
+        if endpoint.tls.is_none() {
+            self.saw_round_trip(opened.took.as_secs_f64());
         }
-        opened
+        Ok(opened.stream)
     }
 
     fn no_connection(&self, request: &mut Request<Body>, source: ConnectError) -> SendError {

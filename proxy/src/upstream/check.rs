@@ -8,7 +8,6 @@ use http::{Request, header};
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
-use super::connect::Stream;
 use super::pool::H1;
 use super::{Endpoint, Network, exchange};
 use crate::body::Body;
@@ -75,8 +74,7 @@ async fn keep_checked(network: Arc<Network>, at: usize, path: String) {
 
 /// One check, over a connection of its own: a kept one may work where a new one would not.
 async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()> {
-    let address = endpoint.address()?;
-    let stream = Stream::connect(address, endpoint.tls.as_ref(), network.config.timeouts.connect).await.ok()?;
+    let stream = endpoint.connect(network.config.timeouts.connect, |_| ()).await.ok()?.stream;
     // Where only HTTP/2 is spoken, a connection is all that is asked for.
     if network.config.protocol == Protocol::Http2 || stream.negotiated_h2() {
         return Some(());

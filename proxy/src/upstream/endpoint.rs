@@ -4,14 +4,27 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use config::value as cfg;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use policy::health::Breaker;
+use tokio::time::Instant;
 
-use super::connect::Tls;
+use super::connect::{ConnectError, Stream, Tls};
+
+/// Addresses that one connection tries.
+const TRIED_MOST: usize = 4;
+
+/// A new connection.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) stream: Stream,
+    /// How long its address took to accept it.
+    pub(super) took: Duration,
+}
 
 /// One endpoint.
 #[derive(Debug)]
@@ -56,11 +69,37 @@ impl Endpoint {
         &self.authority
     }
 
-    /// Its addresses as last resolved, the next one first: consecutive connections go round.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
+    /// Connects to the first of its addresses that accepts, within `within` over all of them. Consecutive connections go
+    /// round; `failed` is told of each address that does not accept.
+    pub(super) async fn connect(
+        &self,
+        within: Duration,
+        mut failed: impl FnMut(&ConnectError),
+    ) -> Result<Connected, ConnectError> {
+        let addresses = self.addresses_in_turn();
+        let ends = Instant::now() + within;
+        let mut last = ConnectError::Unresolved { host: self.host.clone() };
+        for (place, address) in addresses.iter().enumerate() {
+            let began = Instant::now();
+            // One that keeps silent must leave the others their share of the time.
+            let share = ends.saturating_duration_since(began) / (addresses.len() - place) as u32;
+            match Stream::connect(*address, self.tls.as_ref(), share).await {
+                Ok(stream) => return Ok(Connected { stream, took: began.elapsed() }),
+                Err(error) => {
+                    failed(&error);
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// The addresses that one connection tries.
+    fn addresses_in_turn(&self) -> Vec<SocketAddr> {
         let addresses = self.addresses.load();
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        addresses.get(turn % addresses.len().max(1)).copied()
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
+        let (before, from) = addresses.split_at(turn);
+        from.iter().chain(before).take(TRIED_MOST).copied().collect()
     }
 
     /// Whether it was given as a name, and so must be resolved.
@@ -142,5 +181,46 @@ mod tests {
         check("service.example", 443, false, "service.example:443");
         check("127.0.0.1", 8080, false, "127.0.0.1:8080");
         check("::1", 8080, false, "[::1]:8080");
+    }
+
+    fn named(addresses: &[SocketAddr]) -> Endpoint {
+        let addresses = ArcSwap::from_pointee(addresses.to_vec());
+        Endpoint {
+            host: "service.example".to_owned(),
+            port: 80,
+            authority: HeaderValue::from_static("service.example"),
+            tls: None,
+            addresses,
+            next: AtomicUsize::new(0),
+            breaker: Mutex::new(Breaker::new(3, 10.0)),
+            checked_well: AtomicBool::new(true),
+            in_flight: AtomicU32::new(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_addresses_that_refuse_are_passed_over() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let open = listener.local_addr().expect("a bound socket has an address");
+        let refusing = SocketAddr::from(([127, 0, 0, 1], 1));
+        let check = async |addresses: &[SocketAddr], expected: Option<usize>| {
+            let mut failed = 0;
+            let connected = named(addresses).connect(Duration::from_secs(5), |_| failed += 1).await;
+            assert_eq!(connected.is_ok().then_some(failed), expected, "{addresses:?}");
+        };
+        check(&[], None).await;
+        check(&[open], Some(0)).await;
+        check(&[refusing, open], Some(1)).await;
+        check(&[refusing, refusing, refusing, open], Some(3)).await;
+        check(&[refusing, refusing, refusing, refusing, open], None).await;
+    }
+
+    #[test]
+    fn consecutive_connections_go_round() {
+        let [a, b, c] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let endpoint = named(&[a, b, c]);
+        for expected in [[a, b, c], [b, c, a], [c, a, b], [a, b, c]] {
+            assert_eq!(endpoint.addresses_in_turn(), expected);
+        }
     }
 }

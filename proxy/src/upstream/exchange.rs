@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 use super::Network;
 use super::carry::Via;
 use super::pool::{H1, StreamPlace};
+use super::send::Lane;
 use crate::body::{Body, BodyError};
 use crate::clock;
 
@@ -114,10 +115,15 @@ impl Answer {
 
     /// The answer has come to its end: what it says of the link is taken in, and its connection may be used again.
     fn end(&mut self, cx: &mut Context<'_>) {
-        if !self.busy.network.is_home() {
+        if self.tells_of_the_link() {
             self.busy.network.saw_transfer(self.received, clock::now_s() - self.began_s);
         }
         self.give_back(cx);
+    }
+
+    /// An answer without bounds comes as the service likes, and a shadow's as our own throttle lets it.
+    fn tells_of_the_link(&self) -> bool {
+        !self.busy.network.is_home() && self.via.lane == Lane::Live && self.bounds.is_some()
     }
 
     /// Gives the connection back to its pool, if it is fit to be used again.

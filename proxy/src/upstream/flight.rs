@@ -2,6 +2,7 @@
 //!
 //! The ledger keeps its entries in the order they were sent, so that with a known capacity it can tell which of them run
 //! and which wait: when one ends, the first that waited begins. That is how a dispatch's time is told from its waiting.
+//! Where the capacity is what a load report says, the slots are those that others have left when it was made.
 
 use std::sync::Arc;
 
@@ -15,8 +16,11 @@ use crate::clock;
 pub(super) struct Ledger {
     ids: Vec<u64>,
     entries: Vec<Entry>,
+    /// Whether each has a slot, as far as can be told.
+    begun: Vec<bool>,
     next: u64,
-    capacity: usize,
+    /// Slots for our own dispatches; 0 if nobody knows.
+    slots: usize,
     typical_s: f64,
 }
 
@@ -24,8 +28,16 @@ pub(super) struct Ledger {
 const TYPICAL_WEIGHT: f64 = 0.05;
 
 impl Ledger {
-    pub(super) fn new(capacity: u32) -> Self {
-        Self { ids: Vec::new(), entries: Vec::new(), next: 0, capacity: capacity as usize, typical_s: 0.0 }
+    pub(super) fn new(slots: u32) -> Self {
+        let slots = slots as usize;
+        Self { ids: Vec::new(), entries: Vec::new(), begun: Vec::new(), next: 0, slots, typical_s: 0.0 }
+    }
+
+    /// Takes in that the network runs `capacity` jobs at once, 0 if that is not known, and that others have `others` there.
+    pub(super) fn holds(&mut self, capacity: u32, others: u32, now_s: f64) {
+        // Others' jobs wait, too; at least one slot comes our way in turn.
+        self.slots = if capacity == 0 { 0 } else { capacity.saturating_sub(others).max(1) as usize };
+        self.begin_waiting(now_s);
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -45,6 +57,7 @@ impl Ledger {
         let id = self.next;
         self.next += 1;
         self.ids.push(id);
+        self.begun.push(self.slots == 0 || self.running() < self.slots);
         self.entries.push(entry);
         id
     }
@@ -53,14 +66,24 @@ impl Ledger {
     fn leave(&mut self, id: u64, now_s: f64) -> Option<f64> {
         let place = self.ids.binary_search(&id).ok()?;
         self.ids.remove(place);
+        self.begun.remove(place);
         let gone = self.entries.remove(place);
-        if self.capacity > 0
-            && place < self.capacity
-            && let Some(begins) = self.entries.get_mut(self.capacity - 1)
-        {
-            begins.started_s = now_s;
-        }
+        self.begin_waiting(now_s);
         Some(gone.started_s)
+    }
+
+    /// Gives free slots to those that have waited longest.
+    fn begin_waiting(&mut self, now_s: f64) {
+        let free = if self.slots == 0 { usize::MAX } else { self.slots.saturating_sub(self.running()) };
+        let waiting = self.entries.iter_mut().zip(&mut self.begun).filter(|(_, begun)| !**begun);
+        for (entry, begun) in waiting.take(free) {
+            *begun = true;
+            entry.started_s = now_s;
+        }
+    }
+
+    fn running(&self) -> usize {
+        self.begun.iter().filter(|begun| **begun).count()
     }
 
     fn ran(&mut self, seconds: f64) {
@@ -161,6 +184,33 @@ mod tests {
         let third = ledger.enter(entry(2.0));
         ledger.leave(second, 3.0);
         assert_eq!(ledger.leave(third, 4.0), Some(2.0));
+    }
+
+    #[test]
+    fn slots_are_what_a_report_says_and_others_leave() {
+        let mut ledger = Ledger::new(0);
+        let first = ledger.enter(entry(0.0));
+        ledger.holds(3, 2, 1.0);
+        let second = ledger.enter(entry(2.0));
+        let third = ledger.enter(entry(3.0));
+        // One of the others ends, so the one that waited longest begins.
+        ledger.holds(3, 1, 4.0);
+        assert_eq!(ledger.leave(second, 5.0), Some(4.0));
+        // Others crowd in: those that run still run, and whoever comes waits.
+        ledger.holds(3, 9, 6.0);
+        let fourth = ledger.enter(entry(7.0));
+        assert_eq!(ledger.leave(first, 8.0), Some(0.0));
+        assert_eq!(ledger.leave(third, 9.0), Some(5.0));
+        assert_eq!(ledger.leave(fourth, 10.0), Some(9.0));
+    }
+
+    #[test]
+    fn nobody_waits_where_the_capacity_is_not_known_any_more() {
+        let mut ledger = Ledger::new(1);
+        let _first = ledger.enter(entry(0.0));
+        let second = ledger.enter(entry(1.0));
+        ledger.holds(0, 5, 2.0);
+        assert_eq!(ledger.leave(second, 9.0), Some(2.0));
     }
 
     #[test]

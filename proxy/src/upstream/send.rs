@@ -64,7 +64,7 @@ impl Network {
             endpoint.saw(good, clock::now_s());
         }
         let response = answered?;
-        let endless = purpose == Purpose::Upgrade || is_event_stream(&response);
+        let endless = purpose == Purpose::Upgrade || is_endless(&response);
         let bounds = Bounds { idle: self.config.timeouts.idle, total };
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
     }
@@ -166,6 +166,10 @@ fn name_host(request: &mut Request<Body>, endpoint: &Endpoint) -> bool {
     nameless
 }
 
-fn is_event_stream(response: &Response<Answer>) -> bool {
-    response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream"))
+/// Whether an answer may be silent for as long as it likes: an event stream, or gRPC, whose streams wait for events and whose
+/// calls bring deadlines of their own.
+fn is_endless(response: &Response<Answer>) -> bool {
+    const ENDLESS: [&[u8]; 2] = [b"text/event-stream", b"application/grpc"];
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| ENDLESS.iter().any(|endless| kind.as_bytes().starts_with(endless)))
 }

@@ -41,6 +41,13 @@ impl Upload {
         self.client_awaited.load(Ordering::Relaxed)
     }
 
+    /// Begins anew: a job that is sent again is timed, and counted, by the body that goes out now.
+    fn restart(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.ended_us.store(0, Ordering::Relaxed);
+        self.client_awaited.store(false, Ordering::Relaxed);
+    }
+
     fn end(&self) {
         self.ended_us.store((clock::now_s() * 1e6) as u64 + 1, Ordering::Relaxed);
     }
@@ -56,8 +63,9 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Wraps a body, unless there is nothing of it.
+    /// Wraps the body of a new dispatch, unless there is nothing of it.
     pub(crate) fn wrap(inner: Body, upload: &Arc<Upload>) -> Body {
+        upload.restart();
         if inner.is_end_stream() {
             upload.end();
             return inner;
@@ -96,5 +104,27 @@ impl http_body::Body for Outgoing {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_dispatch_begins_anew() {
+        let upload = Arc::new(Upload::default());
+        for _ in 0..2 {
+            let body = Outgoing::wrap(Body::full(Bytes::from_static(b"twelve bytes")), &upload);
+            assert_eq!((upload.bytes(), upload.ended_s()), (0, None));
+            body.collect().await.expect("the body is whole");
+            assert_eq!(upload.bytes(), 12);
+            assert!(upload.ended_s().is_some());
+        }
+        assert!(Outgoing::wrap(Body::Empty, &upload).is_end_stream());
+        assert_eq!(upload.bytes(), 0);
+        assert!(upload.ended_s().is_some(), "nothing of it is left to send");
     }
 }

@@ -1,6 +1,6 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
-use tests::{Origin, Raw, Setup};
+use tests::{Client, Origin, Raw, Reply, Setup, client, piped};
 use tokio::net::TcpListener;
 
 const SENT_ON: &str = "shadow = \"on\"\nrepeatable = true";
@@ -111,4 +111,45 @@ async fn a_service_that_does_not_read_is_blamed_for_it() {
         () = sidecar.metric_becomes(r#"adumbra_problems_total{problem="no_answer"}"#, 1.0) => {}
     }
     assert_eq!(sidecar.metric(r#"adumbra_network_healthy{network="private"}"#).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_stream_of_grpc_may_be_silent_and_another_answer_may_not() {
+    let service = Origin::held().await;
+    let bounds = r#"{ idle = "50ms", total = "100ms" }"#;
+    let sidecar = Setup::alone(service.url()).set("networks.private.timeouts", bounds).start();
+    let (mut stream, mut other) = (Raw::connect(sidecar.jobs()).await, Raw::connect(sidecar.jobs()).await);
+    stream.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut streaming = service.next().await;
+    streaming.begin_chunked("content-type: application/grpc+proto\r\n").await;
+    assert_eq!(stream.head().await.status, 200);
+    other.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut plain = service.next().await;
+    plain.begin_chunked("").await;
+    assert_eq!(other.head().await.status, 200);
+    // The one that began later has been cut by both bounds when the earlier one goes on.
+    plain.gone().await;
+    streaming.chunk(b"late").await;
+    assert_eq!(stream.chunk().await.as_deref(), Some(&b"late"[..]));
+}
+
+#[tokio::test]
+async fn cookies_that_http_2_has_cut_up_are_one_line_again() {
+    let service = Origin::named("here").await;
+    let sidecar = Setup::alone(service.url()).start();
+    let request = http::Request::get("http://a/").header("cookie", "a=1").header("cookie", "b=2; c=3");
+    let answer = Client::two(sidecar.jobs()).await.send(request.body(piped::empty()).expect("a request")).await;
+    assert_eq!(client::whole(answer.into_body()).await.0, "here");
+    assert_eq!(service.only().field("cookie"), "a=1; b=2; c=3");
+}
+
+#[tokio::test]
+async fn a_name_is_reached_at_whichever_address_accepts() {
+    let service = Origin::answering(|_| Reply::ok("here").closing()).await;
+    let sidecar = Setup::alone(format!("http://localhost:{}", service.address().port())).start();
+    tests::eventually("the name resolves", async || sidecar.get("/").await.status == 200).await;
+    // Where the name has an address of IPv6, too, nobody listens there, and every second connection begins with it.
+    for _ in 0..6 {
+        assert_eq!(sidecar.get("/").await.text(), "here");
+    }
 }
