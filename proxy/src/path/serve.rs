@@ -25,7 +25,7 @@ use crate::peer::{self, Entered, ShadowAsk};
 use crate::problem::Problem;
 use crate::record::Outcome;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Flight, Lane, Outgoing, Purpose, ShadowPermit};
+use crate::upstream::{Flight, Lane, Outgoing, Purpose};
 
 /// Runs a transferred job here.
 pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
@@ -66,6 +66,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let shadow = &course.generation.config.shadow;
     let throttle = Throttle::new(ask.bytes_per_s.min(shadow.bytes_per_second));
     let window = ask.window.min(std::time::Duration::from_secs_f64(shadow.limits.window_max_s.max(0.0)));
+    throttle.hold(permit);
     let served = peer::Served::new(Some(Arc::clone(&throttle)));
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
         count.ended(ServedEnd::Refused);
@@ -80,8 +81,8 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let mut running = Running {
         lease: Box::pin(async move { served.lease_ends(window).await }),
         count: Some(count),
+        throttle: Arc::clone(&throttle),
         _flight: home.depart(course.predicted_s(home.id)),
-        _permit: permit,
         _warming: warming,
     };
     let sent = home.send(course.worker, Lane::Shadow, Purpose::Job, request, &course.upload);
@@ -121,8 +122,8 @@ fn to_peer(mut response: Response<Body>) -> Response<Body> {
 struct Running {
     lease: Pin<Box<dyn Future<Output = ()> + Send>>,
     count: Option<ServedCount>,
+    throttle: Arc<Throttle>,
     _flight: Flight,
-    _permit: ShadowPermit,
     _warming: OnItsWay,
 }
 
@@ -131,6 +132,12 @@ impl Running {
         if let Some(count) = self.count.take() {
             count.ended(how);
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.throttle.free_permit();
     }
 }
 

@@ -230,3 +230,28 @@ async fn a_shadow_is_no_job_where_it_is_served() {
     }
     assert_eq!(far.ask("/decisions").await.text().trim(), "[]", "nothing was recorded");
 }
+
+#[tokio::test]
+async fn an_adopted_shadow_spends_no_permit_where_it_is_served() {
+    let public = Origin::held().await;
+    let budget = r#"{ in_flight = 1, per_second = 1000.0, bytes_per_second = "1GiB" }"#;
+    let far = Setup::alone(public.url()).set("networks.private.shadows", budget).start();
+    for (id, begun) in [("early", false), ("late", true)] {
+        let mut kept = Raw::connect(far.peers()).await;
+        kept.write(shadow(id, 10_000)).await;
+        let mut adopted = public.next().await;
+        if begun {
+            adopted.begin_chunked("").await;
+            assert_eq!(kept.head().await.status, 200);
+        }
+        let adopt =
+            format!("POST /.well-known/adumbra/adopt/{id} HTTP/1.1\r\nhost: adumbra\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(Raw::ask(far.peers(), adopt).await.status, 204);
+        let mut other = Raw::connect(far.peers()).await;
+        other.write(shadow(&format!("beside-{id}"), 10_000)).await;
+        public.next().await.release(Reply::ok("other")).await;
+        assert_eq!(other.answer().await.text(), "other");
+        drop(kept);
+        adopted.gone().await;
+    }
+}
