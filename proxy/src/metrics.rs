@@ -26,8 +26,10 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use scrape::CONTENT_TYPE;
-pub(crate) use shadow::{ShadowCount, ShadowsSoFar};
-pub(crate) use words::{ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ShadowEnd, UpstreamConnection};
+pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
+pub(crate) use words::{
+    ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ServedEnd, ShadowEnd, UpstreamConnection,
+};
 
 use edge::EdgeCounters;
 use family::{Axis, Scraped};

@@ -82,7 +82,8 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
         },
     };
-    let wanted = upgrade::wanted(&mut request);
+    // A shadow has one answer: it cannot become another protocol.
+    let wanted = upgrade::wanted(&mut request).filter(|_| !matches!(mark, Mark::Shadow(_)));
     let needs = warm::declared(request.headers());
     // Before classifying: a route must not match on a header that is not the client's to send.
     let caller = match from {
@@ -92,17 +93,27 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
     peer::unmark(request.headers_mut());
     let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
-    let (course, mut settle) = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
+    let course = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
-    settle.hold_warm(warm::towards(&course, needs));
+    let warming = warm::towards(&course, needs);
+    let transferred = match mark {
+        // Not a job: it is part of one that the sidecar which sent it records and counts.
+        Mark::Shadow(ask) => {
+            let answered = Box::pin(serve::shadow(course, warming, request, ask)).await;
+            return answered.unwrap_or_else(|(problem, detail)| refuse(shared, problem, &detail));
+        }
+        Mark::Transfer { id } => Some(id),
+        Mark::None => None,
+    };
+    let mut settle = Settle::new(&course, course.model.as_ref().map_or(0, |model| model.version()));
+    settle.hold_warm(warming);
     // What few requests need is boxed: the future of the rest stays small, and every request pays for its size.
-    let answered = match (wanted, mark) {
+    let answered = match (wanted, transferred) {
         (Some(wanted), _) => Box::pin(upgrade::answer(course, settle, request, wanted, owner)).await,
-        (None, Mark::Shadow(ask)) => Box::pin(serve::shadow(course, settle, request, ask)).await,
-        (None, Mark::Transfer { id }) => Box::pin(serve::transfer(course, settle, request, &id)).await,
-        (None, Mark::None) if course.runs_on() => finish::answer(course, settle, request, owner).await,
-        (None, Mark::None) if course.plan.shadowing == Shadowing::Direct => direct(course, settle, request).await,
-        (None, Mark::None) => Box::pin(carry_out(course, settle, request)).await,
+        (None, Some(id)) => Box::pin(serve::transfer(course, settle, request, &id)).await,
+        (None, None) if course.runs_on() => finish::answer(course, settle, request, owner).await,
+        (None, None) if course.plan.shadowing == Shadowing::Direct => direct(course, settle, request).await,
+        (None, None) => Box::pin(carry_out(course, settle, request)).await,
     };
     answered.unwrap_or_else(|(problem, detail)| refuse(shared, problem, &detail))
 }
@@ -118,7 +129,7 @@ fn plan(
     mark: &Mark,
     upgrading: bool,
     needs: &[http::Uri],
-) -> (Arc<Course>, Settle) {
+) -> Arc<Course> {
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
@@ -127,10 +138,9 @@ fn plan(
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
     let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
-    let model_version = model.as_ref().map_or(0, |m| m.version());
     let upload = Arc::new(Upload::default());
     // Shared, since shadows outlive this request's future; and that future would be large with all of it inside.
-    let course = Arc::new(Course {
+    Arc::new(Course {
         shared: Arc::clone(shared),
         generation,
         worker,
@@ -142,9 +152,7 @@ fn plan(
         plan,
         planned_s: arrived_s,
         upload,
-    });
-    let settle = Settle::new(&course, model_version);
-    (course, settle)
+    })
 }
 
 /// What is known of the networks now.

@@ -5,6 +5,9 @@
 //! that piece's moment. Turns are in the order they were taken, so neither body can starve the other, and a timer runs
 //! only while a body must wait.
 //!
+//! It also holds what a shadow is allowed to run by, its permit and its budget's ear: lifting the cap lets go of both, for
+//! what has been adopted is a job like any other.
+//!
 //! Pieces are at most a tenth of a second's worth, so that a large frame does not pass in one go.
 
 use std::fmt;
@@ -19,6 +22,8 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
+use crate::upstream::ShadowPermit;
+
 /// How much may pass at once, as a time: this long's worth.
 const BURST: Duration = Duration::from_millis(100);
 
@@ -31,6 +36,9 @@ pub(crate) struct Throttle {
     lifted: AtomicBool,
     passed: AtomicU64,
     on_bytes: Option<OnBytes>,
+    /// Whether `on_bytes` is told: until the cap is lifted. That there never was one does not count.
+    observing: AtomicBool,
+    permit: Mutex<Option<ShadowPermit>>,
     turns: Mutex<Turns>,
 }
 
@@ -60,13 +68,28 @@ impl Throttle {
             bytes_per_s: bytes_per_s.max(1.0),
             lifted: AtomicBool::new(bytes_per_s == f64::INFINITY),
             passed: AtomicU64::new(0),
+            observing: AtomicBool::new(on_bytes.is_some()),
             on_bytes,
+            permit: Mutex::new(None),
             turns: Mutex::new(turns),
         })
     }
 
-    /// No cap from now on; whoever waits is woken.
+    /// Holds the permit of the shadow whose bodies these are, until it is over or adopted.
+    pub(crate) fn hold(&self, permit: ShadowPermit) {
+        *self.permit.lock() = Some(permit);
+    }
+
+    /// The shadow is over: its permit is free, whoever still has this throttle.
+    pub(crate) fn free_permit(&self) {
+        let freed = self.permit.lock().take();
+        drop(freed);
+    }
+
+    /// No cap from now on, and no budget to answer to; whoever waits is woken.
     pub(crate) fn lift(&self) {
+        self.observing.store(false, Ordering::Release);
+        self.free_permit();
         let waiting = {
             let mut turns = self.turns.lock();
             self.lifted.store(true, Ordering::Release);
@@ -127,7 +150,9 @@ impl Throttle {
     fn pass(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.passed.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(on_bytes) = &self.on_bytes {
+        if let Some(on_bytes) = &self.on_bytes
+            && self.observing.load(Ordering::Acquire)
+        {
             on_bytes(bytes);
         }
     }

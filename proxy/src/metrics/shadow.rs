@@ -1,7 +1,8 @@
 //! What is counted about shadows.
 //!
 //! A shadow's count is a guard: started is counted when it is made and exactly one end when it goes, whatever ends it, so
-//! that on every network started = adopted + cancelled + finished + failed + in flight.
+//! that on every network started = adopted + cancelled + finished + failed + in flight. What runs here for other sidecars is
+//! counted apart: they count it as theirs.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use prometheus_client::registry::Unit;
 
 use super::Metrics;
 use super::family::{Axis, Family, Head, Scraped};
-use super::words::{Direction, ShadowEnd, Word};
+use super::words::{Direction, ServedEnd, ShadowEnd, Word};
 
 /// The word for a shadow that the far side did not execute, beside the reasons of [`NoPermit`].
 const NOT_EXECUTED: &str = "not_executed";
@@ -23,6 +24,7 @@ pub(super) struct ShadowCounters {
     in_flight: Family<1>,
     refused: Family<2>,
     bytes: Family<2>,
+    served: Family<1>,
 }
 
 impl ShadowCounters {
@@ -51,11 +53,15 @@ impl ShadowCounters {
                 Head::in_unit("adumbra_shadow", Unit::Bytes, "Body bytes that shadows moved, by network and direction"),
                 [network, &Axis::of::<Direction>("direction")],
             ),
+            served: Family::counters(
+                Head::new("adumbra_shadows_served", "Shadows run here for other sidecars, by how they ended"),
+                [&Axis::of::<ServedEnd>("end")],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 5] {
-        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes]
+    pub(super) fn families(&self) -> [&dyn Scraped; 6] {
+        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes, &self.served]
     }
 
     fn ended_so_far(&self, end: ShadowEnd) -> u64 {
@@ -93,6 +99,27 @@ impl Drop for ShadowCount {
     }
 }
 
+/// One shadow that runs here for another sidecar, as it is counted. Dropped without a word, it was cut.
+#[derive(Debug)]
+#[must_use = "dropping it counts the shadow as cut"]
+pub(crate) struct ServedCount {
+    metrics: Arc<Metrics>,
+    end: ServedEnd,
+}
+
+impl ServedCount {
+    /// Counts how it ended.
+    pub(crate) fn ended(mut self, end: ServedEnd) {
+        self.end = end;
+    }
+}
+
+impl Drop for ServedCount {
+    fn drop(&mut self) {
+        self.metrics.shadows.served.add([self.end.place()], 1);
+    }
+}
+
 /// What the shadows' counters have come to, over all networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShadowsSoFar {
@@ -111,6 +138,11 @@ impl Metrics {
         self.shadows.started.add([network.index()], 1);
         self.shadows.in_flight.add([network.index()], 1);
         ShadowCount { metrics: Arc::clone(self), network, end: ShadowEnd::Cancelled }
+    }
+
+    /// Another sidecar asks for a shadow here: it is counted when what is returned is gone.
+    pub(crate) fn shadow_served(self: &Arc<Self>) -> ServedCount {
+        ServedCount { metrics: Arc::clone(self), end: ServedEnd::Cut }
     }
 
     /// A planned shadow got no permit.

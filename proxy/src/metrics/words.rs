@@ -20,6 +20,21 @@ pub(crate) enum ShadowEnd {
     Failed,
 }
 
+/// How a shadow that another sidecar asked for ended here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServedEnd {
+    /// Its whole answer was sent.
+    Finished,
+    /// The sidecar that asked for it went away: it has lost, or its window is over.
+    Cut,
+    /// It was neither adopted nor cut in time.
+    LeaseOver,
+    /// It was not executed.
+    Refused,
+    /// The service broke off.
+    Failed,
+}
+
 /// Which way a shadow's bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -139,6 +154,13 @@ words!(ShadowEnd:
     ShadowEnd::Finished => "finished",
     ShadowEnd::Failed => "failed",
 );
+words!(ServedEnd:
+    ServedEnd::Finished => "finished",
+    ServedEnd::Cut => "cut",
+    ServedEnd::LeaseOver => "lease_over",
+    ServedEnd::Refused => "refused",
+    ServedEnd::Failed => "failed",
+);
 words!(Direction: Direction::Sent => "sent", Direction::Received => "received");
 words!(ConnectionRefusal:
     ConnectionRefusal::Full => "full",
@@ -242,6 +264,7 @@ mod tests {
     #[test]
     fn every_value_is_in_its_place_and_has_a_word_of_its_own() {
         check::<ShadowEnd>();
+        check::<ServedEnd>();
         check::<Direction>();
         check::<ConnectionRefusal>();
         check::<UpstreamConnection>();

@@ -111,8 +111,10 @@ impl Tally {
         *self.fate.lock()
     }
 
+    /// From now on it is a job, and no shadow in flight.
     fn adopted(&self) {
         *self.fate.lock() = Fate::Adopted;
+        self.count(Fate::Adopted);
     }
 
     /// Sets it if nothing has been said yet: what was adopted or has ended stays so. What can never be adopted any more is

@@ -149,6 +149,21 @@ async fn what_passes_is_told() {
     let throttle = Throttle::observed(1000.0, Arc::new(tell));
     arrivals(&mut Throttled::new(Frames::of(&[450]), Arc::clone(&throttle))).await;
     assert_eq!((told.load(Ordering::Relaxed), throttle.passed()), (450, 450));
+    throttle.lift();
+    arrivals(&mut Throttled::new(Frames::of(&[450]), Arc::clone(&throttle))).await;
+    assert_eq!((told.load(Ordering::Relaxed), throttle.passed()), (450, 900), "what was lifted is told of no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_told_of_where_there_never_was_a_cap() {
+    let told = Arc::new(AtomicU64::new(0));
+    let teller = Arc::clone(&told);
+    let tell = move |bytes| {
+        teller.fetch_add(bytes, Ordering::Relaxed);
+    };
+    let throttle = Throttle::observed(f64::INFINITY, Arc::new(tell));
+    arrivals(&mut Throttled::new(Frames::of(&[450]), throttle)).await;
+    assert_eq!(told.load(Ordering::Relaxed), 450);
 }
 
 #[tokio::test(start_paused = true)]

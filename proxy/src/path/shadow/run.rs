@@ -23,7 +23,7 @@ use crate::path::progress;
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Lane, Network, Purpose, ShadowPermit, Upload};
+use crate::upstream::{Answer, Flight, Lane, Network, Purpose, Upload};
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -46,7 +46,6 @@ struct Lesson {
     flight: Option<Flight>,
     throttle: Arc<Throttle>,
     announced_bytes: u64,
-    _permit: ShadowPermit,
 }
 
 impl Run {
@@ -65,6 +64,7 @@ impl Run {
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let shadow = &course.generation.config.shadow;
         let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
+        throttle.hold(permit);
         Ok(Self {
             lesson: Lesson {
                 tally: Tally::start(&course.shared, on),
@@ -73,7 +73,6 @@ impl Run {
                 flight: Some(network.depart(course.predicted_s(on))),
                 throttle: Arc::clone(&throttle),
                 announced_bytes,
-                _permit: permit,
             },
             board: Arc::clone(board),
             network,
@@ -252,6 +251,7 @@ impl Lesson {
 
 impl Drop for Lesson {
     fn drop(&mut self) {
+        self.throttle.free_permit();
         let received = self.throttle.passed().saturating_sub(self.announced_bytes);
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);

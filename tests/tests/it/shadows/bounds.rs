@@ -263,3 +263,25 @@ async fn what_shadows_were_answered_is_taken_from_the_budget_of_the_next() {
     assert_eq!(public.begun(), 1);
     assert_sums_match(&sidecar).await;
 }
+
+#[tokio::test]
+async fn an_adopted_shadow_spends_no_permit_and_no_bytes_of_the_budget() {
+    let budget = r#"{ in_flight = 1, per_second = 1000.0, bytes_per_second = "64KiB" }"#;
+    let (private, public, sidecar) = pair_with(|setup| setup.set("networks.public.shadows", budget)).await;
+    let mut client = asked(&sidecar, GET).await;
+    let (mut lead, mut shadow) = (private.next().await, public.next().await);
+    shadow.progress(0.9).await;
+    lead.gone().await;
+    sidecar.metric_becomes(r#"adumbra_shadows_in_flight{network="public"}"#, 0.0).await;
+    // Far more than a second's worth of the budget.
+    let body = vec![b'x'; 1 << 20];
+    let releasing = tokio::spawn(shadow.release(Reply::ok(body.clone())));
+    assert_eq!(client.head().await.status, 200);
+    assert_eq!(client.read(body.len() / 2).await.len(), body.len() / 2);
+    // The rest is still to come when the next job wants a shadow of its own.
+    let _next = asked(&sidecar, GET).await;
+    let (_lead, _shadow) = (private.next().await, public.next().await);
+    assert_eq!(client.read(body.len() / 2).await.len(), body.len() / 2);
+    releasing.await.expect("no panic");
+    assert_sums_match(&sidecar).await;
+}

@@ -13,6 +13,11 @@ async fn two() -> (Origin, Origin, Sidecar, Sidecar) {
     (private, public, near, far)
 }
 
+/// The far side has counted how a shadow ended.
+async fn assert_served(far: &Sidecar, end: &str, times: f64) {
+    far.metric_becomes(&format!(r#"adumbra_shadows_served_total{{end="{end}"}}"#), times).await;
+}
+
 #[tokio::test]
 async fn a_shadow_on_a_far_sidecar_overlaps_and_is_cancelled_there() {
     let (private, public, near, far) = two().await;
@@ -59,7 +64,8 @@ async fn a_shadow_on_a_far_sidecar_is_adopted_by_what_it_shows_and_outlives_its_
     releasing.await.expect("no panic");
     assert_eq!(answer.decision().said(), ("public", "switched", "adopt"));
     assert_eq!(answer.body.len(), body.len());
-    assert_eq!(far.sum("adumbra_jobs_total", &["answered"]).await, 1.0);
+    assert_served(&far, "finished", 1.0).await;
+    assert_eq!(far.sum("adumbra_jobs_total", &[]).await, 0.0, "the job is the near one's");
 }
 
 #[tokio::test]
@@ -163,4 +169,89 @@ async fn a_stranger_cannot_ask_what_sidecars_ask() {
     let sidecar = Setup::alone(private.url()).start();
     let answer = within("it is answered", sidecar.get("/.well-known/adumbra/load")).await;
     assert_eq!(answer.text(), "here", "it is a path like any other");
+}
+
+#[tokio::test]
+async fn the_far_ledger_has_a_shadow_until_its_answer_ends() {
+    let public = Origin::held().await;
+    let far = Setup::alone(public.url()).start();
+    let mut client = Raw::connect(far.peers()).await;
+    client.write(shadow("kept", 10_000)).await;
+    let mut running = public.next().await;
+    running.begin_chunked("").await;
+    assert_eq!(client.head().await.status, 200);
+    let in_flight = r#"adumbra_network_in_flight{network="private"}"#;
+    assert_eq!(far.metric(in_flight).await, 1.0);
+    running.end_chunked().await;
+    assert_eq!(client.chunk().await, None);
+    far.metric_becomes(in_flight, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_shadow_is_no_job_where_it_is_served() {
+    let public = Origin::held().await;
+    let budget = r#"{ in_flight = 1, per_second = 1000.0, bytes_per_second = "1GiB" }"#;
+    let far = Setup::alone(public.url()).set("networks.private.shadows", budget).start();
+    let ask = async |id: &str, window_ms: u32| {
+        let mut client = Raw::connect(far.peers()).await;
+        client.write(shadow(id, window_ms)).await;
+        client
+    };
+    let mut whole = ask("whole", 10_000).await;
+    let running = public.next().await;
+    assert_eq!(ask("refused", 10_000).await.answer().await.status, 503);
+    running.release(Reply::ok("whole")).await;
+    assert_eq!(whole.answer().await.text(), "whole");
+    assert_served(&far, "finished", 1.0).await;
+    for begun in [false, true] {
+        let mut cut = ask("cut", 10_000).await;
+        let mut running = public.next().await;
+        if begun {
+            running.begin_chunked("").await;
+            assert_eq!(cut.head().await.status, 200);
+        }
+        drop(cut);
+        running.gone().await;
+        assert_served(&far, "cut", if begun { 2.0 } else { 1.0 }).await;
+    }
+    let mut broken = ask("broken", 10_000).await;
+    public.next().await.break_off();
+    assert_eq!(broken.answer().await.status, 502);
+    let mut orphaned = ask("orphaned", 1).await;
+    public.next().await.gone().await;
+    assert_eq!(orphaned.answer().await.status, 504);
+    for end in ["finished", "refused", "failed", "lease_over"] {
+        assert_served(&far, end, 1.0).await;
+    }
+    let metrics = far.metrics().await;
+    let of_jobs = ["adumbra_jobs_total", "adumbra_decisions_total", "adumbra_plans_total", "adumbra_job_seconds_count"];
+    for (series, value) in metrics {
+        assert!(value == 0.0 || !of_jobs.iter().any(|name| series.starts_with(name)), "{series} is {value}");
+    }
+    assert_eq!(far.ask("/decisions").await.text().trim(), "[]", "nothing was recorded");
+}
+
+#[tokio::test]
+async fn an_adopted_shadow_spends_no_permit_where_it_is_served() {
+    let public = Origin::held().await;
+    let budget = r#"{ in_flight = 1, per_second = 1000.0, bytes_per_second = "1GiB" }"#;
+    let far = Setup::alone(public.url()).set("networks.private.shadows", budget).start();
+    for (id, begun) in [("early", false), ("late", true)] {
+        let mut kept = Raw::connect(far.peers()).await;
+        kept.write(shadow(id, 10_000)).await;
+        let mut adopted = public.next().await;
+        if begun {
+            adopted.begin_chunked("").await;
+            assert_eq!(kept.head().await.status, 200);
+        }
+        let adopt =
+            format!("POST /.well-known/adumbra/adopt/{id} HTTP/1.1\r\nhost: adumbra\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(Raw::ask(far.peers(), adopt).await.status, 204);
+        let mut other = Raw::connect(far.peers()).await;
+        other.write(shadow(&format!("beside-{id}"), 10_000)).await;
+        public.next().await.release(Reply::ok("other")).await;
+        assert_eq!(other.answer().await.text(), "other");
+        drop(kept);
+        adopted.gone().await;
+    }
 }
