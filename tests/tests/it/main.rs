@@ -11,4 +11,5 @@ mod shadows;
 mod strangers;
 mod streaming;
 mod tidy;
+mod upgrades;
 mod warm;
