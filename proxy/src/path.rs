@@ -288,10 +288,7 @@ async fn drain(mut body: Body) -> Result<(), (Problem, String)> {
 /// Starts the shadows of a sample, as soon as the body is whole.
 fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: policy::NetworkSet, window_s: f64) -> Settle {
     let Some(head) = &spare.head else { return settle };
-    for network in on.iter() {
-        settle.keep_background(shadow::later(course, network, head, spare.body.as_ref(), window_s));
-    }
-    settle.record().shadows = on;
+    settle.keep_background(shadow::later(course, on, head, spare.body.as_ref(), window_s));
     settle
 }
 

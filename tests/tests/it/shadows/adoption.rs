@@ -255,3 +255,21 @@ async fn a_sample_runs_on_after_the_job_and_is_never_answered_with() {
     assert_ended(&sidecar, "public", "finished", 1.0).await;
     assert_sums_match(&sidecar).await;
 }
+
+#[tokio::test]
+async fn the_prediction_of_an_adopted_job_is_scored() {
+    for whole_first in [false, true] {
+        let (private, public, sidecar) = pair().await;
+        let mut client = asked(&sidecar, GET).await;
+        let (mut lead, mut shadow) = (private.next().await, public.next().await);
+        if !whole_first {
+            shadow.progress(0.9).await;
+            lead.gone().await;
+        }
+        shadow.release(Reply::ok("shadow")).await;
+        assert_eq!(client.answer().await.text(), "shadow");
+        lead.gone().await;
+        sidecar.metric_becomes(r#"adumbra_prediction_log_error_count{network="public"}"#, 1.0).await;
+        assert_eq!(sidecar.metric(r#"adumbra_prediction_log_error_count{network="private"}"#).await, 0.0);
+    }
+}
