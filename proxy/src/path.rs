@@ -69,6 +69,9 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
     }
+    if hygiene::has_looped(request.headers()) {
+        return refuse(shared, Problem::Loop, "its `Via` says that it has come through adumbra again and again");
+    }
     // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
     let mark = match from {
         From::Stranger(_) => Mark::None,
