@@ -5,6 +5,7 @@
 
 pub(crate) mod guard;
 pub(crate) mod scan;
+mod streams;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::runtime::{Owner, Stopping};
 use crate::{admin, data, problem::Problem};
 
 use guard::{Guard, Spoken, Watch};
+use streams::Streams;
 
 /// As many fields hyper reads without an allocation for each request; the guard has counted them before.
 const HEAD_FIELDS_FREE: usize = 100;
@@ -153,9 +155,14 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 ) -> hyper::Result<()> {
     let mut stopping = accepted.stopping.clone();
     let answering = Arc::new(Answering::new(accepted));
+    let streams = Streams::new();
+    let idle = Arc::clone(&streams);
     let service = service_fn(move |request| {
-        let answering = Arc::clone(&answering);
-        Box::pin(async move { Ok::<_, Infallible>(answering.answer(request).await) })
+        let (answering, stream) = (Arc::clone(&answering), streams.begin());
+        Box::pin(async move {
+            let response = answering.answer(request).await;
+            Ok::<_, Infallible>(response.map(|body| stream.until_end(body)))
+        })
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -170,8 +177,10 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         // First, so that a request that is here already is seen: without one, the connection would be closed at once.
         biased;
         ended = connection.as_mut() => return ended,
-        () = stopping.begun() => connection.as_mut().graceful_shutdown(),
+        () = stopping.begun() => {}
+        () = idle.idle_for(limits.keep_alive) => {}
     }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }
 

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use crate::problem::Problem;
 
-pub(crate) use scrub::{scrub_request, scrub_response};
+pub(crate) use scrub::{has_looped, scrub_request, scrub_response};
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug)]

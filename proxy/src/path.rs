@@ -70,6 +70,9 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
     }
+    if hygiene::has_looped(request.headers()) {
+        return refuse(shared, Problem::Loop, "its `Via` says that it has come through adumbra again and again");
+    }
     // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
     let mark = match from {
         From::Stranger(_) => Mark::None,
@@ -293,10 +296,7 @@ async fn drain(mut body: Body, idle: Duration) -> Result<(), (Problem, String)> 
 /// Starts the shadows of a sample, as soon as the body is whole.
 fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: policy::NetworkSet, window_s: f64) -> Settle {
     let Some(head) = &spare.head else { return settle };
-    for network in on.iter() {
-        settle.keep_background(shadow::later(course, network, head, spare.body.as_ref(), window_s));
-    }
-    settle.record().shadows = on;
+    settle.keep_background(shadow::later(course, on, head, spare.body.as_ref(), window_s));
     settle
 }
 

@@ -61,6 +61,8 @@ pub(crate) enum Problem {
     MethodNotAllowed,
     /// The sidecar has as many connections as it may.
     Overloaded,
+    /// The request goes round in a circle.
+    Loop,
 }
 
 /// Whether the job behind a problem can have run.
@@ -301,6 +303,15 @@ impl Problem {
                          `limits.connections_per_address`.",
                 execution: Execution::None,
             },
+            // Never marked as not executed: each sidecar of the circle would send it on elsewhere, and there is no end to that.
+            Self::Loop => About {
+                status: StatusCode::LOOP_DETECTED,
+                slug: "loop",
+                title: "The request goes round in a circle",
+                advice: "The operator should look for a network, or a proxy before or behind one, whose address is that \
+                         of a sidecar's `listen.jobs`.",
+                execution: Execution::Possible,
+            },
         }
     }
 }
@@ -316,7 +327,7 @@ fn push_field(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::*;
 
-    const ALL: [Problem; 19] = [
+    const ALL: [Problem; 20] = [
         Problem::Malformed,
         Problem::ConnectRefused,
         Problem::HeadTimeout,
@@ -336,6 +347,7 @@ mod tests {
         Problem::NotFound,
         Problem::MethodNotAllowed,
         Problem::Overloaded,
+        Problem::Loop,
     ];
 
     fn body(response: Response<Body>) -> serde_json::Value {
@@ -371,7 +383,12 @@ mod tests {
             let marked = problem.response("").headers().contains_key(NOT_EXECUTED);
             let may_have_run = matches!(
                 problem,
-                Problem::BodyBroke | Problem::BodyTimeout | Problem::BrokeOff | Problem::NoAnswer | Problem::Garbage
+                Problem::BodyBroke
+                    | Problem::BodyTimeout
+                    | Problem::BrokeOff
+                    | Problem::NoAnswer
+                    | Problem::Garbage
+                    | Problem::Loop
             );
             let no_job = matches!(
                 problem,

@@ -18,6 +18,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const OUR_VIA: HeaderValue = HeaderValue::from_static("1.1 adumbra");
+/// Sidecars that a request may have come through: two are usual, one here and one there.
+const OURS_MOST: usize = 8;
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const UPGRADING: HeaderValue = HeaderValue::from_static("upgrade");
 
@@ -46,6 +48,12 @@ pub(crate) fn scrub_request(headers: &mut HeaderMap, caller: Caller<'_>, upgradi
         }
     }
     headers.append(VIA, OUR_VIA);
+}
+
+/// Whether a request has been through more sidecars than any sensible chain has: then it goes round in a circle.
+pub(crate) fn has_looped(headers: &HeaderMap) -> bool {
+    let ours = |hop: &&[u8]| hop.eq_ignore_ascii_case(OUR_VIA.as_bytes());
+    tokens(headers, &VIA).filter(ours).nth(OURS_MOST).is_some()
 }
 
 /// Takes hop-by-hop fields from an answer, and `adumbra-*` unless a sidecar sent it.

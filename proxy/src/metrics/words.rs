@@ -233,6 +233,7 @@ words!(Problem:
     Problem::NotFound => "not_found",
     Problem::MethodNotAllowed => "method_not_allowed",
     Problem::Overloaded => "overloaded",
+    Problem::Loop => "loop",
 );
 
 impl Word for Reason {

@@ -45,7 +45,7 @@ pub(super) struct Lost {
     pub(super) possibly_running: u8,
 }
 
-pub(super) use act::answer_of;
+pub(super) use act::{answer_of, peers_own};
 pub(super) use failure::Failure;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;

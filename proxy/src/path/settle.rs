@@ -30,7 +30,7 @@ pub(crate) struct Settle {
     flight: Option<Flight>,
     /// Seconds the client kept us from reading on.
     stalled_s: f64,
-    /// A shadow that runs on only to learn.
+    /// Shadows that run on only to learn.
     background: Option<Background>,
     /// Data on its way to where the plan leans.
     warming: OnItsWay,
@@ -106,7 +106,7 @@ impl Settle {
         record.costs = decision.costs;
     }
 
-    /// A shadow runs on in the background for as long as the client stays or the job goes on.
+    /// Shadows run on in the background for as long as the client stays or the job goes on.
     pub(super) fn keep_background(&mut self, background: Background) {
         self.background = Some(background);
     }
@@ -144,8 +144,11 @@ impl Settle {
         record.took_s = now_s - self.course.planned_s;
         record.response_bytes = response_bytes;
         record.request_bytes = self.course.upload.bytes();
-        if let Some(background) = self.background.take().filter(|_| outcome != Outcome::ClientGone) {
-            background.run_on();
+        if let Some(background) = self.background.take() {
+            record.shadows = background.started();
+            if outcome != Outcome::ClientGone {
+                background.run_on();
+            }
         }
         let succeeded = outcome == Outcome::Answered && record.status < 400;
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);

@@ -15,7 +15,7 @@ use http::Response;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::budget::NoPermit;
-use policy::{Evidence, NetworkId, Observation, observation};
+use policy::{Evidence, NetworkId, NetworkSet, Observation, Prediction, observation};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
@@ -97,14 +97,22 @@ enum Fate {
 struct Tally {
     shared: Arc<Shared>,
     on: NetworkId,
+    predicted: Option<Prediction>,
+    /// How long the job took, if it ran to its end.
+    took_s: Mutex<Option<f64>>,
     fate: Mutex<Fate>,
     count: Mutex<Option<ShadowCount>>,
 }
 
 impl Tally {
-    fn start(shared: &Arc<Shared>, on: NetworkId) -> Arc<Self> {
+    fn start(shared: &Arc<Shared>, on: NetworkId, predicted: Option<Prediction>) -> Arc<Self> {
         let count = Mutex::new(Some(shared.metrics.shadow_started(on)));
-        Arc::new(Self { shared: Arc::clone(shared), on, fate: Mutex::new(Fate::Open), count })
+        let (fate, took_s) = (Mutex::new(Fate::Open), Mutex::new(None));
+        Arc::new(Self { shared: Arc::clone(shared), on, predicted, took_s, fate, count })
+    }
+
+    fn took(&self, seconds: f64) {
+        *self.took_s.lock() = Some(seconds);
     }
 
     fn fate(&self) -> Fate {
@@ -145,7 +153,12 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.count(self.fate());
+        let fate = self.fate();
+        self.count(fate);
+        // Only now is it known to have been the real job, and how long that took: either may come first.
+        if let Some(took_s) = self.took_s.lock().filter(|_| fate == Fate::Adopted) {
+            self.shared.metrics.predicted(self.on, self.predicted.as_ref(), took_s);
+        }
     }
 }
 
@@ -173,9 +186,12 @@ pub(super) struct Shadow {
     task: AbortOnDrop,
 }
 
-/// A shadow that runs only to learn. Dropping it cancels it.
+/// Shadows that run only to learn. Dropping it cancels them.
 #[derive(Debug)]
-pub(super) struct Background(AbortOnDrop);
+pub(super) struct Background {
+    tasks: Vec<AbortOnDrop>,
+    started: Arc<Mutex<NetworkSet>>,
+}
 
 /// Why there is no answer from an adopted shadow.
 #[derive(Debug, thiserror::Error)]
@@ -251,31 +267,46 @@ impl Shadow {
     }
 }
 
-/// Starts a shadow that only teaches, as soon as the body is whole, if there is a permit for it then.
+/// Starts shadows that only teach, as soon as the body is whole, where there are permits for them then.
 pub(super) fn later(
     course: &Arc<Course>,
-    on: NetworkId,
+    on: NetworkSet,
     head: &Arc<Head>,
     body: Option<&Spool>,
     window_s: f64,
 ) -> Background {
-    let (course, head, body) = (Arc::clone(course), Arc::clone(head), body.cloned());
-    let task = tokio::spawn(async move {
-        let whole = match &body {
-            Some(spool) => spool.complete().await.is_ok(),
-            None => true,
-        };
-        if whole && let Ok(run) = Run::prepare(&course, &Arc::default(), on, body.as_ref(), window_s) {
-            run.until_learned(head, body).await;
-        }
-    });
-    Background(AbortOnDrop(Some(task.abort_handle())))
+    let started = Arc::new(Mutex::new(NetworkSet::EMPTY));
+    let start = |network| {
+        let (course, head, body, started) = (Arc::clone(course), Arc::clone(head), body.cloned(), Arc::clone(&started));
+        let task = tokio::spawn(async move {
+            let whole = match &body {
+                Some(spool) => spool.complete().await.is_ok(),
+                None => true,
+            };
+            if whole && let Ok(run) = Run::prepare(&course, &Arc::default(), network, body.as_ref(), window_s) {
+                {
+                    let mut started = started.lock();
+                    *started = started.with(network);
+                }
+                run.until_learned(head, body).await;
+            }
+        });
+        AbortOnDrop(Some(task.abort_handle()))
+    };
+    Background { tasks: on.iter().map(start).collect(), started }
 }
 
 impl Background {
-    /// Nobody holds it any more: it runs on until its window ends.
+    /// The networks on which one has started.
+    pub(super) fn started(&self) -> NetworkSet {
+        *self.started.lock()
+    }
+
+    /// Nobody holds them any more: they run on until their window ends.
     pub(super) fn run_on(mut self) {
-        self.0.0 = None;
+        for task in &mut self.tasks {
+            task.0 = None;
+        }
     }
 }
 

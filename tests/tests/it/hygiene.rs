@@ -332,3 +332,17 @@ async fn an_http_1_0_client_is_answered_and_closed() {
     assert!(text.contains(" 200 ") && text.ends_with("here"), "{text}");
     assert_eq!(origin.only().target, "/");
 }
+
+#[tokio::test]
+async fn a_request_that_goes_round_in_a_circle_is_stopped() {
+    let origin = Origin::named("here").await;
+    let sidecar = Setup::alone(origin.url()).start();
+    let through =
+        |times: usize| format!("GET / HTTP/1.1\r\nhost: a\r\nvia: {}\r\n\r\n", ["1.1 adumbra"; 9][..times].join(", "));
+    assert_eq!(Raw::ask(sidecar.jobs(), through(8)).await.text(), "here");
+    let stopped = Raw::ask(sidecar.jobs(), through(9)).await;
+    assert_eq!(stopped.status, 508);
+    assert!(stopped.values("adumbra-not-executed").is_empty(), "or it would be sent on elsewhere");
+    assert_eq!(origin.begun(), 1);
+    assert_eq!(sidecar.metric(r#"adumbra_problems_total{problem="loop"}"#).await, 1.0);
+}

@@ -12,5 +12,6 @@ mod shadows;
 mod strangers;
 mod streaming;
 mod tidy;
+mod upgrades;
 mod upstream;
 mod warm;

@@ -1,6 +1,8 @@
 //! What outlives a request has an owner: it counts against the limits, and stopping waits for it, but not for ever.
 
-use tests::{Exchange, Origin, Raw, Reply, Setup, Sidecar, eventually, within};
+use http::Request;
+use tests::piped::empty;
+use tests::{Client, Exchange, Origin, Raw, Reply, Setup, Sidecar, eventually, within};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
@@ -172,4 +174,29 @@ async fn a_silent_stream_is_not_read_for_ever_without_its_client() {
     drop(client);
     service.gone().await;
     sidecar.metric_becomes(r#"adumbra_jobs_total{network="private",outcome="client_gone"}"#, 1.0).await;
+}
+
+#[tokio::test]
+async fn an_http_2_connection_without_a_stream_is_closed_and_one_with_a_stream_is_not() {
+    let origin = Origin::held().await;
+    let sidecar = Setup::alone(origin.url()).set("limits.keep_alive", r#""300ms""#).start();
+    let mut busy = Client::two(sidecar.jobs()).await;
+    let (answer, ()) = tokio::join!(busy.send(Request::get("http://a/").body(empty()).expect("a request")), async {
+        let mut service = origin.next().await;
+        // It has only shaken hands, and answers every ping.
+        let idle = Client::two(sidecar.jobs()).await;
+        sidecar.metric_becomes("adumbra_connections_open", 3.0).await;
+        sidecar.metric_becomes("adumbra_connections_open", 2.0).await;
+        drop(idle);
+        // The idle one came later, so a stream without a head keeps the busy one; so does one without an end.
+        service.begin_chunked("").await;
+        let idle = Client::two(sidecar.jobs()).await;
+        sidecar.metric_becomes("adumbra_connections_open", 3.0).await;
+        sidecar.metric_becomes("adumbra_connections_open", 2.0).await;
+        drop(idle);
+        service.end_chunked().await;
+    });
+    assert_eq!(answer.status(), 200);
+    assert_eq!(tests::client::whole(answer.into_body()).await.0, "");
+    sidecar.metric_becomes("adumbra_connections_open", 1.0).await;
 }

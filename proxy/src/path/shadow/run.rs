@@ -67,7 +67,7 @@ impl Run {
         throttle.hold(permit);
         Ok(Self {
             lesson: Lesson {
-                tally: Tally::start(&course.shared, on),
+                tally: Tally::start(&course.shared, on, course.plan.predictions[on]),
                 course: Arc::clone(course),
                 board: Arc::clone(board),
                 flight: Some(network.depart(course.predicted_s(on))),
@@ -229,7 +229,9 @@ impl Lesson {
 
     fn learn_it_took(&mut self) {
         let Some(ran_s) = self.flight.take().map(Flight::land) else { return };
-        self.learn(Label::Took((ran_s - self.course.arriving_s(self.on())).max(f64::MIN_POSITIVE)));
+        let took_s = (ran_s - self.course.arriving_s(self.on())).max(f64::MIN_POSITIVE);
+        self.tally.took(took_s);
+        self.learn(Label::Took(took_s));
     }
 
     fn learn(&self, label: Label) {

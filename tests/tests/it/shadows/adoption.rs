@@ -332,3 +332,21 @@ async fn a_lead_that_is_slow_but_not_beyond_its_like_is_kept() {
     assert_eq!(client.answer().await.decision().network, "private");
     assert_eq!((private.begun(), public.begun()), (1, 1));
 }
+
+#[tokio::test]
+async fn the_prediction_of_an_adopted_job_is_scored() {
+    for whole_first in [false, true] {
+        let (private, public, sidecar) = pair().await;
+        let mut client = asked(&sidecar, GET).await;
+        let (mut lead, mut shadow) = (private.next().await, public.next().await);
+        if !whole_first {
+            shadow.progress(0.9).await;
+            lead.gone().await;
+        }
+        shadow.release(Reply::ok("shadow")).await;
+        assert_eq!(client.answer().await.text(), "shadow");
+        lead.gone().await;
+        sidecar.metric_becomes(r#"adumbra_prediction_log_error_count{network="public"}"#, 1.0).await;
+        assert_eq!(sidecar.metric(r#"adumbra_prediction_log_error_count{network="private"}"#).await, 0.0);
+    }
+}

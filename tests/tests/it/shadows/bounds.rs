@@ -285,3 +285,23 @@ async fn an_adopted_shadow_spends_no_permit_and_no_bytes_of_the_budget() {
     releasing.await.expect("no panic");
     assert_sums_match(&sidecar).await;
 }
+
+#[tokio::test]
+async fn a_sample_that_got_no_permit_is_not_recorded_as_a_shadow() {
+    let (private, public) = (Origin::held_at_head().await, Origin::held().await);
+    let budget = r#"{ in_flight = 1, per_second = 1000.0, bytes_per_second = "1GiB" }"#;
+    let setup = Setup::two(private.url(), public.url()).set("networks.public.shadows", budget);
+    let sidecar = setup.set("shadow.sample_share", "1.0").every(ON).start();
+    let half = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello";
+    let mut late = asked(&sidecar, half).await;
+    let mut late_lead = private.next().await;
+    let mut soon = asked(&sidecar, format!("{half}world")).await;
+    let (mut soon_lead, _shadow) = (private.next().await, public.next().await);
+    late.write("world").await;
+    sidecar.metric_becomes(r#"adumbra_shadows_refused_total{network="public",reason="in_flight"}"#, 1.0).await;
+    for (client, lead, shadows) in [(&mut late, &mut late_lead, &[][..]), (&mut soon, &mut soon_lead, &["public"])] {
+        assert_eq!(lead.read_rest().await, b"helloworld");
+        lead.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlead").await;
+        assert_logged(&sidecar, &client.answer().await.decision(), "sample", shadows).await;
+    }
+}
