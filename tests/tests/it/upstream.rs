@@ -1,5 +1,7 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
+use tests::service::{Service, echo};
+use tests::tls::Identity;
 use tests::{Client, Origin, Raw, Reply, Setup, client, piped};
 use tokio::net::TcpListener;
 
@@ -151,5 +153,32 @@ async fn a_name_is_reached_at_whichever_address_accepts() {
     // Where the name has an address of IPv6, too, nobody listens there, and every second connection begins with it.
     for _ in 0..6 {
         assert_eq!(sidecar.get("/").await.text(), "here");
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_requests_shares_one_connection_of_http_2() {
+    let identity = Identity::new();
+    let (clear, encrypted) = (Service::start(echo).await, Service::encrypted(&identity, echo).await);
+    let https = format!("https://localhost:{}", encrypted.address().port());
+    for (url, protocol) in [(clear.url(), "http2"), (https, "auto")] {
+        let sidecar = Setup::alone(&url)
+            .set("workers", "1")
+            .set("networks.private.ca", format!("{:?}", identity.certificate()))
+            .set("networks.private.protocol", format!("{protocol:?}"))
+            .set("networks.private.health", r#"{ failures = 1000 }"#)
+            .start();
+        let mut burst = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let jobs = sidecar.jobs();
+            let ask = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            burst.spawn(async move {
+                // The name may not be resolved yet.
+                tests::within("an answer", async { while Raw::ask(jobs, ask).await.status != 200 {} }).await;
+            });
+        }
+        burst.join_all().await;
+        let made = r#"adumbra_upstream_connections_total{network="private",result="made"}"#;
+        assert_eq!(sidecar.metric(made).await, 1.0, "{protocol}");
     }
 }
