@@ -182,3 +182,17 @@ async fn a_burst_of_requests_shares_one_connection_of_http_2() {
         assert_eq!(sidecar.metric(made).await, 1.0, "{protocol}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_nothing_for_longer_than_an_answer_may_take() {
+    let service = Origin::held().await;
+    let sidecar = Setup::alone(service.url()).set("networks.private.timeouts", r#"{ total = "300ms" }"#).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut answering = service.next().await;
+    answering.begin_chunked("").await;
+    let piece = tests::reply::chunk_bytes(&[b'x'; 1 << 16]);
+    tests::within("the service's connection is closed", answering.write_until_gone(&piece)).await;
+    sidecar.metric_becomes(r#"adumbra_network_in_flight{network="private"}"#, 0.0).await;
+    drop(client);
+}
