@@ -31,6 +31,14 @@ pub(crate) enum BodyError {
         /// The bound that bit.
         after_s: f64,
     },
+    /// All of it took too long.
+    #[error(
+        "the body was not whole {after_s} s after the request was sent; raise the network's `timeouts.total` if jobs take longer"
+    )]
+    Total {
+        /// The bound that bit.
+        after_s: f64,
+    },
     /// The spooled copy could not be read back.
     #[error("the spooled copy of the body cannot be read back")]
     Spool(#[source] std::io::Error),

@@ -31,12 +31,16 @@ pub(crate) use reader::Reader;
 /// Bytes of one body that may wait for the disk. A writer that lags this far behind is given up, so it must outlast the
 /// ordinary delays of a busy machine: at 100 MB/s it lasts 40 ms.
 const QUEUE_BYTES: usize = 4 << 20;
+/// Bytes in memory over all bodies: those kept there, at `spool.memory` each, and those that wait for the disk. Without
+/// this bound a thousand uploads at once would take 4 GiB of queues. A `spool.memory` beyond it is the bound.
+const MEMORY_BYTES: u64 = 256 << 20;
 
 /// Where bodies are kept: bounds over all of them.
 #[derive(Debug)]
 pub(crate) struct Store {
     bounds: config::value::Spool,
     disk: Arc<Budget>,
+    memory: Arc<Budget>,
     queue_bytes: usize,
     open: disk::Open,
 }
@@ -47,6 +51,7 @@ impl Store {
         Arc::new(Self {
             bounds: bounds.clone(),
             disk: Budget::new(bounds.disk_bytes),
+            memory: Budget::new(MEMORY_BYTES.max(bounds.memory_bytes as u64)),
             queue_bytes: QUEUE_BYTES,
             open: disk::anonymous,
         })
@@ -167,8 +172,8 @@ pub(crate) enum Unspooled {
     /// Longer than a body may be.
     #[error("the body is longer than `spool.body`")]
     TooLong,
-    /// The disk budget is spent, or the disk is full or broken.
-    #[error("the spool has no room on disk")]
+    /// The budget of the disk or of memory is spent, or the disk is full or broken.
+    #[error("the spool has no room")]
     NoRoom,
     /// The disk could not keep up with the body.
     #[error("the disk did not keep up with the body")]

@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 mod exchange;
 pub(crate) mod flight;
+mod flow;
 mod pool;
 mod send;
 mod turn;

@@ -212,6 +212,10 @@ impl JobBody {
             settle.end(outcome, 0);
             return Body::Empty;
         }
+        let mut inner = inner;
+        if let (Body::Answer(answer), Some(flight)) = (&mut inner, &settle.flight) {
+            answer.frees(flight.ticket());
+        }
         Body::Job(Box::new(Self { inner, settle, bytes: 0, handed_s: None }))
     }
 

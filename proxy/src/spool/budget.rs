@@ -46,6 +46,14 @@ impl Share {
     }
 }
 
+impl Share {
+    /// Gives `bytes` of it back.
+    pub(crate) fn shrink(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);

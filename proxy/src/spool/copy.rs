@@ -11,6 +11,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::budget::Share;
 use super::disk::Disk;
 use super::growing::{Growing, Writer};
 use super::{Store, Unspooled};
@@ -35,6 +36,8 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     pub(super) memory: Vec<Bytes>,
+    /// The room that this takes.
+    pub(super) _held: Option<Share>,
     /// Comes after what is in memory.
     pub(super) disk: Option<Arc<Disk>>,
     pub(super) disk_bytes: u64,
@@ -45,7 +48,7 @@ pub(super) struct Whole {
 impl Copy {
     /// An empty copy of a body that says it is `declared` bytes long.
     pub(super) fn new(store: Arc<Store>, declared: Option<u64>) -> Arc<Self> {
-        let growing = Growing::new(declared);
+        let growing = Growing::new(declared, store.memory.share());
         Arc::new(Self { store, state: Mutex::new(State::Growing(growing)), settled: Notify::new() })
     }
 

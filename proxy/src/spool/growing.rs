@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::budget::Share;
 use super::copy::Whole;
 use super::disk::Disk;
 use super::pieces::Pieces;
@@ -20,6 +21,8 @@ const BATCH_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub(super) struct Growing {
     declared: Option<u64>,
+    /// What is in memory of it, on its way to the disk or there to stay.
+    held: Option<Share>,
     length: u64,
     memory: Pieces,
     spill: Option<Spill>,
@@ -48,8 +51,16 @@ pub(super) enum Writer {
 
 impl Growing {
     /// Nothing yet of a body that says it is `declared` bytes long.
-    pub(super) fn new(declared: Option<u64>) -> Self {
-        Self { declared, length: 0, memory: Pieces::default(), spill: None, trailers: None, ended: false }
+    pub(super) fn new(declared: Option<u64>, held: Share) -> Self {
+        Self {
+            declared,
+            held: Some(held),
+            length: 0,
+            memory: Pieces::default(),
+            spill: None,
+            trailers: None,
+            ended: false,
+        }
     }
 
     pub(super) fn keep_trailers(&mut self, trailers: &HeaderMap) {
@@ -61,6 +72,9 @@ impl Growing {
         self.length += data.len() as u64;
         if self.length > store.bounds.body_bytes {
             return Err(Unspooled::TooLong);
+        }
+        if !self.held.as_ref().is_some_and(|held| held.grow(data.len() as u64)) {
+            return Err(Unspooled::NoRoom);
         }
         if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.memory_bytes {
             self.memory.push(data);
@@ -87,6 +101,9 @@ impl Growing {
     pub(super) fn next_batch(&mut self, written: usize) -> Option<(Arc<Disk>, u64, Vec<Bytes>)> {
         let spill = self.spill.as_mut()?;
         spill.queued_bytes -= written;
+        if let Some(held) = &self.held {
+            held.shrink(written as u64);
+        }
         spill.written_bytes += written as u64;
         let batch = spill.queue.pop_front();
         spill.writing = batch.is_some();
@@ -103,6 +120,7 @@ impl Growing {
         let spill = self.spill.take();
         Whole {
             memory: self.memory.take(),
+            _held: self.held.take(),
             disk_bytes: spill.as_ref().map_or(0, |spill| spill.written_bytes),
             disk: spill.map(|spill| spill.disk),
             trailers: self.trailers.take(),

@@ -227,6 +227,34 @@ async fn the_disk_budget_is_over_all_bodies_and_given_back() {
 }
 
 #[tokio::test]
+async fn the_memory_budget_is_over_all_bodies_and_given_back() {
+    let store = store(|store| store.memory = Budget::new(100_000));
+    let copied = async |len| {
+        let (mut tee, spool) = store.tee(Frames::of([len]));
+        assert_eq!(drain(&mut tee).await.expect("nothing broke"), len as u64, "the body passes all the same");
+        (spool.complete().await, spool)
+    };
+    let (first, kept) = copied(60_000).await;
+    assert_eq!(first, Ok(60_000));
+    assert_eq!(copied(60_000).await.0, Err(Unspooled::NoRoom));
+    assert_eq!(copied(40_000).await.0, Ok(40_000), "what was refused took nothing");
+    let reader = kept.reader();
+    drop(kept);
+    assert_eq!(store.memory.used_bytes(), 60_000, "a reader keeps the copy");
+    drop(reader);
+    assert_eq!(store.memory.used_bytes(), 0);
+}
+
+#[tokio::test]
+async fn what_is_on_disk_takes_no_memory() {
+    let store = store(|store| store.memory = Budget::new(1 << 20));
+    let (mut tee, spool) = store.tee(Frames::of([100_000; 10]));
+    drain(&mut tee).await.expect("nothing broke");
+    assert_eq!(spool.complete().await, Ok(1_000_000));
+    assert_eq!(store.memory.used_bytes(), 0);
+}
+
+#[tokio::test]
 async fn an_abandoned_copy_is_not_made_any_further() {
     let store = store(|_| ());
     let (mut tee, spool) = store.tee(Frames::of([100_000; 40]));

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use config::value::Protocol;
 use http::{HeaderMap, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -91,33 +92,69 @@ impl Network {
     }
 
     fn wants_h2(&self, at: usize, request: &Request<Body>) -> bool {
+        let endpoint = &self.endpoints[at];
         match self.config.protocol {
-            config::value::Protocol::Http1 => false,
-            config::value::Protocol::Http2 => true,
-            config::value::Protocol::Auto => self.endpoints[at].tls.is_none() && is_grpc(request),
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => endpoint.may_negotiate_h2() || (endpoint.tls.is_none() && is_grpc(request)),
         }
     }
 
     /// A new connection, which TLS may have made one of HTTP/2.
     async fn h1(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
         let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
-        if stream.negotiated_h2() {
+        self.new_carrier(via, stream, request).await
+    }
+
+    /// A connection of HTTP/2. One is opened at a time: a burst of requests shares it instead of opening one each.
+    async fn h2(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
+        if let Some(kept) = self.kept_h2(via) {
+            return Ok(kept);
+        }
+        let opening = self.pools[via.worker].lock().opening_h2(via.endpoint, via.lane);
+        // Whoever has waited for so long tries it without being alone.
+        let alone = tokio::time::timeout(self.config.timeouts.connect, opening.lock()).await.ok();
+        if let Some(kept) = self.kept_h2(via) {
+            return Ok(kept);
+        }
+        if !self.wants_h2(via.endpoint, request) {
+            drop(alone);
+            return self.h1(via, request).await;
+        }
+        let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
+        self.new_carrier(via, stream, request).await
+    }
+
+    fn kept_h2(&self, via: Via) -> Option<(Carrier, bool)> {
+        let kept = self.pools[via.worker].lock().h2(via.endpoint, via.lane)?;
+        self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
+        Some((Carrier::Two(kept), true))
+    }
+
+    /// Begins HTTP on a new connection: TLS says which version, else the configuration or the request does.
+    async fn new_carrier(
+        &self,
+        via: Via,
+        stream: Stream,
+        request: &mut Request<Body>,
+    ) -> Result<(Carrier, bool), SendError> {
+        let endpoint = &self.endpoints[via.endpoint];
+        let negotiated = endpoint.tls.is_some().then(|| stream.negotiated_h2());
+        if let Some(h2) = negotiated {
+            endpoint.negotiated(h2);
+        }
+        let h2 = match self.config.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => negotiated.unwrap_or_else(|| is_grpc(request)),
+        };
+        if h2 {
             return Ok((Carrier::Two(self.handshake_h2(via, stream, request).await?), false));
         }
         match H1::open(stream).await {
             Ok(connection) => Ok((Carrier::One(connection), false)),
             Err(source) => Err(self.failed(Some(std::mem::take(request)), source, false)),
         }
-    }
-
-    async fn h2(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
-        let open = self.pools[via.worker].lock().h2(via.endpoint, via.lane);
-        if let Some(connection) = open {
-            self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
-            return Ok((Carrier::Two(connection), true));
-        }
-        let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
-        Ok((Carrier::Two(self.handshake_h2(via, stream, request).await?), false))
     }
 
     async fn handshake_h2(&self, via: Via, stream: Stream, request: &mut Request<Body>) -> Result<H2, SendError> {

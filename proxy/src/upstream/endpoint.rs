@@ -37,6 +37,8 @@ pub(crate) struct Endpoint {
     pub(super) tls: Option<Tls>,
     addresses: ArcSwap<Vec<SocketAddr>>,
     next: AtomicUsize,
+    /// Whether TLS last negotiated HTTP/2; `true` before the first, so that not everybody who comes first opens one.
+    speaks_h2: AtomicBool,
     breaker: Mutex<Breaker>,
     /// What the last active check said; `true` before the first.
     checked_well: AtomicBool,
@@ -53,6 +55,7 @@ impl Endpoint {
             port: endpoint.port,
             addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
             next: AtomicUsize::new(0),
+            speaks_h2: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new(network.health.failures, network.health.open_for.as_secs_f64())),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
@@ -67,6 +70,16 @@ impl Endpoint {
     /// What `Host` says to it where the client named none.
     pub(super) fn authority(&self) -> &HeaderValue {
         &self.authority
+    }
+
+    /// Whether it is worth looking for a connection of HTTP/2 first.
+    pub(super) fn may_negotiate_h2(&self) -> bool {
+        self.tls.is_some() && self.speaks_h2.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what TLS has negotiated.
+    pub(super) fn negotiated(&self, h2: bool) {
+        self.speaks_h2.store(h2, Ordering::Relaxed);
     }
 
     /// Connects to the first of its addresses that accepts, within `within` over all of them. Consecutive connections go
@@ -192,6 +205,7 @@ mod tests {
             tls: None,
             addresses,
             next: AtomicUsize::new(0),
+            speaks_h2: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new(3, 10.0)),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),

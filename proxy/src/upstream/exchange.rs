@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::Network;
 use super::carry::Via;
+use super::flight::Ticket;
+use super::flow::{Deadline, Flow, Held};
 use super::pool::{H1, StreamPlace};
 use super::send::Lane;
 use crate::body::{Body, BodyError};
@@ -54,14 +56,16 @@ impl Drop for Busy {
 /// to its pool; when it is dropped before that, the connection is closed and the far side learns that nobody listens.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    incoming: Incoming,
-    connection: Option<H1>,
-    _stream: Option<StreamPlace>,
+    held: Held,
     busy: Busy,
     via: Via,
     /// `None` for answers that may be silent for as long as they like.
     bounds: Option<Bounds>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What closes the flow when the time is up and nobody reads.
+    deadline: Option<Deadline>,
+    /// What is given up with it.
+    ticket: Option<Ticket>,
     received: u64,
     /// When the first bytes came, to measure the link by.
     began_s: f64,
@@ -70,38 +74,36 @@ pub(crate) struct Answer {
 /// How long an answer may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
+    /// Between two frames.
     pub(super) idle: Duration,
-    pub(super) total: Instant,
+    /// From when the request was sent.
+    pub(super) total: Duration,
+    /// When that is over.
+    pub(super) ends: Instant,
 }
 
 impl Answer {
     pub(super) fn over_h1(incoming: Incoming, connection: H1, busy: Busy, via: Via) -> Self {
-        let mut answer = Self {
-            incoming,
-            connection: Some(connection),
-            _stream: None,
-            busy,
-            via,
-            bounds: None,
-            timer: None,
-            received: 0,
-            began_s: clock::now_s(),
-        };
-        if answer.incoming.is_end_stream() {
+        let mut answer = Self::over(Flow::new(incoming, Some(connection), None), busy, via);
+        if answer.is_end_stream() {
             answer.give_back(&mut Context::from_waker(std::task::Waker::noop()));
         }
         answer
     }
 
     pub(super) fn over_h2(incoming: Incoming, stream: Option<StreamPlace>, busy: Busy, via: Via) -> Self {
+        Self::over(Flow::new(incoming, None, stream), busy, via)
+    }
+
+    fn over(flow: Flow, busy: Busy, via: Via) -> Self {
         Self {
-            incoming,
-            connection: None,
-            _stream: stream,
+            held: Held::Own(flow),
             busy,
             via,
             bounds: None,
             timer: None,
+            deadline: None,
+            ticket: None,
             received: 0,
             began_s: clock::now_s(),
         }
@@ -113,8 +115,14 @@ impl Answer {
         self
     }
 
+    /// The job's place in the ledger, to be given up when the time is up, even if the client keeps the answer.
+    pub(crate) fn frees(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
+    }
+
     /// The answer has come to its end: what it says of the link is taken in, and its connection may be used again.
     fn end(&mut self, cx: &mut Context<'_>) {
+        self.deadline = None;
         if self.tells_of_the_link() {
             self.busy.network.saw_transfer(self.received, clock::now_s() - self.began_s);
         }
@@ -128,7 +136,7 @@ impl Answer {
 
     /// Gives the connection back to its pool, if it is fit to be used again.
     fn give_back(&mut self, cx: &mut Context<'_>) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some(mut connection) = self.held.with(Flow::take_connection).flatten() else { return };
         connection.drive(cx);
         if connection.is_idle() {
             let mut pool = self.busy.network.pools[self.via.worker].lock();
@@ -136,12 +144,13 @@ impl Answer {
         }
     }
 
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { incoming, connection, .. } = self;
-        let mut frame = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx).map_err(BodyError::Connection);
-        match connection {
-            Some(connection) => connection.poll_with(cx, frame),
-            None => frame(cx),
+    /// Sees to it that the answer ends in time even if its reader does not come back for the next frame: then nothing polls
+    /// the timer of this body. A task costs more than most answers take to pass, so those of one frame have none.
+    fn bound_unread(&mut self) {
+        if let Some(bounds) = self.bounds.filter(|_| self.deadline.is_none())
+            && let Some(flow) = self.held.share()
+        {
+            self.deadline = Some(Deadline::close(flow, bounds.ends, self.ticket.take()));
         }
     }
 
@@ -149,9 +158,18 @@ impl Answer {
         let Some(bounds) = self.bounds else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| {
             let idle_ends = Instant::now() + bounds.idle;
-            Box::pin(tokio::time::sleep_until(idle_ends.min(bounds.total)))
+            Box::pin(tokio::time::sleep_until(idle_ends.min(bounds.ends)))
         });
-        timer.as_mut().poll(cx).map(|()| BodyError::Idle { after_s: bounds.idle.as_secs_f64() })
+        timer.as_mut().poll(cx).map(|()| {
+            let over = Instant::now() >= bounds.ends;
+            if over { bounds.over() } else { BodyError::Idle { after_s: bounds.idle.as_secs_f64() } }
+        })
+    }
+}
+
+impl Bounds {
+    fn over(&self) -> BodyError {
+        BodyError::Total { after_s: self.total.as_secs_f64() }
     }
 }
 
@@ -161,35 +179,42 @@ impl http_body::Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match this.poll_incoming(cx) {
+        let Some(polled) = this.held.with(|flow| flow.poll_frame(cx)) else {
+            // The deadline has closed it. That is told once, and then there is nothing more.
+            this.held = Held::Gone;
+            return Poll::Ready(this.bounds.take().map(|bounds| Err(bounds.over())));
+        };
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.timer = None;
                 this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if frame.is_trailers() || this.incoming.is_end_stream() {
+                if frame.is_trailers() || this.is_end_stream() {
                     this.end(cx);
+                } else {
+                    this.bound_unread();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.connection = None;
-                Poll::Ready(Some(Err(error)))
+                drop(this.held.with(Flow::take_connection));
+                Poll::Ready(Some(Err(BodyError::Connection(error))))
             }
             Poll::Ready(None) => {
                 this.end(cx);
                 Poll::Ready(None)
             }
             Poll::Pending => this.poll_bounds(cx).map(|error| {
-                this.connection = None;
+                drop(this.held.with(Flow::take_connection));
                 Some(Err(error))
             }),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.held.look(Flow::is_end_stream).unwrap_or(false)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.held.look(Flow::size_hint).unwrap_or_default()
     }
 }

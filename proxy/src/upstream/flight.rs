@@ -117,6 +117,11 @@ impl Flight {
         self.sent_s
     }
 
+    /// What ends it early, without it.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket { network: Arc::clone(&self.network), id: self.id }
+    }
+
     /// It ended by itself, well. Says how many seconds it ran, its waiting for a slot left out.
     pub(crate) fn land(mut self) -> f64 {
         self.landed = true;
@@ -135,6 +140,20 @@ impl Drop for Flight {
             let now_s = clock::now_s();
             self.network.state.lock().ledger.leave(self.id, now_s);
         }
+    }
+}
+
+/// A flight's place in the ledger, which may be given up while the flight is still held.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    network: Arc<Network>,
+    id: u64,
+}
+
+impl Ticket {
+    /// Takes the flight off the ledger; landing it, or dropping it, then changes nothing there.
+    pub(super) fn give_up(self) {
+        self.network.state.lock().ledger.leave(self.id, clock::now_s());
     }
 }
 

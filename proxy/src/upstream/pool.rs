@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::client::conn::{http1, http2};
@@ -23,6 +23,9 @@ const IDLE_MOST: usize = 256;
 const IDLE_FOR_S: f64 = 50.0;
 /// Streams put on one HTTP/2 connection before another is opened.
 const STREAMS_MOST: u32 = 100;
+/// HTTP/2 connections to one endpoint, for each worker and lane. When all are full, the far side's own bound on streams
+/// decides who waits.
+const H2_MOST: usize = 16;
 
 /// An HTTP/1 connection and the half that takes requests.
 #[derive(Debug)]
@@ -73,27 +76,53 @@ impl H1 {
 #[derive(Clone, Debug)]
 pub(super) struct H2 {
     pub(super) sender: http2::SendRequest<Body>,
-    streams: Arc<AtomicU32>,
+    use_of_it: Arc<Use>,
+}
+
+/// How much a connection is used.
+#[derive(Debug, Default)]
+struct Use {
+    streams: AtomicU32,
+    /// When its last stream ended, in microseconds since the origin; means nothing while there are any.
+    idle_since_us: AtomicU64,
+}
+
+impl Use {
+    fn streams(&self) -> u32 {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    fn rest(&self) {
+        self.idle_since_us.store((clock::now_s() * 1e6) as u64, Ordering::Relaxed);
+    }
+
+    fn is_stale(&self, now_s: f64) -> bool {
+        let idle_since_s = self.idle_since_us.load(Ordering::Relaxed) as f64 / 1e6;
+        self.streams() == 0 && idle_since_s < now_s - IDLE_FOR_S
+    }
 }
 
 impl H2 {
     pub(super) fn new(sender: http2::SendRequest<Body>) -> Self {
-        Self { sender, streams: Arc::default() }
+        let use_of_it = Arc::new(Use::default());
+        use_of_it.rest();
+        Self { sender, use_of_it }
     }
 
     pub(super) fn stream(&self) -> StreamPlace {
-        self.streams.fetch_add(1, Ordering::Relaxed);
-        StreamPlace(Arc::clone(&self.streams))
+        self.use_of_it.streams.fetch_add(1, Ordering::Relaxed);
+        StreamPlace(Arc::clone(&self.use_of_it))
     }
 }
 
 /// One stream's place on its connection; dropping it makes room for another.
 #[derive(Debug)]
-pub(super) struct StreamPlace(Arc<AtomicU32>);
+pub(super) struct StreamPlace(Arc<Use>);
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.rest();
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -107,6 +136,8 @@ pub(super) struct Pool {
 struct Place {
     h1: Vec<H1>,
     h2: Vec<H2>,
+    /// Held while one is opened: who comes meanwhile waits and shares it.
+    opening_h2: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Pool {
@@ -133,19 +164,30 @@ impl Pool {
         }
     }
 
-    /// A connection with room for one more stream.
+    /// A connection with room for one more stream; the oldest one, so that the others may grow stale.
     pub(super) fn h2(&mut self, endpoint: usize, lane: Lane) -> Option<H2> {
         let open = &mut self.places[endpoint][lane as usize].h2;
-        open.retain(|c| !c.sender.is_closed());
-        open.iter().find(|c| c.streams.load(Ordering::Relaxed) < STREAMS_MOST).cloned()
+        let now_s = clock::now_s();
+        open.retain(|c| !c.sender.is_closed() && !c.use_of_it.is_stale(now_s));
+        let room = open.iter().find(|c| c.use_of_it.streams() < STREAMS_MOST);
+        let full = || open.iter().min_by_key(|c| c.use_of_it.streams()).filter(|_| open.len() >= H2_MOST);
+        room.or_else(full).cloned()
+    }
+
+    /// Held while a connection is opened.
+    pub(super) fn opening_h2(&self, endpoint: usize, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.places[endpoint][lane as usize].opening_h2)
     }
 
     pub(super) fn add_h2(&mut self, endpoint: usize, lane: Lane, connection: H2) {
-        self.places[endpoint][lane as usize].h2.push(connection);
+        let open = &mut self.places[endpoint][lane as usize].h2;
+        if open.len() < H2_MOST {
+            open.push(connection);
+        }
     }
 
     pub(super) fn forget_h2(&mut self, endpoint: usize, lane: Lane, connection: &H2) {
-        self.places[endpoint][lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.streams, &connection.streams));
+        self.places[endpoint][lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.use_of_it, &connection.use_of_it));
     }
 }
 

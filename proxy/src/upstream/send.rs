@@ -52,7 +52,8 @@ impl Network {
         };
         let endpoint = &self.endpoints[at];
         let busy = Busy::new(self, at);
-        let total = Instant::now() + self.config.timeouts.total;
+        let timeouts = &self.config.timeouts;
+        let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
         let exchange = self.exchange(Via { worker, endpoint: at, lane }, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
@@ -65,7 +66,7 @@ impl Network {
         }
         let response = answered?;
         let endless = purpose == Purpose::Upgrade || is_endless(&response);
-        let bounds = Bounds { idle: self.config.timeouts.idle, total };
+        let bounds = Bounds { idle: timeouts.idle, total: timeouts.total, ends: total };
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
     }
 

@@ -1,5 +1,7 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
+use tests::service::{Service, echo};
+use tests::tls::Identity;
 use tests::{Client, Origin, Raw, Reply, Setup, client, piped};
 use tokio::net::TcpListener;
 
@@ -152,4 +154,45 @@ async fn a_name_is_reached_at_whichever_address_accepts() {
     for _ in 0..6 {
         assert_eq!(sidecar.get("/").await.text(), "here");
     }
+}
+
+#[tokio::test]
+async fn a_burst_of_requests_shares_one_connection_of_http_2() {
+    let identity = Identity::new();
+    let (clear, encrypted) = (Service::start(echo).await, Service::encrypted(&identity, echo).await);
+    let https = format!("https://localhost:{}", encrypted.address().port());
+    for (url, protocol) in [(clear.url(), "http2"), (https, "auto")] {
+        let sidecar = Setup::alone(&url)
+            .set("workers", "1")
+            .set("networks.private.ca", format!("{:?}", identity.certificate()))
+            .set("networks.private.protocol", format!("{protocol:?}"))
+            .set("networks.private.health", r#"{ failures = 1000 }"#)
+            .start();
+        let mut burst = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let jobs = sidecar.jobs();
+            let ask = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            burst.spawn(async move {
+                // The name may not be resolved yet.
+                tests::within("an answer", async { while Raw::ask(jobs, ask).await.status != 200 {} }).await;
+            });
+        }
+        burst.join_all().await;
+        let made = r#"adumbra_upstream_connections_total{network="private",result="made"}"#;
+        assert_eq!(sidecar.metric(made).await, 1.0, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_nothing_for_longer_than_an_answer_may_take() {
+    let service = Origin::held().await;
+    let sidecar = Setup::alone(service.url()).set("networks.private.timeouts", r#"{ total = "300ms" }"#).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut answering = service.next().await;
+    answering.begin_chunked("").await;
+    let piece = tests::reply::chunk_bytes(&[b'x'; 1 << 16]);
+    tests::within("the service's connection is closed", answering.write_until_gone(&piece)).await;
+    sidecar.metric_becomes(r#"adumbra_network_in_flight{network="private"}"#, 0.0).await;
+    drop(client);
 }
