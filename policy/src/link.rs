@@ -5,10 +5,10 @@
 //!
 //! The rate is not, for no transfer measures it. A transfer also takes as long as the service thinks, as the client reads
 //! and as shares of the link go to others: what it came to is a lower bound and nothing more. The estimate is therefore the
-//! greatest of the last [`WINDOW`] telling transfers, the windowed maximum filter by which BBR estimates the bandwidth of a
+//! greatest of the last `WINDOW` telling transfers, the windowed maximum filter by which BBR estimates the bandwidth of a
 //! bottleneck (Cardwell et al., ACM Queue 14(5), 2016). Fewer than that say nothing: one slow answer must not shut the way
 //! to a network. And if all of them were slow, and so no job goes there any more that could tell better, they are forgotten
-//! after [`FORGOTTEN_AFTER_S`], and the link is tried again.
+//! after `FORGOTTEN_AFTER_S`, and the link is tried again.
 //!
 //! Queueing on the link is the caller's to count.
 
