@@ -9,7 +9,7 @@
 //! output: the devices (queueing processes) and the link (delay and rate). The two networks share this machine's cores,
 //! and no CPU cap is enforced.
 //!
-//! Reading order: [`world`] has the numbers, [`job`] the work, [`drive`] the measuring, [`result`] and [`report`] what
+//! Reading order: `world` has the numbers, `job` the work, `drive` the measuring, `result` and `report` what
 //! is made of it.
 
 mod arm;

@@ -3,7 +3,7 @@
 //! Nothing in here chooses a network, a shadow or a moment. It accepts requests, turns them into jobs, asks, and does as it
 //! is told: spool, fork, forward, adopt, cancel, settle.
 //!
-//! Reading order: [`app`] starts everything; [`path`] is the one file that a request runs through, top to bottom.
+//! Reading order: [`app`] starts everything; `path` is the one file that a request runs through, top to bottom.
 
 pub mod app;
 mod runtime;

@@ -5,7 +5,7 @@
 //! compiler turns into vector code, always to the end). Which is faster, and by how much, depends on the job and not
 //! only on its kind, and nothing in the request tells.
 //!
-//! A kernel calls its [`Step`] between rows with the fraction done. That is where a job waits for its device, shows its
+//! A kernel calls its `Step` between rows with the fraction done. That is where a job waits for its device, shows its
 //! progress and learns that nobody wants it any more.
 
 pub(crate) mod encode;
