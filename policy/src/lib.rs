@@ -10,6 +10,7 @@
 pub mod units;
 
 pub mod job;
+pub mod level;
 pub mod observation;
 pub mod reason;
 pub mod view;
@@ -38,6 +39,7 @@ mod testing;
 
 pub use decide::{Action, Decision, Step, decide};
 pub use job::{Job, ShadowMode};
+pub use level::{Caps, Level, Levels};
 pub use model::Model;
 pub use observation::{Evidence, Observation, Phase};
 pub use plan::{Plan, Shadowing, plan};
