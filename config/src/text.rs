@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod form;
+mod lane;
 mod listen;
 mod network;
 mod report;
@@ -60,10 +61,12 @@ fn file(mut root: Table<'_>) -> Option<Config> {
     );
     let drain = root.or("drain", &LONG, "'30s'", "How long a shutdown waits for jobs in flight.");
     let listen = listen::listen(&mut root);
-    let networks = Networks::read(&mut root, &listen);
+    let networks = Networks::read(&mut root, &listen, home.as_deref());
     let home = home.and_then(|name| networks.find(&name, root.report(), &root.place("home")));
     let pricing = bounds::pricing(&mut root);
     let shadow = bounds::shadow(&mut root);
+    let lane = lane::lane(&mut root, &listen);
+    let run = lane::run(&mut root);
     let routes = route::routes(&mut root, &networks);
     let limits = bounds::limits(&mut root);
     let spool = bounds::spool(&mut root);
@@ -77,6 +80,8 @@ fn file(mut root: Table<'_>) -> Option<Config> {
         routes: routes?,
         pricing,
         shadow,
+        lane,
+        run,
         limits,
         spool,
         data,

@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod lane;
 mod route;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
+pub use lane::{Lane, LaneKind, Run};
 pub use route::{ClassBy, Extract, Match, Mode, Route};
 
 /// Everything that one configuration file says.
@@ -28,6 +30,10 @@ pub struct Config {
     pub pricing: Pricing,
     /// How shadows are bounded.
     pub shadow: Shadow,
+    /// How shadows run at home.
+    pub lane: Lane,
+    /// How `adumbra run` keeps the service.
+    pub run: Run,
     /// Bounds on what clients and peers may send.
     pub limits: Limits,
     /// Where request bodies are kept while they may still be needed again.
@@ -75,7 +81,7 @@ pub struct Network {
     pub name: String,
     /// What stands there.
     pub kind: Kind,
-    /// Its endpoints, at least one.
+    /// Its endpoints: at least one, unless it is home and `adumbra run` is to start what stands there.
     pub endpoints: Vec<Endpoint>,
     /// How often names are resolved again.
     pub resolve_every: Duration,
@@ -277,6 +283,12 @@ impl Config {
     /// The ids of the networks there are.
     pub fn network_ids(&self) -> impl Iterator<Item = NetworkId> + use<> {
         (0..self.networks.len()).filter_map(NetworkId::new)
+    }
+
+    /// Whether nothing stands at home until `adumbra run` has started it.
+    #[must_use]
+    pub fn is_for_run(&self) -> bool {
+        self.network(self.home).endpoints.is_empty()
     }
 
     /// The first route that takes this request, and its place.

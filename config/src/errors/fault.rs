@@ -92,6 +92,9 @@ pub enum Fault {
     /// A network without an address.
     #[error("this network has no endpoint")]
     NoEndpoint,
+    /// A lane of replicas without one.
+    #[error("this lane has no replica")]
+    NoReplica,
     /// A network that would be both a service and a sidecar.
     #[error("this network has both `upstreams` and `sidecars`")]
     BothKinds,
@@ -152,6 +155,7 @@ impl Fault {
             Self::Repeated { .. } => "repeated",
             Self::TooMany { .. } => "too-many",
             Self::NoEndpoint => "no-endpoint",
+            Self::NoReplica => "no-replica",
             Self::BothKinds => "both-kinds",
             Self::NoNetwork => "no-network",
             Self::OutOfOrder { .. } => "out-of-order",
@@ -181,6 +185,7 @@ impl Fault {
             Self::NoEndpoint => "add `upstreams = [\"http://127.0.0.1:3000\"]`, or `sidecars` if another adumbra \
                                  stands there"
                 .to_owned(),
+            Self::NoReplica => "add `upstreams = [\"http://127.0.0.1:3001\"]` to `[lane]`".to_owned(),
             Self::BothKinds => "keep `sidecars` if another adumbra stands there, else `upstreams`".to_owned(),
             Self::NoNetwork => "name at least one network, or remove the key to allow all of them".to_owned(),
             Self::OutOfOrder { low, high } => format!("lower `{low}` or raise `{high}`"),

@@ -23,7 +23,8 @@ pub(super) struct Networks {
 }
 
 impl Networks {
-    pub(super) fn read(root: &mut Table<'_>, listeners: &Listeners) -> Self {
+    /// The networks; the one called `home` may be left to `adumbra run`, and has no endpoint then.
+    pub(super) fn read(root: &mut Table<'_>, listeners: &Listeners, home: Option<&str>) -> Self {
         let about = "A place where jobs can run, all its replicas together, under a name of your choice; up to 8.";
         let tables = root.named_tables("networks", about);
         let mut networks = Self { names: Vec::new(), read: Vec::new() };
@@ -40,7 +41,7 @@ impl Networks {
                 root.report().fault(&place, fault);
             }
             networks.names.push(name.to_owned());
-            networks.read.push(network(name, &mut table, listeners));
+            networks.read.push(network(name, &mut table, listeners, home == Some(name)));
         }
         networks
     }
@@ -66,8 +67,8 @@ impl Networks {
     }
 }
 
-fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<Network> {
-    let stands = endpoints(table, listeners);
+fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bool) -> Option<Network> {
+    let stands = endpoints(table, listeners, is_home);
     let resolve_every = table.or("resolve_every", &LONG, "'30s'", "How often names are resolved again.");
     let protocol = table.or(
         "protocol",
@@ -109,11 +110,12 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<N
     })
 }
 
-fn endpoints(table: &mut Table<'_>, listeners: &Listeners) -> Option<(Kind, Vec<Endpoint>)> {
+fn endpoints(table: &mut Table<'_>, listeners: &Listeners, is_home: bool) -> Option<(Kind, Vec<Endpoint>)> {
     let upstreams = table.list(
         "upstreams",
         &ENDPOINT,
-        "Where the service, or any HTTP upstream, is reached. A network has either these or `sidecars`.",
+        "Where the service, or any HTTP upstream, is reached. A network has either these or `sidecars`; home has neither \
+         when `adumbra run` is to start the service.",
     );
     let sidecars =
         table.list("sidecars", &ENDPOINT.like("\"http://127.0.0.1:9081\""), "Where another adumbra listens for peers.");
@@ -131,6 +133,9 @@ fn endpoints(table: &mut Table<'_>, listeners: &Listeners) -> Option<(Kind, Vec<
                 table.report().fault_with(endpoint, fault, earlier, "first here");
             }
         }
+    }
+    if given == (false, false) && is_home {
+        return Some((Kind::Upstream, Vec::new()));
     }
     if given == (false, false) || table.is_empty_list(key) {
         table.fault(key, Fault::NoEndpoint);

@@ -330,13 +330,30 @@ fn what_must_be_there_is_asked_for() {
         ],
     );
     check_file(
-        "home = 'a'\n[listen]\n[networks.a]\n",
+        "home = 'b'\n[listen]\n[networks.a]\n[networks.b]\n",
         &["2:1: listen.jobs: `jobs` is missing", "3:1: networks.a.upstreams: this network has no endpoint"],
     );
     check_file(
         "home = 'b'\n[listen]\njobs = '127.0.0.1:1'\ntls = { certificate = 'c' }\n[networks.private]\nupstreams = ['http://h']\n",
         &["1:8: home: there is no network `b`", "4:7: listen.tls.key: `key` is missing"],
     );
+}
+
+#[test]
+fn a_lane_is_what_it_says_it_is() {
+    check(
+        "lane.kind = 'pool'",
+        &["1:13: lane.kind: `\"pool\"` is not a kind of lane: it is none of `shared`, `process`, `address`"],
+    );
+    check("lane.kind = 'address'", &["1:1: lane.upstreams: this lane has no replica"]);
+    check(
+        "lane = { kind = 'address', upstreams = ['http://127.0.0.1:1', 'http://r', 'http://r'] }",
+        &[
+            "1:41: lane.upstreams[0]: this endpoint is this sidecar's own `jobs`: jobs would go round in a circle",
+            "1:75: lane.upstreams[2]: `http://r:80` is here twice",
+        ],
+    );
+    check("lane.workers = 0", &["1:16: lane.workers: `0` is not a whole number above 0: it is 0"]);
 }
 
 #[test]

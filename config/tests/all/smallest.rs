@@ -26,6 +26,14 @@ fn three_lines_are_enough() {
 }
 
 #[test]
+fn home_may_be_left_to_run() {
+    let text = "home = 'a'\nlisten.jobs = '127.0.0.1:1'\nnetworks.a = {}\nnetworks.b.upstreams = ['http://h']\n";
+    let config = parse(text, "for run").unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(config.is_for_run() && config.networks[0].endpoints.is_empty());
+    assert!(!smallest("").is_for_run());
+}
+
+#[test]
 fn a_route_that_says_nothing_lets_nothing_happen() {
     let config = smallest("[[routes]]\nname = 'r'");
     let route = &config.routes[0];

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use toml::de::DeValue;
 
 use super::{Bad, Form, text};
-use crate::value::{ClassBy, Mode, Protocol};
+use crate::value::{ClassBy, LaneKind, Mode, Protocol};
 
 /// A path or a prefix of paths.
 pub(crate) const PATH_PATTERN: Form<String> = Form {
@@ -88,6 +88,20 @@ pub(crate) const MODE: Form<Mode> = Form {
         "observe" => Ok(Mode::Observe),
         "on" => Ok(Mode::On),
         _ => Err(Bad::Why("it is none of `off`, `observe`, `on`")),
+    },
+};
+
+/// What shadows run on.
+pub(crate) const LANE_KIND: Form<LaneKind> = Form {
+    name: "a kind of lane",
+    unit: "",
+    write: "`shared`, `process` or `address` in quotes",
+    example: "\"process\"",
+    reader: |value| match text(value)? {
+        "shared" => Ok(LaneKind::Shared),
+        "process" => Ok(LaneKind::Process),
+        "address" => Ok(LaneKind::Address),
+        _ => Err(Bad::Why("it is none of `shared`, `process`, `address`")),
     },
 };
 
