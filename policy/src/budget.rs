@@ -16,6 +16,8 @@ pub enum NoPermit {
     Bytes,
     /// The network's live work needs the room.
     LiveWork,
+    /// Every worker that runs shadows there is busy, or not up.
+    Worker,
 }
 
 /// A network's shadow budget. Every shadow spends one permit; there is no queue for them.
@@ -136,6 +138,7 @@ impl NoPermit {
             Self::Rate => "rate",
             Self::Bytes => "bytes",
             Self::LiveWork => "live_work",
+            Self::Worker => "worker",
         }
     }
 }

@@ -8,13 +8,17 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use config::Config;
-use config::value::TlsFiles;
+use config::value::{Endpoint, LaneKind, TlsFiles};
+use policy::level::Caps;
+use rustix::process::Signal;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::accept::Port;
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
+use crate::lane::cage::Means;
+use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
 use crate::peer::Registry;
@@ -57,6 +61,30 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Nothing stands at home, and nobody is there to start it.
+    #[error(
+        "network `{home}`, which is home, has no endpoint: give it `upstreams`, or start the service with its sidecar by \
+         `adumbra run --config FILE -- COMMAND … {{port}}`"
+    )]
+    NoService {
+        /// What home is called.
+        home: String,
+    },
+    /// The lane wants workers, and nobody is there to start them.
+    #[error(
+        "`lane.kind = \"process\"` needs workers that only `adumbra run` can start: start the service by `adumbra run \
+         --config FILE -- COMMAND … {{port}}`, or say another kind"
+    )]
+    NoWorkers,
+    /// The service is to be started, and stands somewhere already.
+    #[error(
+        "network `{home}`, which is home, has endpoints of its own, so `adumbra run` would start a service that nothing is \
+         sent to: remove them, or use `adumbra serve`"
+    )]
+    TwoServices {
+        /// What home is called.
+        home: String,
+    },
     /// The decision log, the trainer or a worker cannot be started.
     #[error("cannot start {what}")]
     Thread {
@@ -75,11 +103,34 @@ pub struct App {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// The service, where we keep it. Its thread ends after all others.
+    service: Option<Service>,
 }
 
 impl App {
     /// Starts everything that `config` says. It serves when this returns.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        if config.is_for_run() {
+            return Err(StartError::NoService { home: config.network(config.home).name.clone() });
+        }
+        if config.lane.kind == LaneKind::Process {
+            return Err(StartError::NoWorkers);
+        }
+        Self::start_with(config, None)
+    }
+
+    /// The same, and the service itself, by its command. It serves when this returns; jobs get to the service when it is up.
+    pub fn run(mut config: Config, recipe: Recipe) -> Result<Self, StartError> {
+        let home = config.home.index();
+        if !config.is_for_run() {
+            return Err(StartError::TwoServices { home: config.networks[home].name.clone() });
+        }
+        // It listens where there is room when it is started.
+        config.networks[home].endpoints = vec![Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 }];
+        Self::start_with(config, Some(recipe))
+    }
+
+    fn start_with(config: Config, recipe: Option<Recipe>) -> Result<Self, StartError> {
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -88,10 +139,11 @@ impl App {
         let addresses = addresses(&listening);
         let drain = config.drain;
         let shared = shared(config, workers)?;
+        let service = recipe.map(|recipe| service(&shared, recipe)).transpose()?;
         let (stop, stopping) = Stopping::new();
         let threads = runtime::start(&shared, workers, listening, &stopping, drain)
             .map_err(|source| StartError::Thread { what: "the workers", source })?;
-        Ok(Self { addresses, shared, stop, threads })
+        Ok(Self { addresses, shared, stop, threads, service })
     }
 
     /// Where jobs come in.
@@ -130,6 +182,27 @@ impl App {
             if thread.join().is_err() {
                 tracing::error!("a thread of the sidecar panicked");
             }
+        }
+        if let Some(service) = &mut self.service {
+            service.stop();
+        }
+    }
+
+    /// Passes a signal on to the service, where we keep it.
+    pub fn signal_service(&self, signal: Signal) {
+        if let Some(service) = &self.service {
+            service.signal(signal);
+        }
+    }
+
+    /// Waits until the service is given up, because it never came up, and says with which exit code. Waits for ever where we
+    /// do not keep it.
+    pub async fn given_up(&self) -> u8 {
+        let Some(mut given_up) = self.service.as_ref().map(Service::given_up) else { return std::future::pending().await };
+        let code = given_up.wait_for(Option::is_some).await.ok().and_then(|code| *code);
+        match code {
+            Some(code) => code,
+            None => std::future::pending().await,
         }
     }
 
@@ -186,6 +259,25 @@ fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
 fn instance() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish()
+}
+
+fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> {
+    let generation = shared.generation.load();
+    let config = &generation.config;
+    let home = &generation.networks[config.home.index()];
+    let service = Service::start(recipe, config.run, home, &shared.metrics, Means::survey(), resting(config));
+    service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })
+}
+
+/// What holds a worker that runs nothing: the most that any shadow may be given.
+fn resting(config: &Config) -> Caps {
+    let shadow = &config.shadow;
+    Caps {
+        cpu_share: shadow.limits.speed_share,
+        memory_bytes: 512 << 20,
+        bytes_per_s: shadow.bytes_per_second,
+        window_s: shadow.limits.window_max_s,
+    }
 }
 
 fn listening(config: &Config) -> Result<Vec<Listening>, StartError> {

@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod http;
 mod logging;
+mod run;
 mod serve;
 mod words;
 
@@ -35,6 +36,8 @@ struct Line {
 enum Command {
     /// Run the sidecar
     Serve(serve::Args),
+    /// Start a service with its sidecar in front of it
+    Run(run::Args),
     /// Say every error of a configuration file, or sum up what it says
     Check(check::Args),
     /// Say what was decided for a job, or what would be for a request, and why
@@ -84,6 +87,9 @@ enum CliError {
         #[source]
         source: serde_json::Error,
     },
+    /// The command cannot start a service.
+    #[error("cannot run the service")]
+    Recipe(#[from] crate::lane::NoPort),
     /// Signals cannot be waited for, so a stop would cut what is in flight.
     #[error("cannot wait for SIGTERM and SIGINT")]
     Signals(#[source] io::Error),
@@ -116,6 +122,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
     let success = |()| ExitCode::SUCCESS;
     match command {
         Command::Serve(args) => serve::run(&args).map(success),
+        Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),

@@ -23,6 +23,8 @@ mod generation;
 mod peer;
 mod upstream;
 
+pub mod lane;
+
 mod clock;
 mod data;
 mod metrics;

@@ -12,6 +12,7 @@ mod edge;
 mod family;
 mod histogram;
 mod jobs;
+mod lane;
 mod learning;
 mod log;
 mod scrape;
@@ -25,15 +26,18 @@ use policy::MAX_NETWORKS;
 use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
+pub(crate) use lane::ProcessesSoFar;
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ServedEnd, ShadowEnd, UpstreamConnection,
+    ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, ServedEnd, ShadowEnd,
+    UpstreamConnection,
 };
 
 use edge::EdgeCounters;
 use family::{Axis, Scraped};
 use jobs::JobCounters;
+use lane::LaneCounters;
 use learning::LearningCounters;
 use log::LogCounters;
 use shadow::ShadowCounters;
@@ -45,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) data: DataCounters,
     jobs: JobCounters,
     shadows: ShadowCounters,
+    lane: LaneCounters,
     edge: EdgeCounters,
     learning: LearningCounters,
     log: LogCounters,
@@ -61,6 +66,7 @@ impl Metrics {
             data: DataCounters::new(),
             jobs: JobCounters::new(&network),
             shadows: ShadowCounters::new(&network),
+            lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
             learning: LearningCounters::new(&network),
             log: LogCounters::new(),
@@ -76,7 +82,7 @@ impl Metrics {
         let edge = self.edge.families().into_iter();
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families());
-        jobs.chain(self.shadows.families()).chain(edge).chain(self.data.families()).chain(rest)
+        jobs.chain(self.shadows.families()).chain(self.lane.families()).chain(edge).chain(self.data.families()).chain(rest)
     }
 }
 

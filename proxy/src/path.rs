@@ -40,6 +40,7 @@ use course::{Course, Head, Spare};
 use settle::{JobBody, Settle};
 
 pub(crate) use preview::preview;
+pub(crate) use progress::Shown;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
 

@@ -5,14 +5,15 @@
 //! that piece's moment. Turns are in the order they were taken, so neither body can starve the other, and a timer runs
 //! only while a body must wait.
 //!
-//! It also holds what a shadow is allowed to run by, its permit and its budget's ear: lifting the cap lets go of both, for
-//! what has been adopted is a job like any other.
+//! It also holds what a shadow is allowed to run by, its permit and its budget's ear, and what it runs on, if that is a
+//! worker of ours: lifting the cap lets go of the first two and lifts the worker's caps with its own, for what has been
+//! adopted is a job like any other.
 //!
 //! Pieces are at most a tenth of a second's worth, so that a large frame does not pass in one go.
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
+use crate::lane::Seat;
 use crate::upstream::ShadowPermit;
 
 /// How much may pass at once, as a time: this long's worth.
@@ -39,6 +41,7 @@ pub(crate) struct Throttle {
     /// Whether `on_bytes` is told: until the cap is lifted. That there never was one does not count.
     observing: AtomicBool,
     permit: Mutex<Option<ShadowPermit>>,
+    seat: OnceLock<Arc<Seat>>,
     turns: Mutex<Turns>,
 }
 
@@ -71,6 +74,7 @@ impl Throttle {
             observing: AtomicBool::new(on_bytes.is_some()),
             on_bytes,
             permit: Mutex::new(None),
+            seat: OnceLock::new(),
             turns: Mutex::new(turns),
         })
     }
@@ -78,6 +82,17 @@ impl Throttle {
     /// Holds the permit of the shadow whose bodies these are, until it is over or adopted.
     pub(crate) fn hold(&self, permit: ShadowPermit) {
         *self.permit.lock() = Some(permit);
+    }
+
+    /// Holds the worker that the shadow runs on.
+    pub(crate) fn hold_seat(&self, seat: Arc<Seat>) {
+        // A shadow has one worker, and this is told of it once.
+        self.seat.get_or_init(|| seat);
+    }
+
+    /// The worker that the shadow runs on, if it has one.
+    pub(crate) fn seat(&self) -> Option<&Arc<Seat>> {
+        self.seat.get()
     }
 
     /// The shadow is over: its permit is free, whoever still has this throttle.
@@ -88,6 +103,9 @@ impl Throttle {
 
     /// No cap from now on, and no budget to answer to; whoever waits is woken.
     pub(crate) fn lift(&self) {
+        if let Some(seat) = self.seat.get() {
+            seat.lift();
+        }
         self.observing.store(false, Ordering::Release);
         self.free_permit();
         let waiting = {

@@ -37,6 +37,7 @@ pub(crate) use upload::{Outgoing, Upload};
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
+use crate::lane::{Crew, Seat};
 use crate::metrics::Metrics;
 
 /// One network at run time.
@@ -46,6 +47,10 @@ pub(crate) struct Network {
     /// What the configuration says of it.
     pub(crate) config: cfg::Network,
     pub(crate) endpoints: Vec<Endpoint>,
+    /// How many of them, from the first, take live jobs. Those behind them are for shadows only.
+    live: usize,
+    /// The workers behind those endpoints, where we start them.
+    pub(crate) crew: Option<Arc<Crew>>,
     /// Whether the link to it is a real one: home is not across any.
     home: bool,
     state: Mutex<State>,
@@ -59,8 +64,16 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct State {
     ledger: flight::Ledger,
+    /// Shadows on workers, which take no slot of the live service's.
+    aside: flight::Ledger,
     link: Link,
     budget: ShadowBudget,
+}
+
+impl State {
+    fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
+        if aside { &mut self.aside } else { &mut self.ledger }
+    }
 }
 
 /// What the network's own sidecar last said of it.
@@ -81,21 +94,23 @@ impl Network {
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let network = config.network(id).clone();
-        let endpoints = network
-            .endpoints
-            .iter()
-            .map(|endpoint| Endpoint::new(endpoint, &network))
-            .collect::<io::Result<Vec<_>>>()?;
+        let (for_shadows, crew) = shadow_endpoints(config, id, &metrics);
+        let live = network.endpoints.len();
+        let endpoints = network.endpoints.iter().chain(&for_shadows);
+        let endpoints = endpoints.map(|at| Endpoint::new(at, &network)).collect::<io::Result<Vec<_>>>()?;
         let budget = &network.budget;
         Ok(Self {
             id,
             state: Mutex::new(State {
                 ledger: flight::Ledger::new(network.capacity),
+                aside: flight::Ledger::new(0),
                 link: Link::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second),
             }),
             reported: Reported::default(),
-            pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(network.endpoints.len()))).collect(),
+            pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(endpoints.len()))).collect(),
+            live,
+            crew,
             home: id == config.home,
             config: network,
             endpoints,
@@ -107,9 +122,11 @@ impl Network {
     pub(crate) fn view(&self, bytes: u64, now_s: f64) -> NetworkView {
         let capacity = self.capacity();
         let others = self.others_in_flight();
-        let healthy = self.endpoints.iter().any(|e| e.would_admit(now_s));
+        let healthy = self.endpoints[..self.live].iter().any(|e| e.would_admit(now_s));
+        let has_worker = self.crew.as_ref().is_none_or(|crew| crew.has_idle());
+        let adopted = self.adopted();
         let state = self.state.lock();
-        let own = state.ledger.len();
+        let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
         let wait_s = if capacity > 0 && in_flight >= capacity {
             ledger::wait_s(state.ledger.entries(), others, capacity, state.ledger.typical_s(), now_s)
@@ -129,10 +146,16 @@ impl Network {
             rtt_s: if self.home { 0.0 } else { state.link.rtt_s() },
             link_bytes_per_s: if self.home { 0.0 } else { link_bytes_per_s },
             link_queued_bytes: 0.0,
-            shadow_room: state.budget.would_spend(bytes, has_room(in_flight, capacity), now_s),
+            shadow_room: has_worker && state.budget.would_spend(bytes, self.has_room(in_flight, capacity), now_s),
             warm_bytes: 0,
             price: self.config.price,
         }
+    }
+
+    /// Takes a worker for a shadow, where shadows have workers; `None` where they run on what runs live jobs, or on what
+    /// somebody else starts.
+    pub(crate) fn claim(&self) -> Result<Option<Arc<Seat>>, NoPermit> {
+        self.crew.as_ref().map(|crew| crew.claim().ok_or(NoPermit::Worker)).transpose()
     }
 
     /// Spends a shadow permit.
@@ -140,7 +163,7 @@ impl Network {
         let capacity = self.capacity();
         let others = self.others_in_flight();
         let mut state = self.state.lock();
-        let room = has_room(state.ledger.len().saturating_add(others), capacity);
+        let room = self.has_room(state.ledger.len().saturating_add(others), capacity);
         state.budget.spend(bytes, room, clock::now_s())?;
         Ok(ShadowPermit::new(Arc::clone(self)))
     }
@@ -157,6 +180,11 @@ impl Network {
         Flight::depart(Arc::clone(self), predicted_s)
     }
 
+    /// Enters a shadow that runs on a worker: it takes no slot, and nobody waits for it.
+    pub(crate) fn depart_aside(self: &Arc<Self>) -> Flight {
+        Flight::depart_aside(Arc::clone(self))
+    }
+
     /// Jobs it can run at once: what its own sidecar says, else what the configuration says; 0 if nobody knows.
     pub(crate) fn capacity(&self) -> u32 {
         match self.reported.capacity.load(Ordering::Relaxed) {
@@ -171,7 +199,18 @@ impl Network {
 
     /// Jobs of our own in flight there.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.state.lock().ledger.len()
+        self.state.lock().ledger.len().saturating_add(self.adopted())
+    }
+
+    /// Jobs that run on workers, with all of the machine they can get: they began as shadows and have been adopted.
+    fn adopted(&self) -> u32 {
+        self.crew.as_ref().map_or(0, |crew| crew.adopted())
+    }
+
+    /// Whether live work leaves room for a shadow: a slot beside that of the job itself. One on a worker needs none; its
+    /// cage keeps it from live work's way.
+    fn has_room(&self, in_flight: u32, capacity: u32) -> bool {
+        self.crew.is_some() || capacity == 0 || in_flight < capacity
     }
 
     /// Takes a load report in. `ours` is what we had in flight there when it was made.
@@ -212,7 +251,7 @@ impl Network {
             waiting_s: view.wait_s,
             rtt_s: link.rtt_s(),
             link_bytes_per_s: link.bytes_per_s(now_s),
-            endpoints: self.endpoints.iter().map(endpoint).collect(),
+            endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
     }
 
@@ -232,7 +271,22 @@ impl Network {
     }
 }
 
-/// Whether live work leaves a slot for a shadow: one more than the job itself will take.
-fn has_room(in_flight: u32, capacity: u32) -> bool {
-    capacity == 0 || in_flight < capacity
+/// Where shadows run at home, if not on what runs live jobs, and the workers if we are to start them.
+fn shadow_endpoints(
+    config: &config::Config,
+    id: NetworkId,
+    metrics: &Arc<Metrics>,
+) -> (Vec<cfg::Endpoint>, Option<Arc<Crew>>) {
+    let lane = &config.lane;
+    match lane.kind {
+        _ if id != config.home => (Vec::new(), None),
+        cfg::LaneKind::Shared => (Vec::new(), None),
+        cfg::LaneKind::Address => (lane.upstreams.clone(), None),
+        cfg::LaneKind::Process => {
+            // Each process listens where there is room when it starts.
+            let nowhere = cfg::Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 };
+            let first = config.network(id).endpoints.len();
+            (vec![nowhere; lane.workers], Some(Crew::new(lane.workers, first, Arc::clone(metrics))))
+        }
+    }
 }

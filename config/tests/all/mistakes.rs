@@ -353,7 +353,7 @@ fn a_lane_is_what_it_says_it_is() {
             "1:75: lane.upstreams[2]: `http://r:80` is here twice",
         ],
     );
-    check("lane.workers = 0", &["1:16: lane.workers: `0` is not a whole number above 0: it is 0"]);
+    check("lane.workers = 0", &["1:16: lane.workers: `0` is not a whole number above 0: it is less than 1"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let app = App::start(load(&args.config)?)?;
-    say_where(&app).map_err(CliError::Output)?;
+    say_where(&app, &mut io::stdout().lock()).map_err(CliError::Output)?;
     let signal = until_told_to_stop()?;
     tracing::info!(signal, "stopping: jobs in flight may end");
     app.stop();
@@ -25,8 +25,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 }
 
 /// One line for each listener, for people and for whoever started this with port 0.
-fn say_where(app: &App) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+pub(super) fn say_where(app: &App, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "listening jobs={}", app.jobs())?;
     for (what, address) in [("peers", app.peers()), ("egress", app.egress())] {
         if let Some(address) = address {

@@ -46,11 +46,21 @@ impl Collector for Scrape {
                 with_labels(&mut metric, &labels, |m| m.encode_gauge(&value(network)))?;
             }
         }
+        let mut metric = worker_gauge().describe(&mut encoder, MetricType::Gauge)?;
+        let workers = self.networks.iter().find_map(|network| network.workers).unwrap_or_default();
+        for (state, count) in workers.by_state() {
+            let labels: Labels = vec![("state", state.to_owned())];
+            with_labels(&mut metric, &labels, |m| m.encode_gauge(&(count as u64)))?;
+        }
         let build: Labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         let head = Head::new("adumbra_build", "The version that runs");
         let mut metric = head.describe(&mut encoder, MetricType::Info)?;
         metric.encode_info(&build)
     }
+}
+
+fn worker_gauge() -> Head {
+    Head::new("adumbra_lane_workers", "Workers of the process lane, by what they do now")
 }
 
 type Reading = fn(&NetworkStatus) -> f64;

@@ -35,6 +35,32 @@ pub(crate) enum ServedEnd {
     Failed,
 }
 
+/// Which process of `adumbra run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The one that takes live jobs.
+    Live,
+    /// One that runs shadows.
+    Worker,
+}
+
+/// How such a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessEnd {
+    /// By itself, or by somebody else's signal.
+    Exited,
+    /// The kernel killed it: it held more memory than its cage allows.
+    Oom,
+    /// Killed: it did not take connections in time.
+    NotReady,
+    /// It could not be started.
+    NotStarted,
+    /// Killed with the shadow that it ran.
+    Cancelled,
+    /// Killed after a job that was adopted: the next shadow gets a fresh one.
+    Recycled,
+}
+
 /// Which way a shadow's bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -148,6 +174,18 @@ macro_rules! words {
     };
 }
 
+words!(Kept:
+    Kept::Live => "live",
+    Kept::Worker => "worker",
+);
+words!(ProcessEnd:
+    ProcessEnd::Exited => "exited",
+    ProcessEnd::Oom => "oom",
+    ProcessEnd::NotReady => "not_ready",
+    ProcessEnd::NotStarted => "not_started",
+    ProcessEnd::Cancelled => "cancelled",
+    ProcessEnd::Recycled => "recycled",
+);
 words!(ShadowEnd:
     ShadowEnd::Adopted => "adopted",
     ShadowEnd::Cancelled => "cancelled",
@@ -206,6 +244,7 @@ words!(NoPermit:
     NoPermit::Rate => "rate",
     NoPermit::Bytes => "bytes",
     NoPermit::LiveWork => "live_work",
+    NoPermit::Worker => "worker",
 );
 words!(Unspooled:
     Unspooled::TooLong => "too_long",
@@ -266,6 +305,8 @@ mod tests {
     fn every_value_is_in_its_place_and_has_a_word_of_its_own() {
         check::<ShadowEnd>();
         check::<ServedEnd>();
+        check::<Kept>();
+        check::<ProcessEnd>();
         check::<Direction>();
         check::<ConnectionRefusal>();
         check::<UpstreamConnection>();

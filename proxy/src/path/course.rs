@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use policy::level::Caps;
 use policy::{Job, Model, NetworkId, Plan, View};
 
 use crate::body::Body;
@@ -47,6 +48,17 @@ impl Course {
     /// Whether the job runs on when its client goes away.
     pub(super) fn runs_on(&self) -> bool {
         self.route.is_some_and(|place| self.generation.config.routes[place].finish)
+    }
+
+    /// What each of its shadows may use at the most.
+    pub(super) fn caps(&self) -> Caps {
+        let shadow = &self.generation.config.shadow;
+        Caps {
+            cpu_share: shadow.limits.speed_share,
+            memory_bytes: 512 << 20,
+            bytes_per_s: shadow.bytes_per_second,
+            window_s: shadow.limits.window_max_s,
+        }
     }
 
     /// Seconds until what the job needs has arrived at a network.

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
+use policy::level::Caps;
 
 use super::contest::answer_of;
 use super::course::Course;
@@ -25,7 +26,7 @@ use crate::peer::{self, Entered, ShadowAsk};
 use crate::problem::Problem;
 use crate::record::Outcome;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Flight, Lane, Outgoing, Purpose};
+use crate::upstream::{Flight, Outgoing};
 
 /// Runs a transferred job here.
 pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
@@ -55,8 +56,9 @@ pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Reque
 pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Request<Body>, ask: ShadowAsk) -> Answered {
     let count = course.shared.metrics.shadow_served();
     let home = Arc::clone(course.network(course.plan.target));
-    let permit = match home.shadow_permit(course.job.body_bytes.unwrap_or(0)) {
-        Ok(permit) => permit,
+    let claimed = home.claim().and_then(|seat| Ok((seat, home.shadow_permit(course.job.body_bytes.unwrap_or(0))?)));
+    let (seat, permit) = match claimed {
+        Ok(claimed) => claimed,
         Err(why) => {
             course.shared.metrics.shadow_refused(home.id, why);
             count.ended(ServedEnd::Refused);
@@ -66,7 +68,12 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let shadow = &course.generation.config.shadow;
     let throttle = Throttle::new(ask.bytes_per_s.min(shadow.bytes_per_second));
     let window = ask.window.min(std::time::Duration::from_secs_f64(shadow.limits.window_max_s.max(0.0)));
+    let caps = Caps { bytes_per_s: ask.bytes_per_s, ..course.caps() }.clamped(&course.caps());
     throttle.hold(permit);
+    let flight = if seat.is_some() { home.depart_aside() } else { home.depart(course.predicted_s(home.id)) };
+    if let Some(seat) = &seat {
+        throttle.hold_seat(Arc::clone(seat));
+    }
     let served = peer::Served::new(Some(Arc::clone(&throttle)));
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
         count.ended(ServedEnd::Refused);
@@ -82,10 +89,16 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         lease: Box::pin(async move { served.lease_ends(window).await }),
         count: Some(count),
         throttle: Arc::clone(&throttle),
-        _flight: home.depart(course.predicted_s(home.id)),
+        _flight: flight,
         _warming: warming,
     };
-    let sent = home.send(course.worker, Lane::Shadow, Purpose::Job, request, &course.upload);
+    if let Some(seat) = &seat
+        && let Err(error) = seat.cap(caps).await
+    {
+        running.ended(ServedEnd::Refused);
+        return Err((Problem::NotExecuted, error.to_string()));
+    }
+    let sent = home.send_shadow(course.worker, seat.as_deref(), request, &course.upload);
     let answered = tokio::select! {
         biased;
         answered = sent => answered,
@@ -132,12 +145,18 @@ impl Running {
         if let Some(count) = self.count.take() {
             count.ended(how);
         }
+        if let (ServedEnd::Finished, Some(seat)) = (how, self.throttle.seat()) {
+            seat.is_whole();
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.throttle.free_permit();
+        if let Some(seat) = self.throttle.seat() {
+            seat.end();
+        }
     }
 }
 

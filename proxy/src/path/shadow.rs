@@ -15,6 +15,7 @@ use http::Response;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::budget::NoPermit;
+use policy::fence::End;
 use policy::{Evidence, NetworkId, NetworkSet, Observation, Prediction, observation};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
@@ -259,6 +260,13 @@ impl Shadow {
         }
         let Self { task, tally, .. } = self;
         Ok(response.map(|source| Body::Adopted(Box::new(Adopted { source, _task: task, _tally: tally }))))
+    }
+
+    /// Stops it, before it is dropped, as far as that is ours to do: a worker of ours is killed here and now.
+    pub(super) fn stop(&self) -> End {
+        let Some(seat) = self.throttle.seat() else { return End::Lost };
+        seat.end();
+        End::Gone
     }
 
     /// Says, before it is dropped, that it was its planned window that ended it.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::CONTROL;
 use crate::body::Body;
 use crate::generation::Shared;
+use crate::lane::Used;
 use crate::problem::Problem;
 
 /// Bytes of a question's body at the most.
@@ -29,6 +30,11 @@ struct Progress {
     progress: Option<f64>,
     adopted: bool,
     bytes: u64,
+    /// What it has used of its worker; missing where it has none that is measured.
+    cpu_s: Option<f64>,
+    memory_bytes: Option<f64>,
+    /// The share of full speed it was granted.
+    granted: Option<f64>,
 }
 
 /// Answers a question. Only for requests that came over the peers listener.
@@ -64,10 +70,15 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
     let Some(served) = shared.peers.find(id) else {
         return Problem::NotFound.response("no dispatch of that name runs here");
     };
+    let seat = served.throttle.as_ref().and_then(|throttle| throttle.seat());
+    let Used { cpu_s, memory_bytes, granted } = seat.map(|seat| seat.used()).unwrap_or_default();
     json(&Progress {
         progress: served.progress(),
         adopted: served.adopted.load(std::sync::atomic::Ordering::Acquire),
         bytes: served.throttle.as_ref().map_or(0, |t| t.passed()),
+        cpu_s,
+        memory_bytes,
+        granted,
     })
 }
 

@@ -23,7 +23,9 @@ pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network:
         if network.endpoints[at].is_name() {
             tasks.spawn(keep_resolved(Arc::clone(network), at));
         }
-        if let Some(path) = asked(network) {
+        // Whoever starts a worker keeps watch over it, too.
+        let watched = network.crew.is_none() || at < network.live;
+        if let Some(path) = asked(network).filter(|_| watched) {
             tasks.spawn(keep_checked(Arc::clone(network), at, path));
         }
     }
@@ -70,6 +72,20 @@ async fn keep_checked(network: Arc<Network>, at: usize, path: String) {
         }
         tokio::time::sleep(health.every).await;
     }
+}
+
+/// Whether a process that has just been started takes requests: whether it accepts a connection, or answers well where a
+/// path is configured to be asked for.
+pub(crate) async fn has_come_up(network: &Network, at: usize) -> bool {
+    let endpoint = &network.endpoints[at];
+    let within = network.config.health.timeout;
+    let asked = async {
+        match &network.config.health.path {
+            Some(path) => check(network, endpoint, path).await.is_some(),
+            None => endpoint.connect(within, |_| ()).await.is_ok(),
+        }
+    };
+    tokio::time::timeout(within, asked).await.unwrap_or(false)
 }
 
 /// One check, over a connection of its own: a kept one may work where a new one would not.

@@ -40,6 +40,10 @@ pub(crate) struct Endpoint {
     /// Whether TLS last negotiated HTTP/2; `true` before the first, so that not everybody who comes first opens one.
     speaks_h2: AtomicBool,
     breaker: Mutex<Breaker>,
+    /// A breaker that has seen nothing, for a process that is new.
+    fresh: Breaker,
+    /// Whether its process is there, where we start it; `true` where somebody else does.
+    present: AtomicBool,
     /// What the last active check said; `true` before the first.
     checked_well: AtomicBool,
     pub(super) in_flight: AtomicU32,
@@ -48,6 +52,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(super) fn new(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Self> {
         let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
+        let fresh = Breaker::new(network.health.failures, network.health.open_for.as_secs_f64());
         Ok(Self {
             authority: authority(endpoint).map_err(io::Error::other)?,
             tls: if endpoint.tls { Some(tls(endpoint, network)?) } else { None },
@@ -56,7 +61,9 @@ impl Endpoint {
             addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
             next: AtomicUsize::new(0),
             speaks_h2: AtomicBool::new(true),
-            breaker: Mutex::new(Breaker::new(network.health.failures, network.health.open_for.as_secs_f64())),
+            breaker: Mutex::new(fresh),
+            fresh,
+            present: AtomicBool::new(true),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
         })
@@ -129,14 +136,37 @@ impl Endpoint {
         Ok(())
     }
 
+    /// A process of ours is about to listen at this address. Until it has arrived, nothing is sent here.
+    pub(crate) fn awaits(&self, address: SocketAddr) {
+        self.present.store(false, Ordering::Release);
+        self.addresses.store(Arc::new(vec![address]));
+    }
+
+    /// The process takes requests, and what was held against the one before it is forgotten.
+    pub(crate) fn arrived(&self) {
+        *self.breaker.lock() = self.fresh;
+        self.checked_well.store(true, Ordering::Relaxed);
+        self.present.store(true, Ordering::Release);
+    }
+
+    /// The process is gone.
+    pub(crate) fn left(&self) {
+        self.present.store(false, Ordering::Release);
+    }
+
+    /// Whether its process is there, as far as we start it.
+    pub(crate) fn is_present(&self) -> bool {
+        self.present.load(Ordering::Acquire)
+    }
+
     /// Whether a job would be let through.
     pub(crate) fn would_admit(&self, now_s: f64) -> bool {
-        self.checked_well.load(Ordering::Relaxed) && self.breaker.lock().would_admit(now_s)
+        self.is_present() && self.checked_well.load(Ordering::Relaxed) && self.breaker.lock().would_admit(now_s)
     }
 
     /// Whether this job is let through; takes the one try of a half-open breaker.
     pub(super) fn admits(&self, now_s: f64) -> bool {
-        self.checked_well.load(Ordering::Relaxed) && self.breaker.lock().admits(now_s)
+        self.is_present() && self.checked_well.load(Ordering::Relaxed) && self.breaker.lock().admits(now_s)
     }
 
     /// Takes a real outcome in.
@@ -156,7 +186,11 @@ impl Endpoint {
 
     /// Where it is, for people.
     pub(crate) fn label(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        match self.addresses.load().first() {
+            // What we start listens where there was room.
+            Some(address) if !self.is_name() => address.to_string(),
+            _ => format!("{}:{}", self.host, self.port),
+        }
     }
 }
 
@@ -207,6 +241,8 @@ mod tests {
             next: AtomicUsize::new(0),
             speaks_h2: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new(3, 10.0)),
+            fresh: Breaker::new(3, 10.0),
+            present: AtomicBool::new(true),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
         }

@@ -97,6 +97,8 @@ impl Ledger {
 pub(crate) struct Flight {
     network: Arc<Network>,
     id: u64,
+    /// Whether it is in the ledger of those that take no slot.
+    aside: bool,
     sent_s: f64,
     landed: bool,
 }
@@ -109,7 +111,13 @@ impl Flight {
             .lock()
             .ledger
             .enter(Entry { started_s: sent_s, predicted_s: predicted_s.unwrap_or(f64::NAN) });
-        Self { network, id, sent_s, landed: false }
+        Self { network, id, aside: false, sent_s, landed: false }
+    }
+
+    pub(super) fn depart_aside(network: Arc<Network>) -> Self {
+        let sent_s = clock::now_s();
+        let id = network.state.lock().aside.enter(Entry { started_s: sent_s, predicted_s: f64::NAN });
+        Self { network, id, aside: true, sent_s, landed: false }
     }
 
     /// When it was sent.
@@ -119,7 +127,7 @@ impl Flight {
 
     /// What ends it early, without it.
     pub(crate) fn ticket(&self) -> Ticket {
-        Ticket { network: Arc::clone(&self.network), id: self.id }
+        Ticket { network: Arc::clone(&self.network), id: self.id, aside: self.aside }
     }
 
     /// It ended by itself, well. Says how many seconds it ran, its waiting for a slot left out.
@@ -127,9 +135,10 @@ impl Flight {
         self.landed = true;
         let now_s = clock::now_s();
         let mut state = self.network.state.lock();
-        let began_s = state.ledger.leave(self.id, now_s).unwrap_or(self.sent_s);
+        let ledger = state.ledger(self.aside);
+        let began_s = ledger.leave(self.id, now_s).unwrap_or(self.sent_s);
         let ran_s = (now_s - began_s).max(0.0);
-        state.ledger.ran(ran_s);
+        ledger.ran(ran_s);
         ran_s
     }
 }
@@ -138,7 +147,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.landed {
             let now_s = clock::now_s();
-            self.network.state.lock().ledger.leave(self.id, now_s);
+            self.network.state.lock().ledger(self.aside).leave(self.id, now_s);
         }
     }
 }
@@ -148,12 +157,13 @@ impl Drop for Flight {
 pub(crate) struct Ticket {
     network: Arc<Network>,
     id: u64,
+    aside: bool,
 }
 
 impl Ticket {
     /// Takes the flight off the ledger; landing it, or dropping it, then changes nothing there.
     pub(super) fn give_up(self) {
-        self.network.state.lock().ledger.leave(self.id, clock::now_s());
+        self.network.state.lock().ledger(self.aside).leave(self.id, clock::now_s());
     }
 }
 

@@ -15,6 +15,7 @@ use super::upload::Upload;
 use super::{Endpoint, Network};
 use crate::body::Body;
 use crate::clock;
+use crate::lane::Seat;
 
 /// Which connections a request may use: shadows never share one with live jobs, or an unread shadow would hold them up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +45,42 @@ impl Network {
         worker: usize,
         lane: Lane,
         purpose: Purpose,
-        mut request: Request<Body>,
+        request: Request<Body>,
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
         let Some(at) = self.pick(lane, purpose) else {
             return Err(SendError::NoEndpoint { network: self.config.name.clone(), unsent: Box::new(request) });
         };
+        self.send_at(Via { worker, endpoint: at, lane }, purpose, request, upload).await
+    }
+
+    /// Sends a shadow: to the worker it was given, if it was given one.
+    pub(crate) async fn send_shadow(
+        self: &Arc<Self>,
+        worker: usize,
+        seat: Option<&Seat>,
+        request: Request<Body>,
+        upload: &Upload,
+    ) -> Result<Response<Answer>, SendError> {
+        let Some(seat) = seat else { return self.send(worker, Lane::Shadow, Purpose::Job, request, upload).await };
+        let via = Via { worker, endpoint: seat.endpoint(), lane: Lane::Shadow };
+        self.send_at(via, Purpose::Job, request, upload).await
+    }
+
+    async fn send_at(
+        self: &Arc<Self>,
+        via: Via,
+        purpose: Purpose,
+        mut request: Request<Body>,
+        upload: &Upload,
+    ) -> Result<Response<Answer>, SendError> {
+        let Via { endpoint: at, lane, .. } = via;
         let endpoint = &self.endpoints[at];
         let busy = Busy::new(self, at);
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
-        let exchange = self.exchange(Via { worker, endpoint: at, lane }, purpose, busy, request);
+        let exchange = self.exchange(via, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
         if nameless && let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
             // It may go elsewhere, where this name would be wrong.
@@ -79,10 +104,13 @@ impl Network {
             (Lane::Shadow, _) => self.endpoints[at].would_admit(now_s),
             (Lane::Live, _) => self.endpoints[at].admits(now_s),
         };
-        if self.endpoints.len() == 1 {
-            return admits(0).then_some(0);
+        // Workers are given out one by one, and not picked.
+        let replicas = if self.crew.is_none() { self.live..self.endpoints.len() } else { 0..0 };
+        let places = if lane == Lane::Shadow && !replicas.is_empty() { replicas } else { 0..self.live };
+        if places.len() == 1 {
+            return admits(places.start).then_some(places.start);
         }
-        let mut order: Vec<usize> = (0..self.endpoints.len()).collect();
+        let mut order: Vec<usize> = places.collect();
         order.sort_by_key(|at| (!self.endpoints[*at].would_admit(now_s), self.endpoints[*at].in_flight()));
         order.into_iter().find(|at| admits(*at))
     }

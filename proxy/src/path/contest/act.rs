@@ -184,7 +184,7 @@ impl Contest {
             if matches!(why, Reason::WindowEnded | Reason::LeadConfirmed) {
                 shadow.window_ended();
             }
-            self.fence.ended(Dispatch::Shadow(shadow.on()), End::Lost);
+            self.fence.ended(Dispatch::Shadow(shadow.on()), shadow.stop());
         }
     }
 }

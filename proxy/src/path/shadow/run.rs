@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
+use policy::level::Caps;
 use policy::learn::{self, Label, Row};
 use policy::{NetworkId, Observation, Phase, observation};
 use tokio::sync::oneshot;
@@ -17,13 +18,17 @@ use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
 use crate::hygiene;
+use crate::lane::{Used, orca};
 use crate::metrics::Direction;
 use crate::path::course::{Course, Head};
-use crate::path::progress;
+use crate::path::progress::{self, Shown};
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Lane, Network, Purpose, Upload};
+use crate::upstream::{Answer, Flight, Network, Upload};
+
+/// The time between two looks at what a worker has used: as often as a far sidecar is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -35,7 +40,7 @@ pub(super) struct Run {
     throttle: Arc<Throttle>,
     window: Duration,
     answer_bytes: usize,
-    bytes_per_s: f64,
+    caps: Caps,
 }
 
 /// What is owed at the end, whatever way it comes.
@@ -60,17 +65,22 @@ impl Run {
         let network = Arc::clone(course.network(on));
         let announced_bytes = body.and_then(Spool::settled).and_then(Result::ok).unwrap_or(0);
         let refused = |why: &NoPermit| course.shared.metrics.shadow_refused(on, *why);
+        let seat = network.claim().inspect_err(refused)?;
         let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let shadow = &course.generation.config.shadow;
         let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
         throttle.hold(permit);
+        let flight = if seat.is_some() { network.depart_aside() } else { network.depart(course.predicted_s(on)) };
+        if let Some(seat) = seat {
+            throttle.hold_seat(seat);
+        }
         Ok(Self {
             lesson: Lesson {
                 tally: Tally::start(&course.shared, on, course.plan.predictions[on]),
                 course: Arc::clone(course),
                 board: Arc::clone(board),
-                flight: Some(network.depart(course.predicted_s(on))),
+                flight: Some(flight),
                 throttle: Arc::clone(&throttle),
                 announced_bytes,
             },
@@ -81,7 +91,7 @@ impl Run {
             throttle,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
             answer_bytes: shadow.answer_bytes,
-            bytes_per_s: shadow.bytes_per_second,
+            caps: course.caps(),
         })
     }
 
@@ -117,18 +127,18 @@ impl Run {
         let request = self.request(head, body);
         let on = self.network.id;
         let board = Arc::clone(&self.board);
-        let seen = move |share| {
-            board.shadow(on, |shadow| {
-                shadow.progress = Some(share);
-                shadow.progressed_s = Some(clock::now_s());
-            });
-        };
+        let seen = move |shown| board.shadow(on, |shadow| take_in(shadow, shown));
         let upload = Upload::default();
-        let sent = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
-            self.network.send(self.worker, Lane::Shadow, Purpose::Job, request, &upload)
-        })
-        .await;
-        match sent {
+        let seat = self.throttle.seat().cloned();
+        if let Some(seat) = &seat
+            && seat.cap(self.caps).await.is_err()
+        {
+            return self.end(Fate::Refused, Phase::Refused);
+        }
+        let sending = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
+            self.network.send_shadow(self.worker, seat.as_deref(), request, &upload)
+        });
+        match self.while_looking(sending).await {
             Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
                 self.end(Fate::Refused, Phase::Refused)
             }
@@ -142,6 +152,39 @@ impl Run {
         }
     }
 
+    /// Looks at what its worker has used, again and again, while `sending` runs.
+    async fn while_looking<F: Future>(&self, sending: F) -> F::Output {
+        let looking = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                self.look();
+            }
+        };
+        tokio::pin!(sending);
+        tokio::select! {
+            biased;
+            sent = &mut sending => sent,
+            () = looking, if self.throttle.seat().is_some() => unreachable!("it looks for ever"),
+        }
+    }
+
+    /// Takes in what a replica says on its answer that it has used, where nothing of ours measures it.
+    fn hear(&self, headers: &HeaderMap) {
+        if !self.network.is_sidecar() && self.throttle.seat().is_none() {
+            let orca::Said { cpu_s, memory_bytes } = orca::said(headers);
+            let shown = Shown { progress: None, used: Used { cpu_s, memory_bytes, granted: None } };
+            self.board.shadow(self.network.id, |shadow| take_in(shadow, shown));
+        }
+    }
+
+    /// Takes in what its worker has used.
+    fn look(&self) {
+        if let Some(seat) = self.throttle.seat() {
+            let shown = Shown { progress: None, used: seat.used() };
+            self.board.shadow(self.network.id, |shadow| take_in(shadow, shown));
+        }
+    }
+
     fn request(&self, head: &Head, body: Option<Spool>) -> Request<Body> {
         let body = match body {
             Some(spool) => {
@@ -152,7 +195,7 @@ impl Run {
         };
         let mut request = head.request(body);
         if self.network.is_sidecar() {
-            let ask = ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.bytes_per_s };
+            let ask = ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.caps.bytes_per_s };
             request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
         }
         request
@@ -163,6 +206,7 @@ impl Run {
         let good = observation::shadow_is_good(response.status().as_u16());
         let at_s = self.since_sent_s();
         let (mut parts, answer) = response.into_parts();
+        self.hear(&parts.headers);
         hygiene::scrub_response(&mut parts.headers, false, false);
         let mut answer = Throttled::new(answer, Arc::clone(&self.throttle));
         let (sink, source) = answer::pipe(self.answer_bytes);
@@ -175,6 +219,10 @@ impl Run {
                     sink.finish();
                 }
                 let at_s = self.since_sent_s();
+                if let Some(seat) = self.throttle.seat() {
+                    seat.is_whole();
+                }
+                self.look();
                 self.lesson.learn_it_took();
                 self.end(Fate::Finished, Phase::Finished { at_s, good });
             }
@@ -213,6 +261,17 @@ impl Run {
     }
 }
 
+/// Takes what a shadow shows into what is known of it.
+fn take_in(shadow: &mut Observation, shown: Shown) {
+    if let Some(share) = shown.progress {
+        shadow.progress = Some(share);
+        shadow.progressed_s = Some(clock::now_s());
+    }
+    shadow.cpu_s = shown.used.cpu_s.or(shadow.cpu_s);
+    shadow.memory_bytes = shown.used.memory_bytes.or(shadow.memory_bytes);
+    shadow.granted = shown.used.granted.or(shadow.granted);
+}
+
 /// Charges the bytes that a shadow moves, beyond the request's that its permit has paid for, to its network's budget.
 fn charge(network: &Arc<Network>, announced_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
     let (network, paid) = (Arc::clone(network), AtomicU64::new(announced_bytes));
@@ -229,12 +288,17 @@ impl Lesson {
 
     fn learn_it_took(&mut self) {
         let Some(ran_s) = self.flight.take().map(Flight::land) else { return };
-        let took_s = (ran_s - self.course.arriving_s(self.on())).max(f64::MIN_POSITIVE);
+        // What was measured of its caps is taken off: the label is what the job takes without them.
+        let granted = self.board.read().shadows[self.on()].and_then(|seen| seen.granted).unwrap_or(1.0);
+        let took_s = ((ran_s - self.course.arriving_s(self.on())) * granted).max(f64::MIN_POSITIVE);
         self.tally.took(took_s);
         self.learn(Label::Took(took_s));
     }
 
     fn learn(&self, label: Label) {
+        let whole = matches!(label, Label::Took(_)) && self.flight.is_none();
+        // What a part of a job has used says nothing of the whole.
+        let seen = self.board.read().shadows[self.on()].filter(|_| whole);
         let response_bytes = match label {
             Label::Took(_) => Some(self.throttle.passed().saturating_sub(self.announced_bytes) as f64),
             Label::LongerThan(_) => None,
@@ -244,8 +308,8 @@ impl Lesson {
             pair: self.course.id,
             network: self.on(),
             label,
-            cpu_s: None,
-            memory_bytes: None,
+            cpu_s: seen.and_then(|seen| seen.cpu_s),
+            memory_bytes: seen.and_then(|seen| seen.memory_bytes),
             response_bytes,
         });
     }
@@ -254,6 +318,9 @@ impl Lesson {
 impl Drop for Lesson {
     fn drop(&mut self) {
         self.throttle.free_permit();
+        if let Some(seat) = self.throttle.seat() {
+            seat.end();
+        }
         let received = self.throttle.passed().saturating_sub(self.announced_bytes);
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);

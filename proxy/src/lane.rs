@@ -1,0 +1,142 @@
+//! The lane: where this sidecar runs shadows of its own service, and what holds them within their caps. And, since both are
+//! processes of one command, the service itself, where `adumbra run` starts it.
+//!
+//! All processes are started by one thread, which lives as long as the sidecar: they die with it, and it does not share its
+//! time with jobs. Reading order: `roster` is who does what, `crew` and `seat` are how shadows get a worker, `keeper` and
+//! `live` keep processes behind them, `cage` holds them.
+
+mod back_off;
+pub(crate) mod cage;
+mod child;
+mod crew;
+mod keeper;
+mod live;
+pub(crate) mod orca;
+mod output;
+mod roster;
+mod seat;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use config::value::Run;
+use policy::level::Caps;
+use rustix::process::Signal;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use child::{NoPort, Recipe};
+pub(crate) use crew::{Crew, Workers};
+pub(crate) use roster::State;
+pub(crate) use seat::{NotCapped, Seat, Used};
+
+use crate::metrics::Metrics;
+use crate::runtime::Stopping;
+use crate::upstream::Network;
+use cage::Means;
+use live::Live;
+
+/// What the processes are kept by.
+#[derive(Debug)]
+struct Keeping {
+    recipe: Recipe,
+    run: Run,
+    /// The home network, whose endpoints the processes are.
+    network: Arc<Network>,
+    metrics: Arc<Metrics>,
+    means: Means,
+    /// What holds a worker that nobody has claimed.
+    resting: Caps,
+    live: Live,
+    /// Held by the one worker that is being started.
+    starting: tokio::sync::Mutex<()>,
+}
+
+/// The service and its workers, kept by a thread of their own. Dropping it kills them.
+#[derive(Debug)]
+pub(crate) struct Service {
+    keeping: Arc<Keeping>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts the service, and the workers of its lane if it has any. `resting` holds a worker that nobody has claimed.
+    pub(crate) fn start(
+        recipe: Recipe,
+        run: Run,
+        network: &Arc<Network>,
+        metrics: &Arc<Metrics>,
+        means: Means,
+        resting: Caps,
+    ) -> io::Result<Self> {
+        let keeping = Arc::new(Keeping {
+            recipe,
+            run,
+            network: Arc::clone(network),
+            metrics: Arc::clone(metrics),
+            means,
+            resting,
+            live: Live::new(),
+            starting: tokio::sync::Mutex::default(),
+        });
+        let (stop, stopping) = Stopping::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+        let kept = Arc::clone(&keeping);
+        let thread = std::thread::Builder::new().name("adumbra-lane".to_owned()).spawn(move || {
+            runtime.block_on(keep(kept, stopping));
+        })?;
+        Ok(Self { keeping, stop, thread: Some(thread) })
+    }
+
+    /// Passes a signal on to the live process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.keeping.live.signal(signal);
+    }
+
+    /// Whether the live process has ever been up.
+    pub(crate) fn was_up(&self) -> watch::Receiver<bool> {
+        self.keeping.live.was_up()
+    }
+
+    /// The exit code that the live process was given up with, if it was.
+    pub(crate) fn given_up(&self) -> watch::Receiver<Option<u8>> {
+        self.keeping.live.given_up()
+    }
+
+    /// The live process's id, while there is one.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.keeping.live.pid()
+    }
+
+    /// What really holds the workers, and by what.
+    pub(crate) fn means(&self) -> &Means {
+        &self.keeping.means
+    }
+
+    /// Ends the workers at once and the live process in order, and returns when all are gone.
+    pub(crate) fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that keeps the service panicked");
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+async fn keep(keeping: Arc<Keeping>, stopping: Stopping) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(live::keep(Arc::clone(&keeping), stopping.clone()));
+    if let Some(crew) = &keeping.network.crew {
+        for at in 0..crew.len() {
+            tasks.spawn(keeper::keep(Arc::clone(&keeping), Arc::clone(crew), at, stopping.clone()));
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}

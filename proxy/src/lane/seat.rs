@@ -1,0 +1,213 @@
+//! A shadow's hold on a worker: its caps, what it has used of them, and what becomes of the worker when the shadow is over.
+//!
+//! Until it is over, nobody else is given the worker. A shadow whose whole answer was read leaves it as it found it. One that
+//! was stopped has its worker killed there and then, for the service may well go on with a job whose client has gone; that is
+//! what makes a loser known to be gone. One that was adopted has had the run of the machine, so its worker is replaced too.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use policy::level::Caps;
+
+use super::cage::{Cage, CageError, CageLimits, Mark, Usage, Weight};
+use super::crew::Crew;
+use super::roster::{Over, Then, Turn};
+
+/// A shadow's hold on a worker. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    crew: Arc<Crew>,
+    turn: Turn,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// `None` once it is over, or if the worker went while it was claimed.
+    cage: Option<Arc<Cage>>,
+    /// From where its use is counted, and since when.
+    before: Option<(Mark, Instant)>,
+    /// The last that was seen.
+    used: Used,
+    over: Over,
+    is_over: bool,
+}
+
+/// What a shadow has used; what nobody measures is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Used {
+    /// CPU seconds.
+    pub(crate) cpu_s: Option<f64>,
+    /// The most memory it held.
+    pub(crate) memory_bytes: Option<f64>,
+    /// The share of full speed it was granted.
+    pub(crate) granted: Option<f64>,
+}
+
+/// A worker's caps could not be set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotCapped {
+    /// Its process has gone meanwhile.
+    #[error("the worker went away before its caps were set")]
+    Gone,
+    /// The system would not have them.
+    #[error("the worker's caps cannot be set")]
+    Refused(#[source] CageError),
+}
+
+impl Seat {
+    pub(super) fn new(crew: Arc<Crew>, turn: Turn, cage: Option<Arc<Cage>>) -> Arc<Self> {
+        let held = Held { cage, before: None, used: Used::default(), over: Over::Unsent, is_over: false };
+        Arc::new(Self { crew, turn, held: Mutex::new(held) })
+    }
+
+    /// Which of its network's endpoints the worker is.
+    pub(crate) fn endpoint(&self) -> usize {
+        self.crew.endpoint(self.turn.life.at)
+    }
+
+    /// Sets the caps and begins to count. Nothing may be sent to the worker before.
+    pub(crate) async fn cap(self: &Arc<Self>, caps: Caps) -> Result<(), NotCapped> {
+        let seat = Arc::clone(self);
+        // Lowering a memory limit makes the kernel look for what it can take back, which may take a while.
+        let capped = tokio::task::spawn_blocking(move || seat.cap_now(caps)).await;
+        let capped = capped.unwrap_or(Err(NotCapped::Gone));
+        if let Err(error) = &capped {
+            tracing::warn!(%error, worker = self.turn.life.at, "a worker is not used");
+            self.crew.metrics.worker_not_capped();
+        }
+        capped
+    }
+
+    fn cap_now(&self, caps: Caps) -> Result<(), NotCapped> {
+        let mut held = self.held.lock();
+        let cage = held.cage.clone().ok_or(NotCapped::Gone)?;
+        cage.set(&limits(&caps)).map_err(NotCapped::Refused)?;
+        held.before = Some((cage.mark(), Instant::now()));
+        // From here on it may run.
+        held.over = Over::Stopped;
+        Ok(())
+    }
+
+    /// What it runs has become the real job: its caps are lifted when this returns.
+    pub(crate) fn lift(&self) {
+        let began = Instant::now();
+        let held = self.held.lock();
+        if held.is_over || !self.crew.adopt(self.turn) {
+            return;
+        }
+        if let Some(cage) = &held.cage
+            && let Err(error) = cage.set(&CageLimits::default())
+        {
+            tracing::warn!(%error, worker = self.turn.life.at, "a worker's caps cannot be lifted; its job goes on under them");
+        }
+        self.crew.metrics.caps_lifted(began.elapsed());
+    }
+
+    /// What it has used so far, or had used when it was over.
+    pub(crate) fn used(&self) -> Used {
+        self.held.lock().look()
+    }
+
+    /// Its whole answer was read: the worker runs nothing any more.
+    pub(crate) fn is_whole(&self) {
+        self.held.lock().over = Over::Whole;
+    }
+
+    /// It is over: the worker waits for the next shadow, or is killed, there and then.
+    pub(crate) fn end(&self) {
+        let mut held = self.held.lock();
+        if held.is_over {
+            return;
+        }
+        held.look();
+        held.is_over = true;
+        let killed_for_memory = held.oom_kills() > 0;
+        let cage = held.cage.take();
+        // What is left of it after one of its processes was killed is not what was started.
+        let over = if killed_for_memory { Over::Stopped } else { held.over };
+        drop(held);
+        if let (Then::Kill { .. }, Some(cage)) = (self.crew.release(self.turn, over), cage) {
+            // Whoever keeps the worker sees to it that nothing is left; this must not wait.
+            cage.strike();
+        }
+    }
+}
+
+impl Held {
+    fn look(&mut self) -> Used {
+        if let (Some(cage), Some((mark, since))) = (&self.cage, &self.before) {
+            self.used = Used::of(&cage.since(mark), since.elapsed());
+        }
+        self.used
+    }
+
+    fn oom_kills(&self) -> u64 {
+        let (Some(cage), Some((mark, _))) = (&self.cage, &self.before) else { return 0 };
+        cage.since(mark).oom_kills.unwrap_or(0)
+    }
+}
+
+/// What holds a shadow to its caps, behind everything that is live.
+pub(super) fn limits(caps: &Caps) -> CageLimits {
+    CageLimits { cpu_share: Some(caps.cpu_share), memory_bytes: Some(caps.memory_bytes), weight: Weight::Idle }
+}
+
+impl Used {
+    /// From what a cage has used in `elapsed`.
+    fn of(used: &Usage, elapsed: Duration) -> Self {
+        let held_back = used.cpu_s.zip(used.throttled_s);
+        Self {
+            cpu_s: used.cpu_s,
+            // A worker that is used again has a peak from before; then what it holds now is all that can be said.
+            memory_bytes: used.memory_peak_bytes.or(used.memory_bytes).map(|bytes| bytes as f64),
+            granted: held_back.map(|(cpu_s, throttled_s)| granted(cpu_s, throttled_s, elapsed.as_secs_f64())),
+        }
+    }
+}
+
+/// The share of full speed that a process had which used `cpu_s` and was held back for `throttled_s`.
+///
+/// At full speed it would have done in `elapsed_s − throttled_s` what took it `elapsed_s`: time it spent waiting for
+/// something else counts as it is, and only time in which it would have run and was not let counts against its grant. With
+/// one thread, that is it. Several are held back at the same time, each for itself, and the kernel adds that up; what they
+/// asked for, used or not, then comes to more than the time there was, and their share is that of what they asked for.
+/// Waiting behind others of more weight does not show in it.
+fn granted(cpu_s: f64, throttled_s: f64, elapsed_s: f64) -> f64 {
+    let asked_s = cpu_s + throttled_s;
+    let of_s = elapsed_s.max(asked_s);
+    if of_s > 0.0 { (1.0 - throttled_s / of_s).clamp(LEAST, 1.0) } else { 1.0 }
+}
+
+/// The least share: nothing that runs at all is taken to be infinitely fast.
+const LEAST: f64 = 0.001;
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_the_time_it_was_let_run_over_the_time_it_would_have() {
+        let check = |cpu_s, throttled_s, elapsed_s, expected: f64| {
+            let share = granted(cpu_s, throttled_s, elapsed_s);
+            assert!((share - expected).abs() < 1e-9, "{cpu_s} {throttled_s} {elapsed_s}: {share}");
+        };
+        // One thread at a fifth of a core.
+        check(2.0, 8.0, 10.0, 0.2);
+        // It waits for something else, and is never held.
+        check(1.0, 0.0, 10.0, 1.0);
+        // It waits half of its time.
+        check(1.0, 4.0, 10.0, 0.6);
+        // Two threads at a fifth of a core between them: ten times slower than on two cores.
+        check(2.0, 18.0, 10.0, 0.1);
+        check(0.0, 0.0, 0.0, 1.0);
+        check(0.0, 5.0, 5.0, LEAST);
+    }
+}
