@@ -6,6 +6,7 @@
 mod check;
 mod explain;
 mod http;
+mod lane_exec;
 mod logging;
 mod serve;
 mod words;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::StartError;
 use crate::demo;
+use crate::lane::cage::launch::LaunchError;
 
 /// The most bytes that a configuration file may have and still be read.
 const CONFIG_MOST: u64 = config::MAX_TEXT as u64;
@@ -47,6 +49,8 @@ enum Command {
     DemoDevice(demo::device::Args),
     #[command(hide = true)]
     DemoRelay(demo::relay::Args),
+    #[command(hide = true)]
+    LaneExec(lane_exec::Args),
 }
 
 /// Why a command failed.
@@ -93,6 +97,9 @@ enum CliError {
     /// The demo, or one of its processes, failed.
     #[error("the demo failed")]
     Demo(#[source] Box<dyn std::error::Error>),
+    /// A lane's command does not run.
+    #[error("the lane's command does not run")]
+    Launch(#[from] LaunchError),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -101,13 +108,20 @@ enum CliError {
 /// Runs the command that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
-    demo::lifeline::arm();
-    logging::start();
-    match run(Line::parse().command) {
+    let command = Line::parse().command;
+    // The launcher becomes another program: its input and its stderr are that one's.
+    if !matches!(command, Command::LaneExec(_)) {
+        demo::lifeline::arm();
+        logging::start();
+    }
+    match run(command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("adumbra: {}", words::printable(&one_line(&error)));
-            ExitCode::FAILURE
+            match error {
+                CliError::Launch(error) => ExitCode::from(error.code()),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -122,6 +136,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoRelay(args) => demo::relay::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+        Command::LaneExec(args) => Err(lane_exec::run(args).into()),
     }
 }
 

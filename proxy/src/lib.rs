@@ -23,6 +23,8 @@ mod generation;
 mod peer;
 mod upstream;
 
+mod lane;
+
 mod clock;
 mod data;
 mod metrics;
