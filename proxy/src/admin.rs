@@ -8,6 +8,7 @@
 
 mod explain;
 mod host;
+mod lane;
 mod network;
 mod query;
 mod status;
@@ -24,6 +25,7 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
+use crate::lane::Kept;
 use crate::metrics::{self, Metrics};
 use crate::oracle::Oracle;
 use crate::problem::Problem;
@@ -59,6 +61,7 @@ struct Seen<'a> {
     recorder: &'a Recorder,
     oracle: &'a Oracle,
     ready: bool,
+    kept: Option<&'a Kept>,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -66,12 +69,15 @@ struct Seen<'a> {
 /// Answers one request to the admin port.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let generation = shared.generation.load_full();
+    let keeping = shared.keeping.get();
+    let kept = keeping.map(|keeping| keeping.status());
     let seen = Seen {
         generation: &generation,
         metrics: &shared.metrics,
         recorder: &shared.recorder,
         oracle: &shared.oracle,
-        ready: shared.ready.load(Ordering::Acquire),
+        ready: shared.ready.load(Ordering::Acquire) && keeping.is_none_or(|keeping| keeping.was_up()),
+        kept: kept.as_ref(),
         networks: &|| statuses(&generation),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

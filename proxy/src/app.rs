@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 
@@ -250,6 +250,7 @@ fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
         instance: instance(),
         jobs: AtomicU64::new(1),
         running_on: Arc::new(Semaphore::new(config.limits.connections)),
+        keeping: OnceLock::new(),
         ready: AtomicBool::new(false),
         generation: ArcSwap::from_pointee(Generation { config, networks }),
     }))
@@ -266,7 +267,10 @@ fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> 
     let config = &generation.config;
     let home = &generation.networks[config.home.index()];
     let service = Service::start(recipe, config.run, home, &shared.metrics, Means::survey(), resting(config));
-    service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })
+    let service =
+        service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })?;
+    shared.keeping.get_or_init(|| Arc::clone(service.keeping()));
+    Ok(service)
 }
 
 /// What holds a worker that runs nothing: the most that any shadow may be given.

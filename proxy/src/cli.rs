@@ -6,6 +6,7 @@
 mod check;
 mod explain;
 mod http;
+mod lane_exec;
 mod logging;
 mod run;
 mod serve;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::StartError;
 use crate::demo;
+use crate::lane::cage::launch::LaunchError;
 
 /// The most bytes that a configuration file may have and still be read.
 const CONFIG_MOST: u64 = config::MAX_TEXT as u64;
@@ -50,6 +52,8 @@ enum Command {
     DemoDevice(demo::device::Args),
     #[command(hide = true)]
     DemoRelay(demo::relay::Args),
+    #[command(hide = true)]
+    LaneExec(lane_exec::Args),
 }
 
 /// Why a command failed.
@@ -99,6 +103,9 @@ enum CliError {
     /// The demo, or one of its processes, failed.
     #[error("the demo failed")]
     Demo(#[source] Box<dyn std::error::Error>),
+    /// A lane's command does not run.
+    #[error("the lane's command does not run")]
+    Launch(#[from] LaunchError),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -107,13 +114,20 @@ enum CliError {
 /// Runs the command that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
-    demo::lifeline::arm();
-    logging::start();
-    match run(Line::parse().command) {
+    let command = Line::parse().command;
+    // The launcher becomes another program: its input and its stderr are that one's.
+    if !matches!(command, Command::LaneExec(_)) {
+        demo::lifeline::arm();
+        logging::start();
+    }
+    match run(command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("adumbra: {}", words::printable(&one_line(&error)));
-            ExitCode::FAILURE
+            match error {
+                CliError::Launch(error) => ExitCode::from(error.code()),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -122,13 +136,14 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
     let success = |()| ExitCode::SUCCESS;
     match command {
         Command::Serve(args) => serve::run(&args).map(success),
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoRelay(args) => demo::relay::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
+        Command::LaneExec(args) => Err(lane_exec::run(args).into()),
     }
 }
 

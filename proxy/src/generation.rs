@@ -4,7 +4,7 @@
 //! [`Shared`] is what the process has once: the oracle, the counters, the log, the data cache.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use policy::ClassId;
 use tokio::sync::Semaphore;
 
 use crate::data::Cache;
+use crate::lane::Keeping;
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
 use crate::peer::Registry;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) jobs: AtomicU64,
     /// Room for jobs that run on without their client.
     pub(crate) running_on: Arc<Semaphore>,
+    /// What keeps the service, where we do.
+    pub(crate) keeping: OnceLock<Arc<Keeping>>,
     /// Whether `/readyz` says yes.
     pub(crate) ready: AtomicBool,
 }

@@ -28,18 +28,17 @@ use tokio::task::JoinSet;
 
 pub use child::{NoPort, Recipe};
 pub(crate) use crew::{Crew, Workers};
-pub(crate) use roster::State;
-pub(crate) use seat::{NotCapped, Seat, Used};
+pub(crate) use seat::{Seat, Used};
 
 use crate::metrics::Metrics;
 use crate::runtime::Stopping;
 use crate::upstream::Network;
-use cage::Means;
+use cage::{Enforced, Means};
 use live::Live;
 
 /// What the processes are kept by.
 #[derive(Debug)]
-struct Keeping {
+pub(crate) struct Keeping {
     recipe: Recipe,
     run: Run,
     /// The home network, whose endpoints the processes are.
@@ -51,6 +50,39 @@ struct Keeping {
     live: Live,
     /// Held by the one worker that is being started.
     starting: tokio::sync::Mutex<()>,
+}
+
+/// How the processes are, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// The live process, while there is one.
+    pub(crate) pid: Option<i32>,
+    /// Whether it takes jobs.
+    pub(crate) up: bool,
+    /// What really holds the workers.
+    pub(crate) enforced: Enforced,
+    /// What does not, and why.
+    pub(crate) lacks: Vec<String>,
+    /// Cages that could not be taken away.
+    pub(crate) left_behind: u64,
+}
+
+impl Keeping {
+    /// How the processes are.
+    pub(crate) fn status(&self) -> Kept {
+        Kept {
+            pid: self.live.pid(),
+            up: self.network.endpoints[0].is_present(),
+            enforced: self.means.enforced(),
+            lacks: self.means.lacks().to_vec(),
+            left_behind: self.means.left_behind(),
+        }
+    }
+
+    /// Whether the live process has been up.
+    pub(crate) fn was_up(&self) -> bool {
+        *self.live.was_up().borrow()
+    }
 }
 
 /// The service and its workers, kept by a thread of their own. Dropping it kills them.
@@ -95,24 +127,14 @@ impl Service {
         self.keeping.live.signal(signal);
     }
 
-    /// Whether the live process has ever been up.
-    pub(crate) fn was_up(&self) -> watch::Receiver<bool> {
-        self.keeping.live.was_up()
+    /// What shows how the processes are.
+    pub(crate) fn keeping(&self) -> &Arc<Keeping> {
+        &self.keeping
     }
 
     /// The exit code that the live process was given up with, if it was.
     pub(crate) fn given_up(&self) -> watch::Receiver<Option<u8>> {
         self.keeping.live.given_up()
-    }
-
-    /// The live process's id, while there is one.
-    pub(crate) fn pid(&self) -> Option<i32> {
-        self.keeping.live.pid()
-    }
-
-    /// What really holds the workers, and by what.
-    pub(crate) fn means(&self) -> &Means {
-        &self.keeping.means
     }
 
     /// Ends the workers at once and the live process in order, and returns when all are gone.

@@ -251,6 +251,7 @@ impl Network {
             waiting_s: view.wait_s,
             rtt_s: link.rtt_s(),
             link_bytes_per_s: link.bytes_per_s(now_s),
+            workers: self.crew.as_ref().map(|crew| crew.workers()),
             endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
     }

@@ -3,6 +3,7 @@
 use config::value::Kind;
 
 use crate::generation::Generation;
+use crate::lane::Workers;
 
 /// How a network is now, as the admin port shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub(crate) struct NetworkStatus {
     pub(crate) rtt_s: f64,
     /// Measured rate of the link; 0 before the first.
     pub(crate) link_bytes_per_s: f64,
+    /// The workers that run shadows there, where we keep them.
+    pub(crate) workers: Option<Workers>,
     /// Its addresses.
     pub(crate) endpoints: Vec<EndpointStatus>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use config::value::{Kind, Mode};
 use serde::Serialize;
 
+use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
 use crate::clock;
 use crate::metrics::{DataSoFar, ShadowsSoFar};
@@ -20,6 +21,9 @@ struct StatusPage<'a> {
     kill_switch: bool,
     model: Option<ModelPage>,
     networks: Vec<NetworkPage>,
+    lane: LanePage<'a>,
+    /// Where `adumbra run` keeps it.
+    service: Option<ServicePage>,
     routes: Vec<RoutePage<'a>>,
     shadows: ShadowsPage,
     decisions: BTreeMap<&'static str, u64>,
@@ -44,7 +48,7 @@ struct NetworkPage {
     waiting_s: f64,
     rtt_s: f64,
     link_bytes_per_s: f64,
-    shadow_caps_enforced_by: &'static str,
+    shadow_caps_enforced_by: String,
     endpoints: Vec<EndpointPage>,
 }
 
@@ -91,6 +95,8 @@ struct DataPage {
 /// The page, as JSON text.
 pub(super) fn page(seen: &Seen<'_>) -> String {
     let config = &seen.generation.config;
+    let networks = (seen.networks)();
+    let lane = LanePage::of(seen, &networks);
     let page = StatusPage {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: rounded(clock::now_s()),
@@ -102,7 +108,9 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
             rows: model.rows(),
             age_s: rounded(seen.oracle.age_s()),
         }),
-        networks: (seen.networks)().into_iter().map(NetworkPage::from).collect(),
+        networks: networks.into_iter().map(|network| NetworkPage::of(network, seen)).collect(),
+        lane,
+        service: ServicePage::of(seen),
         routes: config.routes.iter().map(RoutePage::from).collect(),
         shadows: seen.metrics.shadows_so_far().into(),
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
@@ -112,20 +120,9 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
     serde_json::to_string_pretty(&page).unwrap_or_default() + "\n"
 }
 
-/// What holds shadows to their caps on a network. Only what is really enforced may be named here.
-const fn caps(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Upstream => {
-            "this sidecar, in the shared lane: concurrency, bandwidth and window only; no CPU or memory cap"
-        }
-        Kind::Sidecar => {
-            "this sidecar and the one that runs them, in the shared lane: concurrency, bandwidth and window only; no CPU or memory cap"
-        }
-    }
-}
-
-impl From<NetworkStatus> for NetworkPage {
-    fn from(status: NetworkStatus) -> Self {
+impl NetworkPage {
+    fn of(status: NetworkStatus, seen: &Seen<'_>) -> Self {
+        let shadow_caps_enforced_by = lane::caps(&status, seen);
         let endpoints = status.endpoints.into_iter().map(|endpoint| EndpointPage {
             address: endpoint.address,
             healthy: endpoint.healthy,
@@ -143,7 +140,7 @@ impl From<NetworkStatus> for NetworkPage {
             waiting_s: rounded(status.waiting_s),
             rtt_s: rounded(status.rtt_s),
             link_bytes_per_s: status.link_bytes_per_s.round(),
-            shadow_caps_enforced_by: caps(status.kind),
+            shadow_caps_enforced_by,
             endpoints: endpoints.collect(),
         }
     }

@@ -113,7 +113,7 @@ pub(super) async fn comes_up(child: &mut Child, network: &Network, at: usize, wi
 }
 
 /// Tells a process and all of its group to end, and kills what is left of it after `grace`.
-pub(super) async fn end(child: &mut Child, grace: Duration) -> Option<ExitStatus> {
+pub(super) async fn end(child: &mut Child, grace: Duration) {
     let group = group(child);
     signal(group, Signal::TERM);
     let ended = tokio::time::timeout(grace, child.wait()).await;
@@ -121,9 +121,8 @@ pub(super) async fn end(child: &mut Child, grace: Duration) -> Option<ExitStatus
         tracing::warn!(?grace, "the service did not end after SIGTERM, and is killed");
     }
     signal(group, Signal::KILL);
-    match ended {
-        Ok(status) => status.ok(),
-        Err(_late) => child.wait().await.ok(),
+    if let Err(error) = child.wait().await {
+        tracing::warn!(%error, "the service cannot be waited for");
     }
 }
 

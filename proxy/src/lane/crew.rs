@@ -86,6 +86,12 @@ impl Crew {
         self.roster.lock().is_ready(life);
     }
 
+    /// Nobody keeps a worker any more: what holds its process is let go.
+    pub(super) fn leaves(&self, at: usize) {
+        let cage = self.cages[at].lock().take();
+        drop(cage);
+    }
+
     /// It is gone. Says what it did until then.
     pub(super) fn gone(&self, life: Life) -> Option<State> {
         *self.cages[life.at].lock() = None;
@@ -94,11 +100,6 @@ impl Crew {
 }
 
 impl Workers {
-    /// How many are in a state.
-    pub(crate) fn of(&self, state: State) -> usize {
-        State::ALL.iter().zip(self.0).find_map(|(known, count)| (*known == state).then_some(count)).unwrap_or(0)
-    }
-
     /// All states and how many are in each.
     pub(crate) fn by_state(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
         State::ALL.into_iter().map(State::as_str).zip(self.0)

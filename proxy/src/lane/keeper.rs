@@ -9,15 +9,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::time::Instant;
 
 use super::back_off::BackOff;
-use super::cage::{Cage, CageLimits};
-use super::child::{Start, comes_up, free_address, group, signal, spawn};
+use super::cage::{Cage, CageError};
+use super::child::{Start, comes_up, free_address, spawn};
 use super::crew::Crew;
 use super::roster::{Life, State};
+use super::seat::limits;
 use super::{Keeping, output};
 use crate::metrics::{Kept, ProcessEnd};
 use crate::runtime::Stopping;
@@ -31,21 +31,25 @@ pub(super) async fn keep(keeping: Arc<Keeping>, crew: Arc<Crew>, at: usize, mut 
         () = stopping.begun() => {}
         () = keep_up(&keeping, &crew, at) => {}
     }
+    crew.leaves(at);
 }
 
 async fn keep_up(keeping: &Keeping, crew: &Crew, at: usize) {
     let mut back_off = BackOff::new(keeping.run.back_off);
     let endpoint = crew.endpoint(at);
     let mut address = None;
+    // What the live process needs to start is not taken from it.
+    drop(keeping.live.was_up().wait_for(|up| *up).await);
     loop {
+        let alone = keeping.starting.lock().await;
         let again_at = Instant::now() + APART;
         let Some(life) = crew.starts(at) else {
             return tracing::error!(worker = at, "a worker has two lives at once; this is a bug, please report it");
         };
         let (served, how) = match start(keeping, at, endpoint, &mut address) {
-            Ok((child, cage)) => live(keeping, crew, (life, endpoint), child, &cage).await,
+            Ok((child, cage)) => live(keeping, crew, (life, endpoint), child, &cage, alone).await,
             Err(error) => {
-                tracing::warn!(%error, worker = at, "a worker cannot be started");
+                tracing::warn!(error = &error as &dyn std::error::Error, worker = at, "a worker cannot be started");
                 crew.gone(life);
                 (None, ProcessEnd::NotStarted)
             }
@@ -66,14 +70,25 @@ async fn keep_up(keeping: &Keeping, crew: &Crew, at: usize) {
     }
 }
 
+/// Why a worker cannot be started.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    /// There is no cage for it.
+    #[error("there is no cage for it")]
+    Cage(#[from] CageError),
+    /// The command cannot be executed, or there is no port to listen at.
+    #[error("its process cannot be made")]
+    Process(#[from] std::io::Error),
+}
+
 fn start(
     keeping: &Keeping,
     at: usize,
     endpoint: usize,
     address: &mut Option<SocketAddr>,
-) -> Result<(Child, Arc<Cage>), Box<dyn std::error::Error>> {
+) -> Result<(Child, Arc<Cage>), NotStarted> {
     let cage = Cage::new(&keeping.means, &format!("worker-{at}"))?;
-    cage.set(&CageLimits::of(&keeping.resting))?;
+    cage.set(&limits(&keeping.resting))?;
     let free = free_address(*address)?;
     *address = Some(free);
     keeping.network.endpoints[endpoint].awaits(free);
@@ -96,11 +111,10 @@ async fn live(
     (life, endpoint): (Life, usize),
     mut child: Child,
     cage: &Arc<Cage>,
+    alone: tokio::sync::MutexGuard<'_, ()>,
 ) -> (Option<Duration>, ProcessEnd) {
-    let start = {
-        let _alone = keeping.starting.lock().await;
-        comes_up(&mut child, &keeping.network, endpoint, keeping.run.start).await
-    };
+    let start = comes_up(&mut child, &keeping.network, endpoint, keeping.run.start).await;
+    drop(alone);
     let mut since = None;
     if let Start::Up = start {
         since = Some(Instant::now());
@@ -110,12 +124,9 @@ async fn live(
         drop(child.wait().await);
     }
     keeping.network.endpoints[endpoint].left();
-    let oom_kills = cage.usage().oom_kills;
-    cage.kill();
-    signal(group(&child), Signal::KILL);
-    if let Start::Late = start {
-        drop(child.wait().await);
-    }
+    let oom_kills = cage.usage().oom_kills.unwrap_or(0);
+    empty(cage).await;
+    drop(child.wait().await);
     if oom_kills > 0 {
         keeping.metrics.oom_killed(oom_kills);
     }
@@ -123,8 +134,18 @@ async fn live(
     let how = match (start, was) {
         (Start::Late, _) => ProcessEnd::NotReady,
         _ if oom_kills > 0 => ProcessEnd::Oom,
-        (_, Some(State::Ending)) => ProcessEnd::Cancelled,
+        (_, Some(State::Cancelled)) => ProcessEnd::Cancelled,
+        (_, Some(State::Recycled)) => ProcessEnd::Recycled,
         _ => ProcessEnd::Exited,
     };
     (since.map(|since| since.elapsed()), how)
+}
+
+/// Kills what is left in a cage, and waits until it is gone.
+async fn empty(cage: &Arc<Cage>) {
+    let held = Arc::clone(cage);
+    let emptied = tokio::task::spawn_blocking(move || held.kill()).await;
+    if let Ok(Err(error)) = emptied {
+        tracing::error!(error = &error as &dyn std::error::Error, "a worker does not die");
+    }
 }

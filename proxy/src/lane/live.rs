@@ -45,14 +45,12 @@ impl Live {
 
     /// Its process, while there is one.
     pub(super) fn pid(&self) -> Option<i32> {
-        self.group.lock().map(Pid::as_raw_pid)
+        self.group.lock().map(|pid| pid.as_raw_nonzero().get())
     }
 
     /// Passes a signal on to it.
     pub(super) fn signal(&self, which: Signal) {
-        // The lock keeps the process from being waited for meanwhile, after which its number could be another's.
-        let group = self.group.lock();
-        signal(*group, which);
+        signal(*self.group.lock(), which);
     }
 
     /// Whether it has been up, and will be.
@@ -76,7 +74,7 @@ pub(super) async fn keep(keeping: Arc<Keeping>, mut stopping: Stopping) {
                 let life = tokio::select! {
                     life = watch(&keeping, &mut child) => life,
                     () = stopping.begun() => {
-                        drop(end(&mut child, keeping.run.grace).await);
+                        end(&mut child, keeping.run.grace).await;
                         *keeping.live.group.lock() = None;
                         return;
                     }
@@ -122,7 +120,7 @@ fn start(keeping: &Keeping, address: &mut Option<SocketAddr>) -> std::io::Result
     let free = free_address(*address)?;
     *address = Some(free);
     keeping.network.endpoints[AT].awaits(free);
-    let command = cage::uncaged(keeping.recipe.program(), &keeping.recipe.on(free.port()));
+    let command = cage::uncaged(&keeping.means, keeping.recipe.program(), &keeping.recipe.on(free.port()));
     let child = spawn(command, Stdio::inherit)?;
     *keeping.live.group.lock() = group(&child);
     Ok(child)

@@ -20,14 +20,16 @@ pub(crate) enum State {
     Shadowing,
     /// It runs what has become the real job.
     Adopted,
-    /// It is being killed; its process may still be there.
-    Ending,
+    /// It is being killed with its shadow; its process may still be there.
+    Cancelled,
+    /// It is being killed after a job that was adopted; its process may still be there.
+    Recycled,
 }
 
 impl State {
     /// All of them, in the order of their places.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Down, Self::Starting, Self::Idle, Self::Shadowing, Self::Adopted, Self::Ending];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Down, Self::Starting, Self::Idle, Self::Shadowing, Self::Adopted, Self::Cancelled, Self::Recycled];
 
     /// The word for it, a metric label.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -37,7 +39,8 @@ impl State {
             Self::Idle => "idle",
             Self::Shadowing => "shadowing",
             Self::Adopted => "adopted",
-            Self::Ending => "ending",
+            Self::Cancelled => "cancelled",
+            Self::Recycled => "recycled",
         }
     }
 }
@@ -75,10 +78,7 @@ pub(crate) enum Then {
     /// Nothing: it waits for the next.
     Rest,
     /// Its process must be killed; a new one takes its place.
-    Kill {
-        /// Whether it ran what had become the real job.
-        adopted: bool,
-    },
+    Kill,
     /// Nothing: that life is over already.
     Nothing,
 }
@@ -146,13 +146,16 @@ impl Roster {
                 worker.state = State::Idle;
                 Then::Rest
             }
-            // Adopted means lifted caps and a job that was allowed anything: it starts afresh.
-            (State::Shadowing | State::Adopted, _) => {
-                let was = worker.state;
-                worker.state = State::Ending;
-                Then::Kill { adopted: was == State::Adopted }
+            (State::Shadowing, Over::Stopped) => {
+                worker.state = State::Cancelled;
+                Then::Kill
             }
-            (State::Down | State::Starting | State::Idle | State::Ending, _) => Then::Nothing,
+            // Adopted means lifted caps and a job that was allowed anything: it starts afresh.
+            (State::Adopted, _) => {
+                worker.state = State::Recycled;
+                Then::Kill
+            }
+            (State::Down | State::Starting | State::Idle | State::Cancelled | State::Recycled, _) => Then::Nothing,
         }
     }
 
@@ -205,9 +208,9 @@ mod tests {
         };
         check(false, Over::Whole, Then::Rest, State::Idle);
         check(false, Over::Unsent, Then::Rest, State::Idle);
-        check(false, Over::Stopped, Then::Kill { adopted: false }, State::Ending);
-        check(true, Over::Whole, Then::Kill { adopted: true }, State::Ending);
-        check(true, Over::Stopped, Then::Kill { adopted: true }, State::Ending);
+        check(false, Over::Stopped, Then::Kill, State::Cancelled);
+        check(true, Over::Whole, Then::Kill, State::Recycled);
+        check(true, Over::Stopped, Then::Kill, State::Recycled);
     }
 
     #[test]
@@ -293,7 +296,7 @@ mod tests {
                                 prop_assert!(over != Over::Stopped);
                                 prop_assert_eq!(runs.insert(turn.life, None), Some(Some(turn)));
                             }
-                            Then::Kill { .. } => prop_assert_eq!(runs.get(&turn.life), Some(&Some(turn))),
+                            Then::Kill => prop_assert_eq!(runs.get(&turn.life), Some(&Some(turn))),
                             Then::Nothing => {}
                         }
                     },

@@ -72,12 +72,10 @@ impl Seat {
         let seat = Arc::clone(self);
         // Lowering a memory limit makes the kernel look for what it can take back, which may take a while.
         let capped = tokio::task::spawn_blocking(move || seat.cap_now(caps)).await;
-        let capped = capped.unwrap_or(Err(NotCapped::Gone));
-        if let Err(error) = &capped {
-            tracing::warn!(%error, worker = self.turn.life.at, "a worker is not used");
+        capped.unwrap_or(Err(NotCapped::Gone)).inspect_err(|error| {
+            tracing::warn!(error = error as &dyn std::error::Error, worker = self.turn.life.at, "a worker is not used");
             self.crew.metrics.worker_not_capped();
-        }
-        capped
+        })
     }
 
     fn cap_now(&self, caps: Caps) -> Result<(), NotCapped> {
@@ -100,7 +98,7 @@ impl Seat {
         if let Some(cage) = &held.cage
             && let Err(error) = cage.set(&CageLimits::default())
         {
-            tracing::warn!(%error, worker = self.turn.life.at, "a worker's caps cannot be lifted; its job goes on under them");
+            tracing::warn!(error = &error as &dyn std::error::Error, worker = self.turn.life.at, "a worker's caps cannot be lifted; its job goes on under them");
         }
         self.crew.metrics.caps_lifted(began.elapsed());
     }
@@ -128,7 +126,7 @@ impl Seat {
         // What is left of it after one of its processes was killed is not what was started.
         let over = if killed_for_memory { Over::Stopped } else { held.over };
         drop(held);
-        if let (Then::Kill { .. }, Some(cage)) = (self.crew.release(self.turn, over), cage) {
+        if let (Then::Kill, Some(cage)) = (self.crew.release(self.turn, over), cage) {
             // Whoever keeps the worker sees to it that nothing is left; this must not wait.
             cage.strike();
         }

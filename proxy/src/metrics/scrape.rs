@@ -46,7 +46,8 @@ impl Collector for Scrape {
                 with_labels(&mut metric, &labels, |m| m.encode_gauge(&value(network)))?;
             }
         }
-        let mut metric = worker_gauge().describe(&mut encoder, MetricType::Gauge)?;
+        let head = worker_gauge();
+        let mut metric = head.describe(&mut encoder, MetricType::Gauge)?;
         let workers = self.networks.iter().find_map(|network| network.workers).unwrap_or_default();
         for (state, count) in workers.by_state() {
             let labels: Labels = vec![("state", state.to_owned())];

@@ -1,0 +1,176 @@
+//! Control groups, version 2: one hierarchy, so a cage is one group.
+//!
+//! A group either holds processes or gives controllers to the groups below it, except the root of all. So where ours does
+//! not give them yet, this process first moves into a group of its own beside the cages ([`Place::prepare`]).
+
+use std::io;
+use std::path::PathBuf;
+
+use super::owner::{self, Owner};
+use super::usage::{Peak, Usage};
+use super::v1::quota;
+use super::{CageError, CageLimits, Weight, file};
+
+/// The group under which cages are made, and what it gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) base: PathBuf,
+    pub(super) cpu: bool,
+    pub(super) memory: bool,
+}
+
+impl Place {
+    /// Makes our group give what it can to cages. What it cannot, and why, goes into `lacks`.
+    pub(super) fn prepare(base: PathBuf, owner: &Owner, lacks: &mut Vec<String>) -> Self {
+        let offered = file::words(&base.join("cgroup.controllers"));
+        let mut gives = |controller: &str| {
+            if !offered.iter().any(|one| one == controller) {
+                lacks.push(format!(
+                    "{controller}: the groups above {} do not give it; with systemd, say `Delegate=cpu memory`",
+                    base.display()
+                ));
+                return false;
+            }
+            match give(&base, controller, owner) {
+                Ok(()) => true,
+                Err(why) => {
+                    lacks.push(format!("{controller}: {why}"));
+                    false
+                }
+            }
+        };
+        let (cpu, memory) = (gives("cpu"), gives("memory"));
+        Self { base, cpu, memory }
+    }
+}
+
+/// Lets groups below `base` have a controller.
+fn give(base: &std::path::Path, controller: &str, owner: &Owner) -> Result<(), String> {
+    let control = base.join("cgroup.subtree_control");
+    let given = || file::words(&control).iter().any(|one| one == controller);
+    if given() {
+        return Ok(());
+    }
+    let enable = || file::put(&control, &format!("+{controller}"));
+    match enable() {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+        Err(error) => return Err(format!("cannot write `+{controller}` to {}: {error}", control.display())),
+    }
+    // We are in it ourselves.
+    let own = base.join(owner.named("self"));
+    let moved = std::fs::create_dir(&own).and_then(|()| file::put(&own.join("cgroup.procs"), "0"));
+    moved.map_err(|error| format!("cannot move this process into {}: {error}", own.display()))?;
+    enable().map_err(|error| {
+        let others = file::processes(&base.join("cgroup.procs"));
+        // As it was: cages without this controller need no move, and no promise is made of half of it.
+        if file::put(&base.join("cgroup.procs"), "0").is_ok() {
+            drop(std::fs::remove_dir(&own));
+        }
+        format!(
+            "cannot write `+{controller}` to {}: {error}; processes {others:?} are in the same group: start adumbra in a \
+             group of its own, as systemd does with `Delegate=cpu memory`",
+            control.display()
+        )
+    })
+}
+
+/// One cage's group.
+#[derive(Debug)]
+pub(super) struct Group {
+    at: PathBuf,
+    cpu: bool,
+    memory: bool,
+}
+
+impl Group {
+    pub(super) fn new(place: &Place, name: &str) -> Result<Self, CageError> {
+        let group = Self { at: place.base.join(name), cpu: place.cpu, memory: place.memory };
+        file::make(&group.at)?;
+        if group.memory && group.at.join("memory.oom.group").exists() {
+            // Half a worker is no worker.
+            file::write(&group.at.join("memory.oom.group"), "1")
+                .inspect_err(|_| drop(std::fs::remove_dir(&group.at)))?;
+        }
+        Ok(group)
+    }
+
+    pub(super) fn set(&self, limits: &CageLimits) -> Result<(), CageError> {
+        if self.cpu {
+            self.set_cpu(limits.cpu_share)?;
+            let idle = self.at.join("cpu.idle");
+            if idle.exists() {
+                file::write(&idle, if limits.weight == Weight::Idle { "1" } else { "0" })?;
+            } else {
+                // Before Linux 5.15: as little as there is.
+                file::write(&self.at.join("cpu.weight"), if limits.weight == Weight::Idle { "1" } else { "100" })?;
+            }
+        }
+        if self.memory {
+            let most = limits.memory_bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+            let swap = self.at.join("memory.swap.max");
+            if swap.exists() {
+                file::write(&swap, if limits.memory_bytes.is_some() { "0" } else { "max" })?;
+            }
+            file::write(&self.at.join("memory.max"), &most)?;
+        }
+        Ok(())
+    }
+
+    fn set_cpu(&self, share: Option<f64>) -> Result<(), CageError> {
+        let value = share.map_or_else(
+            || "max".to_owned(),
+            |share| {
+                let (quota, period) = quota(share);
+                format!("{quota} {period}")
+            },
+        );
+        file::write(&self.at.join("cpu.max"), &value)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let seconds = |us: u64| us as f64 / 1e6;
+        let stat = self.at.join("cpu.stat");
+        Usage {
+            cpu_s: file::keyed(&stat, "usage_usec").map(seconds),
+            throttled_s: file::keyed(&stat, "throttled_usec").map(seconds),
+            memory_bytes: file::number(&self.at.join("memory.current")),
+            memory_peak_bytes: file::number(&self.at.join("memory.peak")),
+            oom_kills: file::keyed(&self.at.join("memory.events"), "oom_kill"),
+        }
+    }
+
+    pub(super) fn reset_peak(&self) -> Peak {
+        // Linux 6.12 and above: writing begins the peak anew, for the file that was written to.
+        let open = std::fs::OpenOptions::new().read(true).write(true).open(self.at.join("memory.peak"));
+        let reset = open.and_then(|mut file| io::Write::write_all(&mut file, b"reset\n").map(|()| file));
+        reset.map_or(Peak::Whole, Peak::Own)
+    }
+
+    /// Where the launcher writes itself in.
+    pub(super) fn entrances(&self) -> Vec<PathBuf> {
+        vec![self.at.join("cgroup.procs")]
+    }
+
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        vec![self.at.clone()]
+    }
+
+    pub(super) fn processes(&self) -> Vec<i32> {
+        file::processes(&self.at.join("cgroup.procs"))
+    }
+
+    /// Kills what is in it now. Whoever asks looks again, and asks again.
+    pub(super) fn kill(&self) {
+        // What dies must run to do so, and gives its memory back no sooner: not at 5 % of a core.
+        if self.cpu
+            && let Err(error) = self.set_cpu(None)
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "what is killed stays throttled");
+        }
+        // Before Linux 5.14 there is no such file.
+        if file::put(&self.at.join("cgroup.kill"), "1").is_err() {
+            owner::kill_each(&self.processes());
+        }
+    }
+}
