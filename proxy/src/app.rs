@@ -17,7 +17,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::accept::Port;
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
-use crate::lane::cage::Means;
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
@@ -266,7 +265,7 @@ fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> 
     let generation = shared.generation.load();
     let config = &generation.config;
     let home = &generation.networks[config.home.index()];
-    let service = Service::start(recipe, config.run, home, &shared.metrics, Means::survey(), resting(config));
+    let service = Service::start(recipe, config.run, home, &shared.metrics, resting(config));
     let service =
         service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })?;
     shared.keeping.get_or_init(|| Arc::clone(service.keeping()));

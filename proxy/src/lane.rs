@@ -100,15 +100,14 @@ impl Service {
         run: Run,
         network: &Arc<Network>,
         metrics: &Arc<Metrics>,
-        means: Means,
         resting: Caps,
     ) -> io::Result<Self> {
         let keeping = Arc::new(Keeping {
+            means: recipe.means(),
             recipe,
             run,
             network: Arc::clone(network),
             metrics: Arc::clone(metrics),
-            means,
             resting,
             live: Live::new(),
             starting: tokio::sync::Mutex::default(),

@@ -121,7 +121,7 @@ impl Binary {
 ///
 /// Cargo hands binaries only to the tests of their own package. A build that has nothing to do takes a moment, and without
 /// it a test would run against whatever was built last.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(build).clone()
 }

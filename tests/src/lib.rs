@@ -5,6 +5,7 @@
 //! read off it.
 
 pub mod binary;
+pub mod kept;
 pub mod sidecar;
 
 pub mod model;
@@ -26,6 +27,7 @@ pub mod wire;
 
 pub use binary::Binary;
 pub use client::Client;
+pub use kept::{Kept, Stage};
 pub use origin::{Exchange, Origin};
 pub use raw::{Answer, Decided, Raw};
 pub use recorded::Recorded;

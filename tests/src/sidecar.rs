@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy::app::App;
+use proxy::lane::Recipe;
 use serde_json::Value;
 
 use crate::raw::{Answer, Decided, Raw};
@@ -124,6 +125,19 @@ impl Setup {
         let text = self.text();
         let config = config::parse(&text, "test").unwrap_or_else(|errors| panic!("{text}\n{errors}"));
         Sidecar { app: Some(App::start(config).unwrap_or_else(|error| panic!("{error}: {error:?}"))) }
+    }
+
+    /// Starts it with its service, as `adumbra run` would with this command. Home must have no `upstreams`.
+    ///
+    /// # Panics
+    /// If the configuration has errors, or the sidecar does not start.
+    pub async fn run(self, command: &[String]) -> Sidecar {
+        let launcher = tokio::task::spawn_blocking(crate::binary::program).await.expect("no panic");
+        let text = self.text();
+        let config = config::parse(&text, "test").unwrap_or_else(|errors| panic!("{text}\n{errors}"));
+        let recipe = Recipe::new(command.iter().map(Into::into).collect()).expect("it says where its port goes");
+        let app = tokio::task::spawn_blocking(|| App::run(config, recipe.launched_by(launcher))).await;
+        Sidecar { app: Some(app.expect("no panic").unwrap_or_else(|error| panic!("{error}: {error:?}"))) }
     }
 }
 

@@ -8,12 +8,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
+use super::cage::Means;
 use crate::upstream::Network;
 use crate::upstream::check::has_come_up;
 
@@ -27,6 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Recipe {
     program: OsString,
     arguments: Vec<OsString>,
+    launcher: Option<PathBuf>,
 }
 
 /// A command that does not say where its port goes.
@@ -46,7 +49,18 @@ impl Recipe {
         let mut words = words.into_iter();
         let (Some(program), arguments) = (words.next(), words.collect::<Vec<_>>()) else { return Err(NoPort) };
         let says_port = |word: &OsString| word.as_bytes().windows(PORT.len()).any(|part| part == PORT.as_bytes());
-        if arguments.iter().any(says_port) { Ok(Self { program, arguments }) } else { Err(NoPort) }
+        if arguments.iter().any(says_port) { Ok(Self { program, arguments, launcher: None }) } else { Err(NoPort) }
+    }
+
+    /// The same, started through the `adumbra` at `launcher`: for a process that is not one itself.
+    #[must_use]
+    pub fn launched_by(self, launcher: PathBuf) -> Self {
+        Self { launcher: Some(launcher), ..self }
+    }
+
+    /// What this machine offers to hold its processes.
+    pub(super) fn means(&self) -> Means {
+        self.launcher.clone().map_or_else(Means::survey, Means::survey_with)
     }
 
     /// What it is called, for people.
