@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -197,7 +197,9 @@ impl App {
     /// Waits until the service is given up, because it never came up, and says with which exit code. Waits for ever where we
     /// do not keep it.
     pub async fn given_up(&self) -> u8 {
-        let Some(mut given_up) = self.service.as_ref().map(Service::given_up) else { return std::future::pending().await };
+        let Some(mut given_up) = self.service.as_ref().map(Service::given_up) else {
+            return std::future::pending().await;
+        };
         let code = given_up.wait_for(Option::is_some).await.ok().and_then(|code| *code);
         match code {
             Some(code) => code,
@@ -266,8 +268,7 @@ fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> 
     let config = &generation.config;
     let home = &generation.networks[config.home.index()];
     let service = Service::start(recipe, config.run, home, &shared.metrics, resting(config));
-    let service =
-        service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })?;
+    let service = service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })?;
     shared.keeping.get_or_init(|| Arc::clone(service.keeping()));
     Ok(service)
 }

@@ -4,8 +4,8 @@
 //! [`Shared`] is what the process has once: the oracle, the counters, the log, the data cache.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use config::Config;

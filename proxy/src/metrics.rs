@@ -82,7 +82,11 @@ impl Metrics {
         let edge = self.edge.families().into_iter();
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families());
-        jobs.chain(self.shadows.families()).chain(self.lane.families()).chain(edge).chain(self.data.families()).chain(rest)
+        jobs.chain(self.shadows.families())
+            .chain(self.lane.families())
+            .chain(edge)
+            .chain(self.data.families())
+            .chain(rest)
     }
 }
 

@@ -114,8 +114,8 @@ impl Kept {
         eventually("the service and its workers are up", async || {
             let status = kept.status().await;
             let workers = status["lane"]["workers"].as_object().cloned().unwrap_or_default();
-            let idle = workers.get("idle").cloned().unwrap_or_default();
-            status["service"]["up"] == true && workers.values().all(|count| *count == 0 || *count == idle)
+            let others_are_none = workers.iter().all(|(state, count)| state == "idle" || *count == 0);
+            status["service"]["up"] == true && others_are_none
         })
         .await;
         kept

@@ -53,7 +53,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
 }
 
 fn default() -> Config {
-    config::parse(DEFAULT, "the default configuration").expect("the default configuration is valid, which a test checks")
+    config::parse(DEFAULT, "the default configuration")
+        .expect("the default configuration is valid, which a test checks")
 }
 
 /// The signals that mean something, the first two to us and the rest to the service.

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn the_port_goes_wherever_the_command_says() {
-        let made = recipe(&["serve", "--bind=127.0.0.1:{port}", "-x", "{port}{port}", "{porty}"]).expect("it says where");
+        let made =
+            recipe(&["serve", "--bind=127.0.0.1:{port}", "-x", "{port}{port}", "{porty}"]).expect("it says where");
         assert_eq!(made.on(80), ["--bind=127.0.0.1:80", "-x", "8080", "{porty}"].map(OsString::from));
     }
 

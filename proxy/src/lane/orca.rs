@@ -69,7 +69,11 @@ mod tests {
         };
         check(r#"JSON {"cpu_utilization": 0.3, "request_cost": {"cpu_seconds": 1.5}}"#, Some(1.5), None);
         check(r#"JSON {"named_metrics": {"cpu_seconds": 2, "memory_bytes": 1e6}}"#, Some(2.0), Some(1e6));
-        check("TEXT cpu_utilization=0.3,request_cost.cpu_seconds=1.5, named_metrics.memory_bytes=64", Some(1.5), Some(64.0));
+        check(
+            "TEXT cpu_utilization=0.3,request_cost.cpu_seconds=1.5, named_metrics.memory_bytes=64",
+            Some(1.5),
+            Some(64.0),
+        );
         check("TEXT cpu_seconds=1.5", None, None);
         check("TEXT request_cost.cpu_seconds=-1,request_cost.memory_bytes=NaN", None, None);
         check("JSON {", None, None);

@@ -24,12 +24,22 @@ pub(crate) enum State {
     Cancelled,
     /// It is being killed after a job that was adopted; its process may still be there.
     Recycled,
+    /// It broke off, and is being killed if it is still there.
+    Broken,
 }
 
 impl State {
     /// All of them, in the order of their places.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Down, Self::Starting, Self::Idle, Self::Shadowing, Self::Adopted, Self::Cancelled, Self::Recycled];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Down,
+        Self::Starting,
+        Self::Idle,
+        Self::Shadowing,
+        Self::Adopted,
+        Self::Cancelled,
+        Self::Recycled,
+        Self::Broken,
+    ];
 
     /// The word for it, a metric label.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -41,6 +51,7 @@ impl State {
             Self::Adopted => "adopted",
             Self::Cancelled => "cancelled",
             Self::Recycled => "recycled",
+            Self::Broken => "broken",
         }
     }
 }
@@ -66,8 +77,10 @@ pub(crate) struct Turn {
 pub(crate) enum Over {
     /// Its whole answer is here: the worker runs nothing any more.
     Whole,
-    /// It was stopped, or broke off: the worker may still run it.
+    /// It was stopped: the worker may still run it.
     Stopped,
+    /// The worker broke it off, or went.
+    Broke,
     /// It was never sent.
     Unsent,
 }
@@ -150,12 +163,18 @@ impl Roster {
                 worker.state = State::Cancelled;
                 Then::Kill
             }
+            (State::Shadowing | State::Adopted, Over::Broke) => {
+                worker.state = State::Broken;
+                Then::Kill
+            }
             // Adopted means lifted caps and a job that was allowed anything: it starts afresh.
             (State::Adopted, _) => {
                 worker.state = State::Recycled;
                 Then::Kill
             }
-            (State::Down | State::Starting | State::Idle | State::Cancelled | State::Recycled, _) => Then::Nothing,
+            (State::Down | State::Starting | State::Idle | State::Cancelled | State::Recycled | State::Broken, _) => {
+                Then::Nothing
+            }
         }
     }
 
@@ -208,6 +227,8 @@ mod tests {
         };
         check(false, Over::Whole, Then::Rest, State::Idle);
         check(false, Over::Unsent, Then::Rest, State::Idle);
+        check(false, Over::Broke, Then::Kill, State::Broken);
+        check(true, Over::Broke, Then::Kill, State::Broken);
         check(false, Over::Stopped, Then::Kill, State::Cancelled);
         check(true, Over::Whole, Then::Kill, State::Recycled);
         check(true, Over::Stopped, Then::Kill, State::Recycled);
@@ -253,7 +274,7 @@ mod tests {
     }
 
     fn act() -> impl Strategy<Value = Act> {
-        let over = prop_oneof![Just(Over::Whole), Just(Over::Stopped), Just(Over::Unsent)];
+        let over = prop_oneof![Just(Over::Whole), Just(Over::Stopped), Just(Over::Broke), Just(Over::Unsent)];
         prop_oneof![
             (0..3_usize).prop_map(Act::Start),
             any::<usize>().prop_map(Act::Ready),
@@ -293,7 +314,7 @@ mod tests {
                     Act::Release(any, over) => if let Some(turn) = turn(any) {
                         match roster.release(turn, over) {
                             Then::Rest => {
-                                prop_assert!(over != Over::Stopped);
+                                prop_assert!(matches!(over, Over::Whole | Over::Unsent));
                                 prop_assert_eq!(runs.insert(turn.life, None), Some(Some(turn)));
                             }
                             Then::Kill => prop_assert_eq!(runs.get(&turn.life), Some(&Some(turn))),

@@ -98,7 +98,11 @@ impl Seat {
         if let Some(cage) = &held.cage
             && let Err(error) = cage.set(&CageLimits::default())
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, worker = self.turn.life.at, "a worker's caps cannot be lifted; its job goes on under them");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                worker = self.turn.life.at,
+                "a worker's caps cannot be lifted; its job goes on under them"
+            );
         }
         self.crew.metrics.caps_lifted(began.elapsed());
     }
@@ -113,6 +117,11 @@ impl Seat {
         self.held.lock().over = Over::Whole;
     }
 
+    /// The worker broke off, or went.
+    pub(crate) fn broke(&self) {
+        self.held.lock().over = Over::Broke;
+    }
+
     /// It is over: the worker waits for the next shadow, or is killed, there and then.
     pub(crate) fn end(&self) {
         let mut held = self.held.lock();
@@ -124,7 +133,7 @@ impl Seat {
         let killed_for_memory = held.oom_kills() > 0;
         let cage = held.cage.take();
         // What is left of it after one of its processes was killed is not what was started.
-        let over = if killed_for_memory { Over::Stopped } else { held.over };
+        let over = if killed_for_memory { Over::Broke } else { held.over };
         drop(held);
         if let (Then::Kill, Some(cage)) = (self.crew.release(self.turn, over), cage) {
             // Whoever keeps the worker sees to it that nothing is left; this must not wait.

@@ -47,7 +47,7 @@ pub(crate) enum Kept {
 /// How such a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProcessEnd {
-    /// By itself, or by somebody else's signal.
+    /// By itself, by somebody else's signal, or killed after it broke its job off.
     Exited,
     /// The kernel killed it: it held more memory than its cage allows.
     Oom,

@@ -118,6 +118,9 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             } else {
                 (ServedEnd::Failed, Problem::BrokeOff)
             };
+            if let Some(seat) = seat {
+                seat.broke();
+            }
             running.ended(end);
             Err((problem, error.to_string()))
         }
@@ -145,8 +148,10 @@ impl Running {
         if let Some(count) = self.count.take() {
             count.ended(how);
         }
-        if let (ServedEnd::Finished, Some(seat)) = (how, self.throttle.seat()) {
-            seat.is_whole();
+        match (how, self.throttle.seat()) {
+            (ServedEnd::Finished, Some(seat)) => seat.is_whole(),
+            (ServedEnd::Failed, Some(seat)) => seat.broke(),
+            _ => {}
         }
     }
 }

@@ -46,7 +46,8 @@ impl Progress {
     fn shown(&self) -> Shown {
         let figure = |said: Option<f64>| said.filter(|figure| figure.is_finite() && *figure >= 0.0);
         let share = |said| figure(said).filter(|share| *share <= 1.0);
-        let used = Used { cpu_s: figure(self.cpu_s), memory_bytes: figure(self.memory_bytes), granted: share(self.granted) };
+        let used =
+            Used { cpu_s: figure(self.cpu_s), memory_bytes: figure(self.memory_bytes), granted: share(self.granted) };
         Shown { progress: share(self.progress), used }
     }
 }

@@ -18,7 +18,9 @@ const CAP: f64 = 0.25;
 
 /// A shadow as another sidecar would ask for it.
 fn shadow(id: &str, path: &str, window_ms: u32) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: a\r\nadumbra-shadow: id={id}; window_ms={window_ms}; bytes_per_s=1000000\r\n\r\n")
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: a\r\nadumbra-shadow: id={id}; window_ms={window_ms}; bytes_per_s=1000000\r\n\r\n"
+    )
 }
 
 /// A shadow under way: another sidecar has sent it and waits.
@@ -37,7 +39,8 @@ async fn looked_at(kept: &Kept, id: &str) -> serde_json::Value {
 }
 
 async fn adopt(kept: &Kept, id: &str) -> Answer {
-    let question = format!("POST /.well-known/adumbra/adopt/{id} HTTP/1.1\r\nhost: adumbra\r\ncontent-length: 0\r\n\r\n");
+    let question =
+        format!("POST /.well-known/adumbra/adopt/{id} HTTP/1.1\r\nhost: adumbra\r\ncontent-length: 0\r\n\r\n");
     Raw::ask(kept.peers(), question).await
 }
 

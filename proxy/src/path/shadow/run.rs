@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
-use policy::level::Caps;
 use policy::learn::{self, Label, Row};
+use policy::level::Caps;
 use policy::{NetworkId, Observation, Phase, observation};
 use tokio::sync::oneshot;
 
@@ -145,6 +145,9 @@ impl Run {
             Ok(response) => self.keep(response, answered).await,
             Err(error) => {
                 tracing::debug!(network = self.network.name(), %error, "a shadow failed");
+                if let Some(seat) = seat {
+                    seat.broke();
+                }
                 let (fate, phase) =
                     if error.not_executed() { (Fate::Refused, Phase::Refused) } else { (Fate::Failed, Phase::Failed) };
                 self.end(fate, phase);
@@ -195,7 +198,8 @@ impl Run {
         };
         let mut request = head.request(body);
         if self.network.is_sidecar() {
-            let ask = ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.caps.bytes_per_s };
+            let ask =
+                ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.caps.bytes_per_s };
             request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
         }
         request
@@ -239,7 +243,12 @@ impl Run {
 
     async fn pump(&self, answer: &mut Throttled<Answer>, sink: &mut Option<Sink>) -> Result<(), ()> {
         while let Some(frame) = answer.frame().await {
-            let frame = frame.map_err(|error| tracing::debug!(%error, "a shadow's answer broke off"))?;
+            let frame = frame.map_err(|error| {
+                tracing::debug!(%error, "a shadow's answer broke off");
+                if let Some(seat) = self.throttle.seat() {
+                    seat.broke();
+                }
+            })?;
             if let Some(sink) = sink {
                 sink.put(frame).await.map_err(|unread| tracing::trace!(%unread, "a shadow's answer"))?;
             }

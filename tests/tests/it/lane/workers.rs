@@ -38,7 +38,8 @@ async fn a_shadow_is_capped_and_measured_and_its_caps_are_lifted_when_it_is_adop
     assert_eq!(adopt(&kept, "s").await.status, 204);
     assert_eq!(kept.metric("adumbra_lane_lift_seconds_count").await, 1.0);
     kept.workers_become("adopted", 1).await;
-    eventually("it gets more than its cap was", async || rate(worker, Duration::from_millis(500)).await > 1.5 * CAP).await;
+    eventually("it gets more than its cap was", async || rate(worker, Duration::from_millis(500)).await > 1.5 * CAP)
+        .await;
     stage.go("job");
     assert_eq!(peer.answer().await.text(), by("only", worker));
     is_gone(worker).await;
@@ -89,7 +90,7 @@ async fn a_shadow_without_a_worker_is_refused_and_the_live_service_is_left_alone
     let _first = asked(&kept, "one", "/hold/one").await;
     stage.runs("one", "only").await;
     let refused = asked(&kept, "two", "/").await.answer().await;
-    assert_eq!((refused.status, refused.field("adumbra-not-executed")), (503, "true"), "{}", refused.text());
+    assert_eq!((refused.status, refused.field("adumbra-not-executed")), (503, "1"), "{}", refused.text());
     assert_eq!(kept.metric(r#"adumbra_shadows_refused_total{network="private",reason="worker"}"#).await, 1.0);
     assert_eq!(kept.get("/").await.text(), by("only", live(&kept).await), "live jobs have their own");
 }
