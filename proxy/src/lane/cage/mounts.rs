@@ -5,6 +5,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::owner::Owner;
+use super::v2;
+
 /// Our groups, as directories.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(super) struct Groups {
@@ -36,7 +39,7 @@ impl Groups {
             for (controllers, group) in &ours {
                 let is_v2 = *controllers == [""];
                 match mount.kind {
-                    "cgroup2" if is_v2 => groups.v2.extend(mount.directory(group)),
+                    "cgroup2" if is_v2 => groups.v2.extend(mount.directory(group).map(before_the_move)),
                     "cgroup" if !is_v2 && controllers.iter().all(|one| mount.options.contains(one)) => {
                         let directory = mount.directory(group);
                         let each = controllers.iter().map(|&one| one.to_owned());
@@ -55,6 +58,13 @@ impl Groups {
     pub(super) fn of(&self, controller: &str) -> impl Iterator<Item = &Path> {
         self.v1.iter().filter(move |(one, _)| one == controller).map(|(_, path)| path.as_path())
     }
+}
+
+/// Where this process was before it moved into a group of its own, if it has: cages are made beside that, not in it.
+fn before_the_move(directory: PathBuf) -> PathBuf {
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let moved = Owner::of(name).is_some() && name.rsplit('.').next() == Some(v2::SELF);
+    if moved { directory.parent().map_or_else(PathBuf::new, Path::to_owned) } else { directory }
 }
 
 struct Mount<'a> {
@@ -83,7 +93,9 @@ impl<'a> Mount<'a> {
     fn directory(&self, group: &str) -> Option<PathBuf> {
         let below = Path::new(group).strip_prefix(&self.root).ok()?;
         // Of a group outside our namespace it says `/../…`.
-        below.components().all(|part| matches!(part, Component::Normal(_))).then(|| self.point.join(below))
+        let is_below = below.components().all(|part| matches!(part, Component::Normal(_)));
+        // Not `join`, which ends with a slash if nothing is joined.
+        is_below.then(|| self.point.components().chain(below.components()).collect())
     }
 }
 

@@ -12,9 +12,9 @@ const PREFIX: &str = "adumbra";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     /// Its process identifier means something only there.
-    namespace: String,
-    pid: i32,
-    started: u64,
+    pub(super) namespace: String,
+    pub(super) pid: i32,
+    pub(super) started: u64,
 }
 
 impl Owner {

@@ -11,6 +11,9 @@ use super::usage::{Peak, Usage};
 use super::v1::quota;
 use super::{CageError, CageLimits, Weight, file};
 
+/// What the group is called that this process moves itself into.
+pub(super) const SELF: &str = "self";
+
 /// The group under which cages are made, and what it gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -58,7 +61,7 @@ fn give(base: &std::path::Path, controller: &str, owner: &Owner) -> Result<(), S
         Err(error) => return Err(format!("cannot write `+{controller}` to {}: {error}", control.display())),
     }
     // We are in it ourselves.
-    let own = base.join(owner.named("self"));
+    let own = base.join(owner.named(SELF));
     let moved = std::fs::create_dir(&own).and_then(|()| file::put(&own.join("cgroup.procs"), "0"));
     moved.map_err(|error| format!("cannot move this process into {}: {error}", own.display()))?;
     enable().map_err(|error| {

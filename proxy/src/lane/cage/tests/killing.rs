@@ -1,0 +1,129 @@
+//! That nothing outlives its cage, nor a sidecar that was killed.
+
+use super::super::means::Way;
+use super::super::owner::Owner;
+use super::*;
+
+/// Forks children that go into the background, and one that forks without end.
+const HYDRA: &str = "
+import os, signal, time
+for which in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        for ignored in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT): signal.signal(ignored, signal.SIG_IGN)
+        if os.fork() == 0:
+            while which == 0:
+                if os.fork() == 0:
+                    time.sleep(0.2)
+                    os._exit(0)
+                time.sleep(0.001)
+                try:
+                    while os.waitpid(-1, os.WNOHANG)[0]: pass
+                except ChildProcessError: pass
+            time.sleep(1000)
+        os._exit(0)
+time.sleep(1000)
+";
+
+pub(super) fn hydra(cage: &Cage) -> Worker {
+    let worker = Worker::python(cage, HYDRA);
+    eventually("it forks", || worker.processes().len() > 10);
+    worker
+}
+
+#[test]
+fn a_kill_leaves_nothing() {
+    let means = means();
+    let cage = Cage::new(&means, "killed").expect("a cage");
+    // A throttled process dies slowly, if it is not let off its share.
+    cage.set(&CageLimits { cpu_share: Some(0.2), ..CageLimits::default() }).expect("limits");
+    for _ in 0..3 {
+        let mut worker = hydra(&cage);
+        let begun = Instant::now();
+        cage.kill().expect("it dies");
+        println!("dead after {:?}", begun.elapsed());
+        assert_eq!(worker.processes(), [0; 0]);
+        worker.child.wait().expect("it is our child");
+    }
+    // The cage still holds.
+    if let Way::V1(_) | Way::V2(_) = means.way() {
+        let again = Worker::python(&cage, SPINNER);
+        again.is_up(2);
+        let stat = kernel_file(again.child.id(), "cpu", "cpu.stat", "cpu.stat");
+        let throttled = kernel_number(&stat, "nr_throttled");
+        eventually("it is held back", || kernel_number(&stat, "nr_throttled") > throttled);
+    }
+}
+
+#[test]
+fn a_dropped_cage_is_gone_with_what_was_in_it() {
+    let means = means();
+    let cage = Cage::new(&means, "dropped").expect("a cage");
+    let worker = hydra(&cage);
+    let directories = match &cage.group {
+        Some(Group::V1(group)) => group.directories(),
+        Some(Group::V2(group)) => group.directories(),
+        None => Vec::new(),
+    };
+    assert!(directories.iter().all(|directory| directory.exists()));
+    drop(cage);
+    assert_eq!(worker.processes(), [0; 0]);
+    let still: Vec<_> = directories.iter().filter(|directory| directory.exists()).collect();
+    assert!(still.is_empty(), "{still:?}");
+    assert_eq!(means.left_behind(), 0);
+}
+
+#[test]
+fn a_command_dies_with_the_process_that_started_it() {
+    let script = r#""$0" lane-exec --parent $$ -- sleep 1000 & echo $!; wait"#;
+    let mut shell = Command::new("sh");
+    let mut shell = shell.arg("-c").arg(script).arg(launcher()).stdout(Stdio::piped()).spawn().expect("a shell");
+    let mut said = String::new();
+    let output = shell.stdout.take().expect("it is piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut said).expect("it says a number");
+    let pid: i32 = said.trim().parse().expect("a number");
+    eventually("the command runs", || comm(pid).starts_with("sleep"));
+    // SIGKILL: it cannot clean up.
+    shell.kill().expect("it is our child");
+    shell.wait().expect("it is our child");
+    eventually("it is gone", || !comm(pid).starts_with("sleep"));
+}
+
+#[test]
+fn what_a_killed_sidecar_left_is_taken_away_and_what_a_live_one_uses_is_not() {
+    let Some(means) = groups("sweeping") else { return };
+    // A sidecar that has ended: any process that has.
+    let mut ended = Command::new("true").spawn().expect("a process");
+    let dead = Owner { pid: ended.id().cast_signed(), ..Owner::us() };
+    ended.wait().expect("it is our child");
+    // One that has our number, but started at another time.
+    let reused = Owner { started: 1, ..Owner::us() };
+    // One in another namespace, of which nothing is known.
+    let unseen = Owner { namespace: "1".to_owned(), ..dead.clone() };
+    assert_eq!([&dead, &reused, &unseen, &Owner::us()].map(Owner::is_gone), [true, true, false, false]);
+
+    let make = |owner: &Owner| match means.way() {
+        Way::V1(place) => Group::V1(v1::Group::new(place, &owner.named("swept")).expect("a group")),
+        Way::V2(place) => Group::V2(v2::Group::new(place, &owner.named("swept")).expect("a group")),
+        Way::Limits => unreachable!("there are groups"),
+    };
+    let parts = |group: &Group| match group {
+        Group::V1(group) => (group.entrances(), group.directories()),
+        Group::V2(group) => (group.entrances(), group.directories()),
+    };
+    let [(entrances, left), (_, reused), (_, unseen), (_, used)] =
+        [&dead, &reused, &unseen, &Owner::us()].map(|owner| parts(&make(owner)));
+    let mut orphan = Command::new("sleep").arg("1000").spawn().expect("a process");
+    for procs in entrances {
+        std::fs::write(procs, orphan.id().to_string()).expect("it can be moved");
+    }
+
+    drop(Means::survey_with(launcher()));
+    assert!(left.iter().chain(&reused).all(|directory| !directory.exists()), "{left:?} {reused:?}");
+    assert!(unseen.iter().chain(&used).all(|directory| directory.exists()), "{unseen:?} {used:?}");
+    let status = orphan.wait().expect("it is our child");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    for directory in unseen.iter().chain(&used) {
+        std::fs::remove_dir(directory).expect("it is empty");
+    }
+}
