@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use crate::binary::program;
 use crate::raw::{Answer, Raw};
 use crate::sidecar::Setup;
-use crate::wait::{eventually, within};
+use crate::wait::{at_last, eventually, within};
 
 /// What one or several services are told, and say, through files.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Stage {
     pub async fn runs(&self, key: &str, name: &str) -> Pid {
         let prefix = format!("{key}.{name}.");
         let mut found = None;
-        eventually(&format!("{name} runs {key}"), async || {
+        at_last(&format!("{name} runs {key}"), async || {
             let files = std::fs::read_dir(self.directory.path()).expect("the directory is there");
             let pids = files.flatten().filter_map(|file| {
                 let name = file.file_name();
@@ -111,7 +111,7 @@ impl Kept {
     pub async fn start(setup: Setup, stage: &Stage, name: &str) -> Self {
         let mut kept = Self::spawn(Some(setup), &stage.command(name)).await;
         kept.listens().await;
-        eventually("the service and its workers are up", async || {
+        at_last("the service and its workers are up", async || {
             let status = kept.status().await;
             let workers = status["lane"]["workers"].as_object().cloned().unwrap_or_default();
             let others_are_none = workers.iter().all(|(state, count)| state == "idle" || *count == 0);
@@ -246,7 +246,8 @@ impl Kept {
     /// # Panics
     /// If they do not come to it.
     pub async fn workers_become(&self, state: &str, count: u32) {
-        self.metric_becomes(&format!("adumbra_lane_workers{{state=\"{state}\"}}"), f64::from(count)).await;
+        let series = format!("adumbra_lane_workers{{state=\"{state}\"}}");
+        at_last(&series, async || self.metric(&series).await == f64::from(count)).await;
     }
 }
 

@@ -34,4 +34,4 @@ pub use recorded::Recorded;
 pub use reply::Reply;
 pub use service::Service;
 pub use sidecar::{Setup, Sidecar};
-pub use wait::{BOUND, eventually, within};
+pub use wait::{BOUND, at_last, eventually, within};

@@ -17,6 +17,19 @@ pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
+/// Waits until `holds`, however long that takes where the machine is busy: for processes that only get what others leave.
+///
+/// # Panics
+/// If it takes longer than ten times [`BOUND`].
+pub async fn at_last(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let holding = async {
+        while !holds().await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    assert!(tokio::time::timeout(10 * BOUND, holding).await.is_ok(), "{what}: not within {:?}", 10 * BOUND);
+}
+
 /// Waits until `holds`.
 ///
 /// # Panics

@@ -164,27 +164,34 @@ pub(super) fn limits(caps: &Caps) -> CageLimits {
 impl Used {
     /// From what a cage has used in `elapsed`.
     fn of(used: &Usage, elapsed: Duration) -> Self {
-        let held_back = used.cpu_s.zip(used.throttled_s);
+        let elapsed_s = elapsed.as_secs_f64();
+        let stalled = used.stalled_s.map(|stalled_s| unstalled(stalled_s, elapsed_s));
+        let throttled = used.cpu_s.zip(used.throttled_s);
+        let unthrottled = throttled.map(|(cpu_s, throttled_s)| unthrottled(cpu_s, throttled_s, elapsed_s));
         Self {
             cpu_s: used.cpu_s,
             // A worker that is used again has a peak from before; then what it holds now is all that can be said.
             memory_bytes: used.memory_peak_bytes.or(used.memory_bytes).map(|bytes| bytes as f64),
-            granted: held_back.map(|(cpu_s, throttled_s)| granted(cpu_s, throttled_s, elapsed.as_secs_f64())),
+            granted: stalled.or(unthrottled),
         }
     }
 }
 
-/// The share of full speed that a process had which used `cpu_s` and was held back for `throttled_s`.
+/// The share of full speed that a worker had which stood still for `stalled_s`, wanting a CPU.
 ///
-/// At full speed it would have done in `elapsed_s − throttled_s` what took it `elapsed_s`: time it spent waiting for
-/// something else counts as it is, and only time in which it would have run and was not let counts against its grant. With
-/// one thread, that is it. Several are held back at the same time, each for itself, and the kernel adds that up; what they
-/// asked for, used or not, then comes to more than the time there was, and their share is that of what they asked for.
-/// Waiting behind others of more weight does not show in it.
-fn granted(cpu_s: f64, throttled_s: f64, elapsed_s: f64) -> f64 {
-    let asked_s = cpu_s + throttled_s;
-    let of_s = elapsed_s.max(asked_s);
-    if of_s > 0.0 { (1.0 - throttled_s / of_s).clamp(LEAST, 1.0) } else { 1.0 }
+/// At full speed it would have done in `elapsed_s − stalled_s` what took it `elapsed_s`: time spent waiting for something else
+/// counts as it is, and only time in which it would have run and was not let counts against its grant, whoever held it back.
+/// Threads that wait while another one runs do not show in it.
+fn unstalled(stalled_s: f64, elapsed_s: f64) -> f64 {
+    if elapsed_s > 0.0 { (1.0 - stalled_s / elapsed_s).clamp(LEAST, 1.0) } else { 1.0 }
+}
+
+/// The same where the kernel only says for how long its share held it back: what it waited behind others does not show.
+///
+/// Several threads are held back at the same time, each for itself, and the kernel adds that up. What they asked for, used or
+/// not, then comes to more than the time there was, and their share is that of what they asked for.
+fn unthrottled(cpu_s: f64, throttled_s: f64, elapsed_s: f64) -> f64 {
+    unstalled(throttled_s, elapsed_s.max(cpu_s + throttled_s))
 }
 
 /// The least share: nothing that runs at all is taken to be infinitely fast.
@@ -203,7 +210,7 @@ mod tests {
     #[test]
     fn a_grant_is_the_time_it_was_let_run_over_the_time_it_would_have() {
         let check = |cpu_s, throttled_s, elapsed_s, expected: f64| {
-            let share = granted(cpu_s, throttled_s, elapsed_s);
+            let share = unthrottled(cpu_s, throttled_s, elapsed_s);
             assert!((share - expected).abs() < 1e-9, "{cpu_s} {throttled_s} {elapsed_s}: {share}");
         };
         // One thread at a fifth of a core.

@@ -92,6 +92,7 @@ impl Rest {
         Usage {
             cpu_s: Some(ticks as f64 / per_s),
             throttled_s: None,
+            stalled_s: None,
             memory_bytes: Some(pages * page),
             memory_peak_bytes: None,
             oom_kills: None,

@@ -10,6 +10,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_s: Option<f64>,
     /// How long it wanted a CPU and was held back by its share, seconds, over all cores.
     pub(crate) throttled_s: Option<f64>,
+    /// How long it wanted a CPU and had none at all, held back by its share or behind others of more weight, seconds.
+    pub(crate) stalled_s: Option<f64>,
     /// Memory held now.
     pub(crate) memory_bytes: Option<u64>,
     /// The most memory held at once.
@@ -47,6 +49,7 @@ impl Mark {
         Usage {
             cpu_s: seconds(now.cpu_s, self.at.cpu_s),
             throttled_s: seconds(now.throttled_s, self.at.throttled_s),
+            stalled_s: seconds(now.stalled_s, self.at.stalled_s),
             memory_bytes: now.memory_bytes,
             memory_peak_bytes: match &self.peak {
                 Peak::Reset => now.memory_peak_bytes,

@@ -77,6 +77,7 @@ impl Group {
         Usage {
             cpu_s: at.cpuacct.as_ref().and_then(|at| file::number(&at.join("cpuacct.usage"))).map(seconds),
             throttled_s: in_cpu("cpu.stat", "throttled_time").map(seconds),
+            stalled_s: at.unified.as_ref().and_then(|at| file::stalled_s(&at.join("cpu.pressure"))),
             memory_bytes: in_memory("memory.usage_in_bytes"),
             memory_peak_bytes: in_memory("memory.max_usage_in_bytes"),
             oom_kills: at.memory.as_ref().and_then(|at| file::keyed(&at.join("memory.oom_control"), "oom_kill")),

@@ -137,6 +137,7 @@ impl Group {
         Usage {
             cpu_s: file::keyed(&stat, "usage_usec").map(seconds),
             throttled_s: file::keyed(&stat, "throttled_usec").map(seconds),
+            stalled_s: file::stalled_s(&self.at.join("cpu.pressure")),
             memory_bytes: file::number(&self.at.join("memory.current")),
             memory_peak_bytes: file::number(&self.at.join("memory.peak")),
             oom_kills: file::keyed(&self.at.join("memory.events"), "oom_kill"),

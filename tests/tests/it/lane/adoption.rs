@@ -2,7 +2,7 @@
 
 use rustix::process::{Signal, kill_process};
 use tests::kept::{is_alive, is_gone};
-use tests::{Kept, Origin, Raw, Reply, Setup, Sidecar, Stage, eventually};
+use tests::{Kept, Origin, Raw, Reply, Setup, Sidecar, Stage, at_last, eventually};
 
 use super::{by, setup};
 
@@ -17,8 +17,13 @@ async fn shadowed_at_home(stage: &Stage, public: &Origin) -> Sidecar {
         .every(ON);
     let sidecar = dearer.run(&stage.command("private")).await;
     sidecar.swap_model(tests::model::open(1000.0));
-    sidecar.metric_becomes(r#"adumbra_lane_workers{state="idle"}"#, 1.0).await;
+    is_idle(&sidecar).await;
     sidecar
+}
+
+/// Waits until its worker is free.
+async fn is_idle(sidecar: &Sidecar) {
+    at_last("a worker is idle", async || sidecar.metric(r#"adumbra_lane_workers{state="idle"}"#).await == 1.0).await;
 }
 
 async fn asked(sidecar: &Sidecar, request: &str) -> Raw {
@@ -62,7 +67,7 @@ async fn a_shadow_at_home_is_adopted_and_its_worker_replaced() {
     assert_eq!(answer.body, vec![b'x'; 3_000_000]);
     is_gone(worker).await;
     sidecar.metric_becomes(r#"adumbra_processes_ended_total{process="worker",end="recycled"}"#, 1.0).await;
-    sidecar.metric_becomes(r#"adumbra_lane_workers{state="idle"}"#, 1.0).await;
+    is_idle(&sidecar).await;
     sidecar.stop().await;
 }
 
@@ -78,7 +83,7 @@ async fn a_job_whose_adopted_worker_dies_goes_on_elsewhere() {
     kill_process(worker, Signal::KILL).expect("it runs");
     public.next().await.release(Reply::ok("afresh")).await;
     assert_eq!(client.answer().await.text(), "afresh");
-    sidecar.metric_becomes(r#"adumbra_lane_workers{state="idle"}"#, 1.0).await;
+    is_idle(&sidecar).await;
     sidecar.stop().await;
 }
 
