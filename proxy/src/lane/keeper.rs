@@ -92,7 +92,7 @@ fn start(
     let free = free_address(*address)?;
     *address = Some(free);
     keeping.network.endpoints[endpoint].awaits(free);
-    let command = cage.command(keeping.recipe.program(), &keeping.recipe.on(free.port()));
+    let command = cage.command(keeping.recipe.program(), keeping.recipe.on(free.port()));
     let mut child = spawn(command, Stdio::piped)?;
     let name = format!("worker {at}");
     if let Some(stdout) = child.stdout.take() {

@@ -120,7 +120,7 @@ fn start(keeping: &Keeping, address: &mut Option<SocketAddr>) -> std::io::Result
     let free = free_address(*address)?;
     *address = Some(free);
     keeping.network.endpoints[AT].awaits(free);
-    let command = cage::uncaged(&keeping.means, keeping.recipe.program(), &keeping.recipe.on(free.port()));
+    let command = cage::uncaged(&keeping.means, keeping.recipe.program(), keeping.recipe.on(free.port()));
     let child = spawn(command, Stdio::inherit)?;
     *keeping.live.group.lock() = group(&child);
     Ok(child)

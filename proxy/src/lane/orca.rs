@@ -5,9 +5,10 @@
 //! choice: `request_cost`, or `named_metrics`. Two of them mean something here, `cpu_seconds` and `memory_bytes`. The header
 //! comes as `JSON {…}` or as `TEXT key=value, …`; the binary form is not read.
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// The header.
 const HEADER: &str = "endpoint-load-metrics";
@@ -35,16 +36,22 @@ struct Report {
 pub(crate) fn said(headers: &HeaderMap) -> Said {
     let Some(value) = headers.get(HEADER).and_then(|value| value.to_str().ok()) else { return Said::default() };
     let (format, report) = value.trim().split_once(' ').unwrap_or((value, ""));
-    let look: Box<dyn Fn(&str) -> Option<f64>> = match format {
-        "JSON" => {
-            let Ok(report) = serde_json::from_str::<Report>(report) else { return Said::default() };
-            Box::new(move |name| report.request_cost.get(name).or_else(|| report.named_metrics.get(name)).copied())
-        }
-        "TEXT" => Box::new(move |name| text(report, name)),
-        _ => return Said::default(),
+    let (cpu_s, memory_bytes) = match format {
+        "JSON" => match serde_json::from_str::<Report>(report) {
+            Ok(report) => (report.cost(CPU_SECONDS), report.cost(MEMORY_BYTES)),
+            Err(_) => (None, None),
+        },
+        "TEXT" => (text(report, CPU_SECONDS), text(report, MEMORY_BYTES)),
+        _ => (None, None),
     };
-    let figure = |name| look(name).filter(|figure| figure.is_finite() && *figure >= 0.0);
-    Said { cpu_s: figure(CPU_SECONDS), memory_bytes: figure(MEMORY_BYTES) }
+    let sensible = |figure: Option<f64>| figure.filter(|figure| figure.is_finite() && *figure >= 0.0);
+    Said { cpu_s: sensible(cpu_s), memory_bytes: sensible(memory_bytes) }
+}
+
+impl Report {
+    fn cost(&self, name: &str) -> Option<f64> {
+        self.request_cost.get(name).or_else(|| self.named_metrics.get(name)).copied()
+    }
 }
 
 fn text(report: &str, name: &str) -> Option<f64> {
