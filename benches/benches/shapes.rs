@@ -86,6 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let load = Load {
                 target: *address,
                 request: &request,
+                expected: None,
                 connections: CONNECTIONS,
                 rate_per_second: 10_000.0,
                 duration: Duration::from_secs(u64::from(SECONDS)),
