@@ -9,6 +9,7 @@ mod listen;
 mod network;
 mod report;
 mod route;
+mod shadow;
 mod syntax;
 mod table;
 
@@ -63,7 +64,7 @@ fn file(mut root: Table<'_>) -> Option<Config> {
     let networks = Networks::read(&mut root, &listen);
     let home = home.and_then(|name| networks.find(&name, root.report(), &root.place("home")));
     let pricing = bounds::pricing(&mut root);
-    let shadow = bounds::shadow(&mut root);
+    let shadow = shadow::shadow(&mut root);
     let routes = route::routes(&mut root, &networks);
     let limits = bounds::limits(&mut root);
     let spool = bounds::spool(&mut root);

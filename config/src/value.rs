@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::Caps;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
@@ -174,8 +175,8 @@ pub struct Shadow {
     pub enabled: bool,
     /// What the policy is told.
     pub limits: ShadowLimits,
-    /// Bytes a second of one shadow, each way.
-    pub bytes_per_second: f64,
+    /// What a shadow that runs here for another sidecar is given at the most, whatever that one asks.
+    pub serve: Caps,
     /// Bytes of an adoptable answer that are kept before it stops being read.
     pub answer_bytes: usize,
 }

@@ -39,7 +39,7 @@ mod testing;
 
 pub use decide::{Action, Decision, Step, decide};
 pub use job::{Job, ShadowMode};
-pub use level::{Caps, Level, Levels};
+pub use level::{Caps, Level, LevelCaps, Levels};
 pub use model::Model;
 pub use observation::{Evidence, Observation, Phase};
 pub use plan::{Plan, Shadowing, plan};

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
-use policy::{Action, Job, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason};
+use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason};
 
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
@@ -56,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) job: Job,
     /// `direct`, `lead`, `probe` or `sample`.
     pub(crate) plan: &'static str,
+    /// How much shadow its urgency bought, whether there was one or not.
+    pub(crate) level: Level,
     /// Why the plan leaned where it did.
     pub(crate) plan_reason: Reason,
     /// The networks that passed every gate.

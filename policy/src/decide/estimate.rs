@@ -118,7 +118,11 @@ impl Estimates {
         estimates.of[reference] = Some(match (observation, rate) {
             // Nothing was seen anywhere: what is left is what the prediction says of jobs that have run so long.
             (Some(o), None) if here.mean == prior.mean => {
-                let run_s = o.run_s(arriving_s(case, reference, o), full.unwrap_or_else(|| granted(case)), case.now_s);
+                let run_s = o.run_s(
+                    arriving_s(case, reference, o),
+                    full.unwrap_or_else(|| granted(case, reference)),
+                    case.now_s,
+                );
                 Estimate { whole_s: known(base.mean_s), rest_s: base.remaining_s(run_s) }
             }
             _ => Estimate::of(case, reference, here, observation, rate.is_some(), full),
@@ -151,7 +155,8 @@ impl Estimate {
         let done_s = match observation {
             Some(o) if measured => o.progress.unwrap_or(0.0) * whole_s,
             Some(o) if o.phase != Phase::BlockedOnData => {
-                let run_s = o.run_s(arriving_s(case, network, o), full.unwrap_or_else(|| granted(case)), case.now_s);
+                let run_s =
+                    o.run_s(arriving_s(case, network, o), full.unwrap_or_else(|| granted(case, network)), case.now_s);
                 run_s.min((1.0 - LEFT_LEAST) * whole_s)
             }
             _ => 0.0,
@@ -180,9 +185,9 @@ fn arriving_s(case: &Case<'_>, network: NetworkId, observation: &Observation) ->
 }
 
 /// The share of full speed a shadow is taken to get where nobody measures it, when its work done is counted.
-fn granted(case: &Case<'_>) -> f64 {
-    let share = known(case.view.shadowing.speed_share);
-    if share > 0.0 { share.min(1.0) } else { 1.0 }
+fn granted(case: &Case<'_>, network: NetworkId) -> f64 {
+    let share = case.plan.caps.speed(case.predictions[network].as_ref());
+    if share > 0.0 { share } else { 1.0 }
 }
 
 fn prior(prediction: &Prediction, doubt: f64) -> Normal {

@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::job::ShadowMode;
+use crate::level::Level;
 use crate::observation::{Observation, Phase};
 use crate::plan::Shadowing;
 use crate::plan::tests::{MODEL, any_case};
-use crate::testing::{PRIVATE, PUBLIC, job, lognormal, view};
+use crate::testing::{CAPS, PRIVATE, PUBLIC, job, lognormal, view};
 use crate::units::{MAX_NETWORKS, NetworkSet};
 
 const THIRD: NetworkId = match NetworkId::new(2) {
@@ -22,6 +23,8 @@ fn plan() -> Plan {
         target: PRIVATE,
         reason: Reason::Cheaper,
         shadowing: Shadowing::Lead { on: NetworkSet::only(PUBLIC), window_s: 2.0 },
+        level: Level::Medium,
+        caps: CAPS,
         eligible: [PRIVATE, PUBLIC].into_iter().collect(),
         predictions: PerNetwork::default(),
         costs: PerNetwork([f64::NAN; MAX_NETWORKS]),

@@ -8,10 +8,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
+use policy::Caps;
 
 use super::contest::answer_of;
 use super::course::Course;
@@ -29,7 +31,7 @@ use crate::upstream::{Flight, Lane, Outgoing, Purpose};
 
 /// Runs a transferred job here.
 pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
-    let served = peer::Served::new(None);
+    let served = peer::Served::transfer();
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
     let mut request = request;
@@ -63,11 +65,16 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             return Err((Problem::NotExecuted, format!("no permit for a shadow here: {}", why.as_str())));
         }
     };
-    let shadow = &course.generation.config.shadow;
-    let throttle = Throttle::new(ask.bytes_per_s.min(shadow.bytes_per_second));
-    let window = ask.window.min(std::time::Duration::from_secs_f64(shadow.limits.window_max_s.max(0.0)));
+    // Whoever asks, what a shadow is given here is for us to say.
+    let caps = ask.caps.clamped(&course.generation.config.shadow.serve);
+    if caps != ask.caps {
+        tracing::debug!(id = %ask.id, level = ask.level.as_str(), asked = ?ask.caps, given = ?caps, "a shadow's caps were cut");
+        course.shared.metrics.shadow_clamped();
+    }
+    let throttle = Throttle::new(caps.bytes_per_s);
+    let window = Duration::try_from_secs_f64(caps.window_s).unwrap_or(Duration::ZERO);
     throttle.hold(permit);
-    let served = peer::Served::new(Some(Arc::clone(&throttle)));
+    let served = peer::Served::shadow(Arc::clone(&throttle), caps);
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
         count.ended(ServedEnd::Refused);
         return Err((Problem::NotExecuted, "a shadow of that name runs here, or too many run".to_owned()));
@@ -95,10 +102,13 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         }
     };
     match answered {
-        Ok(response) => Ok(to_peer(response.map(|answer| {
-            let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
-            Served::wrap(body, Some(entered), Some(running))
-        }))),
+        Ok(response) => Ok(to_peer(
+            caps,
+            response.map(|answer| {
+                let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
+                Served::wrap(body, Some(entered), Some(running))
+            }),
+        )),
         Err(error) => {
             let (end, problem) = if error.not_executed() {
                 (ServedEnd::Refused, Problem::NotExecuted)
@@ -112,8 +122,11 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
 }
 
 /// A shadow's answer as the other sidecar gets it. What is said of the decision is for that one to say.
-fn to_peer(mut response: Response<Body>) -> Response<Body> {
+fn to_peer(caps: Caps, mut response: Response<Body>) -> Response<Body> {
     hygiene::scrub_response(response.headers_mut(), false, false);
+    if let Some(granted) = peer::granted(&caps) {
+        response.headers_mut().insert(peer::GRANTED, granted);
+    }
     *response.version_mut() = http::Version::HTTP_11;
     response
 }

@@ -50,6 +50,7 @@ impl Settle {
             job: *job,
             eligible: plan.eligible,
             plan: plan_word(&plan.shadowing),
+            level: plan.level,
             plan_reason: plan.reason,
             worth: plan.worth,
             shadows: policy::NetworkSet::EMPTY,

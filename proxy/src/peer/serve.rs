@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use policy::Caps;
 use serde::Serialize;
 
 use super::CONTROL;
@@ -29,6 +30,24 @@ struct Progress {
     progress: Option<f64>,
     adopted: bool,
     bytes: u64,
+    /// What a shadow is given at the most.
+    granted: Option<Granted>,
+}
+
+/// Caps, as another sidecar is told of them.
+#[derive(Serialize)]
+struct Granted {
+    cpu: f64,
+    memory: u64,
+    bytes_per_s: f64,
+    window_ms: u64,
+}
+
+impl From<Caps> for Granted {
+    fn from(caps: Caps) -> Self {
+        let Caps { cpu_share, memory_bytes, bytes_per_s, window_s } = caps;
+        Self { cpu: cpu_share, memory: memory_bytes, bytes_per_s, window_ms: (window_s * 1e3).round() as u64 }
+    }
 }
 
 /// Answers a question. Only for requests that came over the peers listener.
@@ -68,6 +87,7 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
         progress: served.progress(),
         adopted: served.adopted.load(std::sync::atomic::Ordering::Acquire),
         bytes: served.throttle.as_ref().map_or(0, |t| t.passed()),
+        granted: served.caps.map(Granted::from),
     })
 }
 

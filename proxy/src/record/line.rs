@@ -23,6 +23,7 @@ pub(crate) struct Line<'a> {
     pub(crate) urgency: u8,
     pub(crate) mode: Cow<'a, str>,
     pub(crate) plan: Cow<'a, str>,
+    pub(crate) level: Cow<'a, str>,
     pub(crate) plan_reason: Cow<'a, str>,
     pub(crate) eligible: Vec<Cow<'a, str>>,
     pub(crate) worth: f64,

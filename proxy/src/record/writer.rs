@@ -70,6 +70,8 @@ impl<'c> Writer<'c> {
     fn plan(&self, record: &Record, json: &mut Json<'_>) {
         json.raw(key!("plan"));
         json.word(record.plan);
+        json.raw(key!("level"));
+        json.word(record.level.as_str());
         json.raw(key!("plan_reason"));
         json.word(record.plan_reason.as_str());
         json.raw(concat!(key!("eligible"), "["));

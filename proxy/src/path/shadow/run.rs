@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
 use policy::learn::{self, Label, Row};
-use policy::{NetworkId, Observation, Phase, observation};
+use policy::{Caps, NetworkId, Observation, Phase, observation};
 use tokio::sync::oneshot;
 
 use super::{Board, Fate, Tally};
@@ -33,9 +33,10 @@ pub(super) struct Run {
     worker: usize,
     id: String,
     throttle: Arc<Throttle>,
+    /// What it may use at the most; its window is the plan's.
+    caps: Caps,
     window: Duration,
     answer_bytes: usize,
-    bytes_per_s: f64,
 }
 
 /// What is owed at the end, whatever way it comes.
@@ -62,8 +63,8 @@ impl Run {
         let refused = |why: &NoPermit| course.shared.metrics.shadow_refused(on, *why);
         let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
-        let shadow = &course.generation.config.shadow;
-        let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
+        let caps = Caps { window_s, ..course.plan.caps };
+        let throttle = Throttle::observed(caps.bytes_per_s, charge(&network, announced_bytes));
         throttle.hold(permit);
         Ok(Self {
             lesson: Lesson {
@@ -79,9 +80,9 @@ impl Run {
             worker: course.worker,
             id: course.dispatch_id(&format!("s{}", on.index())),
             throttle,
+            caps,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
-            answer_bytes: shadow.answer_bytes,
-            bytes_per_s: shadow.bytes_per_second,
+            answer_bytes: course.generation.config.shadow.answer_bytes,
         })
     }
 
@@ -152,7 +153,7 @@ impl Run {
         };
         let mut request = head.request(body);
         if self.network.is_sidecar() {
-            let ask = ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.bytes_per_s };
+            let ask = ShadowAsk { id: self.id.as_str().into(), level: self.lesson.course.plan.level, caps: self.caps };
             request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
         }
         request

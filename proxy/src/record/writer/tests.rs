@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::{Action, ClassId, NetworkId, NetworkSet, Reason, ShadowMode, Urgency};
+use policy::{Action, ClassId, Level, NetworkId, NetworkSet, Reason, ShadowMode, Urgency};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -31,6 +31,7 @@ fn line<'a>(record: &'a Record, classes: &Classes) -> Line<'a> {
         urgency: record.job.urgency.level(),
         mode: mode_word(record.job.mode).into(),
         plan: record.plan.into(),
+        level: record.level.as_str().into(),
         plan_reason: record.plan_reason.as_str().into(),
         eligible: known(record.eligible),
         worth: rounded(record.worth),
@@ -123,6 +124,7 @@ prop_compose! {
         mode in select(vec![ShadowMode::Off, ShadowMode::Observe, ShadowMode::On]),
         action in select(vec![Action::Keep, Action::Adopt, Action::Send]),
         [reason, plan_reason] in prop::array::uniform2(select(Reason::ALL.to_vec())),
+        level in select(Level::ALL.to_vec()),
         outcome in select(vec![Outcome::Answered, Outcome::Refused, Outcome::ClientGone]),
         target in 0..policy::MAX_NETWORKS,
     ) -> Record {
@@ -131,7 +133,7 @@ prop_compose! {
         job.urgency = Urgency::new(urgency).expect("a level");
         job.mode = mode;
         Record {
-            id, unix_ms, route, job, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
+            id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
             request_bytes, response_bytes, possibly_running,
             eligible: set(eligible),
             shadows: set(shadows),
