@@ -12,7 +12,7 @@ use policy::Caps;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
-pub use route::{ClassBy, Extract, Match, Mode, Route};
+pub use route::{ClassBy, Extract, Match, Mode, Poll, Route};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]

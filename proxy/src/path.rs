@@ -155,6 +155,7 @@ fn plan(
         plan,
         planned_s: arrived_s,
         upload,
+        inputs: needs.to_vec(),
     })
 }
 

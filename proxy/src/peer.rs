@@ -11,12 +11,12 @@ mod serve;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
 use parking_lot::Mutex;
-use policy::Caps;
+use policy::{Caps, Progress};
 use tokio::sync::Notify;
 
 use crate::throttle::Throttle;
@@ -33,6 +33,8 @@ pub(crate) const TRANSFER: &str = "adumbra-transfer";
 pub(crate) const GRANTED: &str = "adumbra-granted";
 /// On an interim answer of a service: the share of the work that is done, 0..=1.
 pub(crate) const PROGRESS: &str = "adumbra-progress";
+/// On a job that its service may be asked about: what to call it there.
+pub(crate) const DISPATCH: &str = "adumbra-dispatch";
 /// Where the questions are asked.
 pub(crate) const CONTROL: &str = "/.well-known/adumbra/";
 
@@ -82,6 +84,7 @@ impl Mark {
 pub(crate) fn unmark(headers: &mut HeaderMap) {
     headers.remove(SHADOW);
     headers.remove(TRANSFER);
+    headers.remove(DISPATCH);
 }
 
 fn is_id(id: &str) -> bool {
@@ -97,8 +100,10 @@ pub(crate) struct Served {
     caps: Option<Caps>,
     adopted: AtomicBool,
     changed: Notify,
-    /// Bits of the share done; NaN before the service has shown any.
-    progress: AtomicU64,
+    /// Somebody has asked how far it is.
+    asked: Notify,
+    /// What is believed of how far it is.
+    progress: Mutex<Option<Progress>>,
 }
 
 impl Served {
@@ -118,18 +123,24 @@ impl Served {
             caps,
             adopted: AtomicBool::new(false),
             changed: Notify::new(),
-            progress: AtomicU64::new(f64::NAN.to_bits()),
+            asked: Notify::new(),
+            progress: Mutex::new(None),
         })
     }
 
-    /// The service showed how far it is.
-    pub(crate) fn progressed(&self, share: f64) {
-        self.progress.store(share.to_bits(), Ordering::Relaxed);
+    /// What is believed of how far it is has changed.
+    pub(crate) fn progressed(&self, progress: Option<Progress>) {
+        *self.progress.lock() = progress;
     }
 
-    fn progress(&self) -> Option<f64> {
-        let share = f64::from_bits(self.progress.load(Ordering::Relaxed));
-        share.is_finite().then_some(share)
+    /// Ends when somebody has asked how far it is.
+    pub(crate) async fn is_asked_about(&self) {
+        self.asked.notified().await;
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        self.asked.notify_one();
+        *self.progress.lock()
     }
 
     fn adopt(&self) {

@@ -17,9 +17,10 @@ use policy::Caps;
 
 use super::contest::answer_of;
 use super::course::Course;
+use super::progress::{self, Dispatched};
 use super::settle::Settle;
 use super::warm::OnItsWay;
-use super::{Answered, passed_on, progress};
+use super::{Answered, passed_on};
 use crate::body::{Body, BodyError};
 use crate::hygiene;
 use crate::metrics::{ServedCount, ServedEnd};
@@ -27,19 +28,27 @@ use crate::peer::{self, Entered, ShadowAsk};
 use crate::problem::Problem;
 use crate::record::Outcome;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Flight, Lane, Outgoing, Purpose};
+use crate::upstream::{Flight, Lane, Outgoing, Purpose, Upload};
 
 /// Runs a transferred job here.
 pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
     let served = peer::Served::transfer();
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
-    let mut request = request;
-    progress::listen(&mut request, move |share| served.progressed(share));
     let target = course.plan.target;
     let flight = course.network(target).depart(course.predicted_s(target));
     let mut settle = settle;
-    match answer_of(&course, target, request).await {
+    let (wanted, watched) = (Arc::clone(&served), served);
+    let tell = move |progress| watched.progressed(progress);
+    let of = Dispatched {
+        course: &course,
+        network: course.network(target),
+        id,
+        upload: &course.upload,
+        pace: &course.upload,
+    };
+    let sent = |request| answer_of(&course, target, request);
+    match progress::while_watching(of, request, async move { wanted.is_asked_about().await }, tell, sent).await {
         Ok(response) => {
             settle.answered(response.status(), Some(flight));
             let held = response.map(|inner| Served::wrap(inner, entered, None));
@@ -79,12 +88,17 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         count.ended(ServedEnd::Refused);
         return Err((Problem::NotExecuted, "a shadow of that name runs here, or too many run".to_owned()));
     };
-    let mut request = request.map(|body| {
+    // Its own throttle may set the pace of its body, so how it is taken is looked at from outside of that.
+    let pace = Arc::new(Upload::default());
+    let request = request.map(|body| {
         let body = Outgoing::wrap(body, &course.upload);
-        if body.is_end_stream() { body } else { Body::Throttled(Box::new(Throttled::new(body, Arc::clone(&throttle)))) }
+        if body.is_end_stream() {
+            return body;
+        }
+        Outgoing::wrap(Body::Throttled(Box::new(Throttled::new(body, Arc::clone(&throttle)))), &pace)
     });
-    let watched = Arc::clone(&served);
-    progress::listen(&mut request, move |share| watched.progressed(share));
+    let (wanted, watched) = (Arc::clone(&served), Arc::clone(&served));
+    let tell = move |progress| watched.progressed(progress);
     let mut running = Running {
         lease: Box::pin(async move { served.lease_ends(window).await }),
         count: Some(count),
@@ -92,7 +106,10 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         _flight: home.depart(course.predicted_s(home.id)),
         _warming: warming,
     };
-    let sent = home.send(course.worker, Lane::Shadow, Purpose::Job, request, &course.upload);
+    let of = Dispatched { course: &course, network: &home, id: &ask.id, upload: &course.upload, pace: &pace };
+    let sent = progress::while_watching(of, request, async move { wanted.is_asked_about().await }, tell, |request| {
+        home.send(course.worker, Lane::Shadow, Purpose::Job, request, &course.upload)
+    });
     let answered = tokio::select! {
         biased;
         answered = sent => answered,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use policy::ProgressSource;
 use serde::Deserialize;
 
 use super::CONTROL;
@@ -31,6 +32,7 @@ struct Load {
 #[derive(Deserialize)]
 struct Progress {
     progress: Option<f64>,
+    source: Option<String>,
 }
 
 /// Why a question has no answer. The cause is logged where it happened; who asked only needs to know that it is so.
@@ -58,19 +60,19 @@ pub(crate) async fn ask_for_warmth(network: &Arc<Network>, worker: usize, urls: 
     }
 }
 
-/// Looks at a dispatch again and again, and hands on what it shows when that is news: a share that has stood still must not
-/// look like one that has just been reached. Never ends by itself.
-pub(crate) async fn watch_progress(network: Arc<Network>, worker: usize, id: String, seen: impl Fn(f64)) {
+/// Looks at a dispatch again and again, and hands on what is believed of it there. Never ends by itself.
+pub(crate) async fn watch_progress(
+    network: Arc<Network>,
+    worker: usize,
+    id: String,
+    seen: impl Fn(Option<ProgressSource>, Option<f64>),
+) {
     let path = format!("{CONTROL}dispatch/{id}");
-    let mut last = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Ok(answer) = ask(&network, worker, Method::GET, &path, Body::Empty, WITHIN).await else { continue };
-        let shown = serde_json::from_slice::<Progress>(&answer).ok().and_then(|p| p.progress);
-        if let Some(share) = shown.filter(|share| (0.0..=1.0).contains(share) && last != shown) {
-            last = shown;
-            seen(share);
-        }
+        let Ok(Progress { progress, source }) = serde_json::from_slice::<Progress>(&answer) else { continue };
+        seen(source.and_then(|word| ProgressSource::named(&word)), progress);
     }
 }
 

@@ -28,10 +28,12 @@ struct Load {
 #[derive(Serialize)]
 struct Progress {
     progress: Option<f64>,
+    /// Where that was seen.
+    source: Option<&'static str>,
     adopted: bool,
     bytes: u64,
     /// What a shadow is given at the most.
-    granted: Option<Granted>,
+    caps: Option<Granted>,
 }
 
 /// Caps, as another sidecar is told of them.
@@ -83,11 +85,13 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
     let Some(served) = shared.peers.find(id) else {
         return Problem::NotFound.response("no dispatch of that name runs here");
     };
+    let progress = served.progress();
     json(&Progress {
-        progress: served.progress(),
+        progress: progress.map(|progress| progress.share),
+        source: progress.map(|progress| progress.source.as_str()),
         adopted: served.adopted.load(std::sync::atomic::Ordering::Acquire),
         bytes: served.throttle.as_ref().map_or(0, |t| t.passed()),
-        granted: served.caps.map(Granted::from),
+        caps: served.caps.map(Granted::from),
     })
 }
 

@@ -44,18 +44,41 @@ impl Network {
         worker: usize,
         lane: Lane,
         purpose: Purpose,
-        mut request: Request<Body>,
+        request: Request<Body>,
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
         let Some(at) = self.pick(lane, purpose) else {
             return Err(SendError::NoEndpoint { network: self.config.name.clone(), unsent: Box::new(request) });
         };
+        self.send_at(Via { worker, endpoint: at, lane }, purpose, request, upload).await
+    }
+
+    /// Asks the very endpoint that a job was sent to about it.
+    pub(crate) async fn ask_endpoint(
+        self: &Arc<Self>,
+        worker: usize,
+        endpoint: usize,
+        request: Request<Body>,
+    ) -> Result<Response<Answer>, SendError> {
+        let via = Via { worker, endpoint, lane: Lane::Live };
+        self.send_at(via, Purpose::Control, request, &Upload::default()).await
+    }
+
+    async fn send_at(
+        self: &Arc<Self>,
+        via: Via,
+        purpose: Purpose,
+        mut request: Request<Body>,
+        upload: &Upload,
+    ) -> Result<Response<Answer>, SendError> {
+        let Via { endpoint: at, lane, .. } = via;
+        upload.goes_to(at);
         let endpoint = &self.endpoints[at];
         let busy = Busy::new(self, at);
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
-        let exchange = self.exchange(Via { worker, endpoint: at, lane }, purpose, busy, request);
+        let exchange = self.exchange(via, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
         if nameless && let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
             // It may go elsewhere, where this name would be wrong.

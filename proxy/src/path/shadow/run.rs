@@ -19,11 +19,11 @@ use crate::clock;
 use crate::hygiene;
 use crate::metrics::Direction;
 use crate::path::course::{Course, Head};
-use crate::path::progress;
+use crate::path::progress::{self, Dispatched};
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Lane, Network, Purpose, Upload};
+use crate::upstream::{Answer, Flight, Lane, Network, Outgoing, Purpose, Upload};
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -118,14 +118,12 @@ impl Run {
         let request = self.request(head, body);
         let on = self.network.id;
         let board = Arc::clone(&self.board);
-        let seen = move |share| {
-            board.shadow(on, |shadow| {
-                shadow.progress = Some(share);
-                shadow.progressed_s = Some(clock::now_s());
-            });
-        };
-        let upload = Upload::default();
-        let sent = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
+        let tell = move |progress| board.shadow(on, |shadow| shadow.shows(progress));
+        let upload = Arc::new(Upload::default());
+        let request = request.map(|body| Outgoing::wrap(body, &upload));
+        let course = Arc::clone(&self.lesson.course);
+        let of = Dispatched { course: &course, network: &self.network, id: &self.id, upload: &upload, pace: &upload };
+        let sent = progress::while_watching(of, request, std::future::ready(()), tell, |request| {
             self.network.send(self.worker, Lane::Shadow, Purpose::Job, request, &upload)
         })
         .await;

@@ -81,7 +81,7 @@ async fn a_serving_sidecar_gives_what_is_asked_but_no_more_than_its_own_limits()
     let said: serde_json::Value = serde_json::from_slice(&status.body).expect("JSON");
     // It asked for two cores and a megabyte a second; of memory and time it asked for less than it could have.
     let expected = serde_json::json!({ "cpu": 0.2, "memory": 1_000_000, "bytes_per_s": 1024.0, "window_ms": 4000 });
-    assert_eq!(said["granted"], expected, "{said}");
+    assert_eq!(said["caps"], expected, "{said}");
     running.release(Reply::ok("ran")).await;
     let answer = asker.answer().await;
     assert_eq!(answer.values("adumbra-granted"), ["cpu=0.2; memory=1000000; bytes_per_s=1024; window_ms=4000"]);
