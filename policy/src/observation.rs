@@ -82,6 +82,12 @@ impl Observation {
         self.progress_source = progress.map(|progress| progress.source);
     }
 
+    /// What is believed of its progress, if it shows any.
+    #[must_use]
+    pub fn believed(&self) -> Option<Progress> {
+        Some(Progress { share: self.progress?, at_s: self.progressed_s?, source: self.progress_source? })
+    }
+
     /// Whether what it shows is only inferred from what it reads.
     #[must_use]
     pub fn is_inferred(&self) -> bool {

@@ -102,6 +102,8 @@ const TIMES_BUFFERED: u64 = 3;
 pub const PACED_BYTES: u64 = TIMES_BUFFERED * BUFFERED_BYTES;
 /// The share of the time that it must have been the reader we waited for.
 const HELD_SHARE: f64 = 0.5;
+/// A reader that takes more than this a second takes all there is and keeps it for later.
+const TAKEN_MOST_BYTES_PER_S: f64 = 64.0 * (1 << 20) as f64;
 /// A link that is used by more than this share is what sets the pace.
 const LINK_SHARE: f64 = 0.5;
 
@@ -134,10 +136,11 @@ impl Reading {
             return None;
         }
         let link = link_bytes_per_s?;
+        let hoards = taken_bytes as f64 >= TAKEN_MOST_BYTES_PER_S * elapsed_s;
         let by_link = link > 0.0 && taken_bytes as f64 >= LINK_SHARE * link * elapsed_s;
         let by_reader = elapsed_s > 0.0 && held_s >= HELD_SHARE * elapsed_s;
         let read_bytes = taken_bytes.saturating_sub(buffered);
-        (by_reader && !by_link && read_bytes > 0).then(|| read_bytes as f64 / total_bytes as f64)
+        (by_reader && !hoards && !by_link && read_bytes > 0).then(|| read_bytes as f64 / total_bytes as f64)
     }
 }
 
@@ -205,6 +208,8 @@ mod tests {
         // All of it may lie in buffers.
         check(Reading { taken_bytes: 4 * MIB, ..slow }, None);
         check(Reading { taken_bytes: 4 * MIB, total_bytes: 11 * MIB, ..slow }, None);
+        // In a fifth of a second nobody has worked through that.
+        check(Reading { elapsed_s: 0.2, held_s: 0.2, ..slow }, None);
         // It is we, or the client, or the throttle that is slow.
         check(Reading { held_s: 4.0, ..slow }, None);
         // Over a link that carries 2 MiB a second, 2 MiB a second say nothing; over one that carries ten times that, they do.

@@ -252,6 +252,7 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
             settle.decided(&won.decision);
             settle.record().shadows = won.shadows;
             settle.record().possibly_running = won.possibly_running;
+            settle.record().progress = won.progress;
             settle.answered(won.response.status(), won.flight);
             Ok(passed_on(won.response, settle))
         }
@@ -259,6 +260,7 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
             settle.decided(&lost.decision);
             settle.record().shadows = lost.shadows;
             settle.record().possibly_running = lost.possibly_running;
+            settle.record().progress = lost.progress;
             settle.record().status = lost.problem.status().as_u16();
             settle.end(lost.failure.outcome(), 0);
             Err((lost.problem, lost.failure.to_string()))

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
-use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason};
+use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Progress, Reason};
 
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
@@ -66,6 +66,8 @@ pub(crate) struct Record {
     pub(crate) worth: f64,
     /// Shadows that were started.
     pub(crate) shadows: NetworkSet,
+    /// How far each network's dispatch was when it was last looked at, while the answer was open.
+    pub(crate) progress: PerNetwork<Option<Progress>>,
     /// Who answered.
     pub(crate) target: NetworkId,
     pub(crate) action: Action,

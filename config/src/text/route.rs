@@ -97,7 +97,7 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
     let extract = extract(table);
     let warm = table.or("warm", &FLAG, "true", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
     let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
-    let progress = table.maybe_table("progress", about).and_then(poll);
+    let progress = poll(table.table("progress", about));
     Some(Route {
         name: name?,
         matches,
@@ -118,9 +118,9 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
 }
 
 fn poll(mut table: Table<'_>) -> Option<Poll> {
-    let about = "Where to ask. `{id}` is what the request that brought the job says in `adumbra-dispatch`; the answer is \
+    let about = "Where to ask. Without it, nobody is. `{id}` is what the request that brought the job says in `adumbra-dispatch`; the answer is \
                  the share that is done, from 0 to 1: a number, or JSON with one in `progress`.";
-    let path = table.required("poll", &POLL_PATH, about);
+    let path = table.maybe("poll", &POLL_PATH, about);
     let every = table.or("every", &LONG, "'100ms'", "How often to ask.");
     let (before, after) = path?;
     Some(Poll { before, after, every })

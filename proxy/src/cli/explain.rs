@@ -106,6 +106,10 @@ fn decision(d: &Line<'_>) -> String {
     let (shadows, worth, action) = (list(&d.shadows), money(d.worth), &d.action);
     let _infallible =
         writeln!(text, "  plan {plan} ({reason}), level {level}, worth {worth}; shadows on {shadows}; then {action}");
+    for (network, seen) in &d.progress {
+        let (share, source) = (100.0 * seen.share, &seen.source);
+        let _infallible = writeln!(text, "  {network} was seen at {share:.0} % ({source})");
+    }
     if d.possibly_running > 0 {
         let _infallible = writeln!(text, "  {} given up on may still run", d.possibly_running);
     }

@@ -53,14 +53,9 @@ pub(crate) struct Watched<'c> {
 }
 
 impl Readers {
-    /// Watches what the dispatch called `id` reads of `inputs`, whose size is what `size` knows of each. `None` if there is
-    /// nothing to watch, or too much.
-    pub(crate) fn watch(&self, id: &str, inputs: &[Uri], size: impl Fn(&Uri) -> Option<u64>) -> Option<Watched<'_>> {
-        let input = |url: &Uri| Input {
-            url: url.clone(),
-            read_bytes: AtomicU64::new(0),
-            bytes: AtomicU64::new(size(url).unwrap_or(0)),
-        };
+    /// Watches what the dispatch called `id` reads of `inputs`. `None` if there is nothing to watch, or too much.
+    pub(crate) fn watch(&self, id: &str, inputs: &[Uri]) -> Option<Watched<'_>> {
+        let input = |url: &Uri| Input { url: url.clone(), read_bytes: AtomicU64::new(0), bytes: AtomicU64::new(0) };
         let mut known = self.known.lock();
         if inputs.is_empty() || known.len() >= READERS_MOST || known.contains_key(id) {
             return None;
@@ -86,12 +81,15 @@ impl Readers {
 }
 
 impl Watched<'_> {
-    /// How the inputs are being read; `None` while the size of one is not known.
-    pub(crate) fn reading(&self) -> Option<Reading> {
+    /// How the inputs are being read; `None` while the size of one is not known, neither from fetching it nor to `size`.
+    pub(crate) fn reading(&self, size: impl Fn(&Uri) -> Option<u64>) -> Option<Reading> {
         let Reader { inputs, began_s, waited_us } = &*self.reader;
         let (mut taken_bytes, mut total_bytes) = (0_u64, 0_u64);
         for input in inputs {
-            let bytes = Some(input.bytes.load(Relaxed)).filter(|bytes| *bytes > 0)?;
+            if input.bytes.load(Relaxed) == 0 {
+                input.bytes.store(size(&input.url)?, Relaxed);
+            }
+            let bytes = input.bytes.load(Relaxed);
             total_bytes = total_bytes.saturating_add(bytes);
             taken_bytes = taken_bytes.saturating_add(input.read_bytes.load(Relaxed).min(bytes));
         }
@@ -225,9 +223,8 @@ mod tests {
     #[test]
     fn reading_is_counted_for_who_it_is_said_to_be_for() {
         let readers = Readers::default();
-        let sizes = |_: &Uri| Some(100);
-        let watched = readers.watch("x", &[url("/a"), url("/b")], sizes).expect("there is room");
-        assert!(readers.watch("x", &[url("/a")], sizes).is_none(), "the name is taken");
+        let watched = readers.watch("x", &[url("/a"), url("/b")]).expect("there is room");
+        assert!(readers.watch("x", &[url("/a")]).is_none(), "the name is taken");
         let mut named = HeaderMap::new();
         tell(&mut named, "x");
         assert!(readers.of(&HeaderMap::new(), &url("/a")).is_none());
@@ -238,7 +235,7 @@ mod tests {
         // The same again counts once, and no more than there is.
         readers.of(&named, &url("/a")).expect("it is declared").took(40);
         readers.of(&named, &url("/b")).expect("it is declared").took(500);
-        let reading = watched.reading().expect("all sizes are known");
+        let reading = watched.reading(|_| Some(100)).expect("all sizes are known");
         assert_eq!((reading.taken_bytes, reading.total_bytes, reading.in_one), (160, 200, false));
         drop(watched);
         assert!(readers.of(&named, &url("/a")).is_none());
@@ -247,13 +244,13 @@ mod tests {
     #[test]
     fn without_every_size_nothing_is_said() {
         let readers = Readers::default();
-        let watched = readers.watch("x", &[url("/a"), url("/b")], |_| None).expect("there is room");
+        let watched = readers.watch("x", &[url("/a"), url("/b")]).expect("there is room");
         let mut named = HeaderMap::new();
         tell(&mut named, "x");
         readers.of(&named, &url("/a")).expect("it is declared").is_of(10);
-        assert_eq!(watched.reading(), None);
+        assert_eq!(watched.reading(|_| None), None);
         readers.of(&named, &url("/b")).expect("it is declared").is_of(10);
-        assert_eq!(watched.reading().map(|r| r.total_bytes), Some(20));
-        assert!(readers.watch("none", &[], |_| None).is_none());
+        assert_eq!(watched.reading(|_| None).map(|r| r.total_bytes), Some(20));
+        assert!(readers.watch("none", &[]).is_none());
     }
 }

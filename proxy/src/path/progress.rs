@@ -3,6 +3,7 @@
 //! Near, everything is looked at that a service shows: interim answers, the counter that its route names, how it takes its
 //! body, what it fetches of the inputs the job declares. Far, its sidecar is asked. Which of it is believed is the policy's.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,18 +66,20 @@ impl Teller {
 pub(super) async fn while_watching<F: Future>(
     of: Dispatched<'_>,
     mut request: Request<Body>,
-    wanted: impl Future<Output = ()>,
+    wanted: impl Future<Output = ()> + Send,
     tell: impl Fn(Option<Progress>) + Send + Sync + 'static,
     send: impl FnOnce(Request<Body>) -> F,
 ) -> F::Output {
     let Dispatched { course, network, id, pace, .. } = of;
     let teller = Arc::new(Teller { shown: Mutex::default(), tell: Box::new(tell) });
     if network.is_sidecar() {
-        let watching = peer::watch_progress(Arc::clone(network), course.worker, id.to_owned(), move |source, share| {
-            // What it no longer says by one source it may say by another.
-            ProgressSource::ALL.iter().filter(|other| Some(**other) != source).for_each(|s| teller.says(*s, None));
-            source.into_iter().for_each(|source| teller.says(source, share));
-        });
+        // Boxed, as all that only watches: the future of the dispatch itself stays as small as it was.
+        let watching =
+            Box::pin(peer::watch_progress(Arc::clone(network), course.worker, id.to_owned(), move |source, share| {
+                // What it no longer says by one source it may say by another.
+                ProgressSource::ALL.iter().filter(|other| Some(**other) != source).for_each(|s| teller.says(*s, None));
+                source.into_iter().for_each(|source| teller.says(source, share));
+            }));
         return until_answered(send(request), watching).await;
     }
     listen(&mut request, Arc::clone(&teller));
@@ -84,7 +87,7 @@ pub(super) async fn while_watching<F: Future>(
     // What the service fetches comes through this sidecar only where it stands.
     let inputs = if network.is_home() { course.inputs.as_slice() } else { &[] };
     let size = |url: &http::Uri| course.shared.data.contains(url);
-    let reads = course.shared.data.readers.watch(id, inputs, size);
+    let reads = course.shared.data.readers.watch(id, inputs);
     if poll.is_some() || reads.is_some() {
         request.headers_mut().insert(peer::DISPATCH, HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("")));
     }
@@ -103,7 +106,7 @@ pub(super) async fn while_watching<F: Future>(
                 teller.says(ProgressSource::Taken, reading.and_then(|reading| reading.share()));
             }
             if let Some(reads) = &reads {
-                teller.says(ProgressSource::Fetched, reads.reading().and_then(|reading| reading.share()));
+                teller.says(ProgressSource::Fetched, reads.reading(size).and_then(|reading| reading.share()));
             }
         }
     };
@@ -112,15 +115,16 @@ pub(super) async fn while_watching<F: Future>(
         wanted.await;
         ask_again_and_again(of, poll, |share| teller.says(ProgressSource::Polled, Some(share))).await;
     };
-    let watching = async {
+    let watching = Box::pin(async {
         tokio::join!(looking, polling);
         std::future::pending::<()>().await;
-    };
+    });
     until_answered(send(request), watching).await
 }
 
-async fn until_answered<F: Future>(sent: F, watching: impl Future<Output = ()>) -> F::Output {
-    tokio::pin!(sent, watching);
+/// What `watching` does ends with the answer; it does not end by itself.
+async fn until_answered<F: Future>(sent: F, mut watching: Pin<Box<impl Future<Output = ()>>>) -> F::Output {
+    tokio::pin!(sent);
     tokio::select! {
         biased;
         answered = &mut sent => answered,

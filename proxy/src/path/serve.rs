@@ -74,12 +74,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             return Err((Problem::NotExecuted, format!("no permit for a shadow here: {}", why.as_str())));
         }
     };
-    // Whoever asks, what a shadow is given here is for us to say.
-    let caps = ask.caps.clamped(&course.generation.config.shadow.serve);
-    if caps != ask.caps {
-        tracing::debug!(id = %ask.id, level = ask.level.as_str(), asked = ?ask.caps, given = ?caps, "a shadow's caps were cut");
-        course.shared.metrics.shadow_clamped();
-    }
+    let caps = given(&course, &ask);
     let throttle = Throttle::new(caps.bytes_per_s);
     let window = Duration::try_from_secs_f64(caps.window_s).unwrap_or(Duration::ZERO);
     throttle.hold(permit);
@@ -136,6 +131,16 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             Err((problem, error.to_string()))
         }
     }
+}
+
+/// Whoever asks, what a shadow is given here is for us to say.
+fn given(course: &Course, ask: &ShadowAsk) -> Caps {
+    let caps = ask.caps.clamped(&course.generation.config.shadow.serve);
+    if caps != ask.caps {
+        tracing::debug!(id = %ask.id, level = ask.level.as_str(), asked = ?ask.caps, given = ?caps, "a shadow's caps were cut");
+        course.shared.metrics.shadow_clamped();
+    }
+    caps
 }
 
 /// A shadow's answer as the other sidecar gets it. What is said of the decision is for that one to say.

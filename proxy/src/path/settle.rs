@@ -54,6 +54,7 @@ impl Settle {
             plan_reason: plan.reason,
             worth: plan.worth,
             shadows: policy::NetworkSet::EMPTY,
+            progress: policy::PerNetwork::default(),
             target: plan.target,
             action: Action::Send,
             reason: plan.reason,

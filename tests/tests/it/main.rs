@@ -8,6 +8,7 @@ mod hygiene;
 mod learning;
 mod limits;
 mod ownership;
+mod progress;
 mod shadows;
 mod strangers;
 mod streaming;

@@ -16,7 +16,7 @@ fn a_decision_reads_as_text() {
     let line = serde_json::json!({
         "id": "0000000000000abc", "time": "2023-11-14T22:13:20.123Z", "route": "render", "class": "scene",
         "urgency": 3, "mode": "on", "plan": "lead", "level": "high", "plan_reason": "cheaper", "eligible": ["private", "public"],
-        "worth": 0.1, "shadows": ["public"], "target": "public", "action": "adopt", "reason": "switched",
+        "worth": 0.1, "shadows": ["public"], "progress": { "public": { "share": 0.4, "source": "polled" } }, "target": "public", "action": "adopt", "reason": "switched",
         "predictions": { "private": {
             "mean_s": 1.0, "p10_s": 0.5, "p25_s": 0.7, "p50_s": 0.9, "p75_s": 1.2, "p90_s": 1.5, "doubt": 0.0
         } },
@@ -30,6 +30,7 @@ job 0000000000000abc was answered by public: switched, the evidence made it chea
   2023-11-14T22:13:20.123Z: route render, class scene, urgency 3, shadowing on
   200, server error in 0.30 s (head after 20.0 ms); 100 B in, 2.0 KiB out
   plan lead (cheaper), level high, worth 0.100000; shadows on public; then adopt
+  public was seen at 40 % (polled)
   1 given up on may still run
   model 2
 
