@@ -18,8 +18,8 @@ use policy::job::{EXTRACTED, Job, ShadowMode};
 use policy::learn::{Label, Row, Window, refit};
 use policy::view::{NetworkView, Price, Pricing, ShadowLimits};
 use policy::{
-    ClassId, Evidence, Model, NetworkId, NetworkSet, Observation, PerNetwork, Phase, Plan, Shadowing, Urgency, View,
-    decide, plan,
+    Caps, ClassId, Evidence, LevelCaps, Levels, Model, NetworkId, NetworkSet, Observation, PerNetwork, Phase, Plan,
+    Shadowing, Urgency, View, decide, plan,
 };
 
 const BUDGET_NS: f64 = 2_000.0;
@@ -213,6 +213,7 @@ fn fit() -> (Model, f64) {
     (model, start.elapsed().as_secs_f64())
 }
 
+const CAPS: Caps = Caps { cpu_share: 0.25, memory_bytes: 512 << 20, bytes_per_s: 4e6, window_s: 2.0 };
 const PRIVATE: NetworkId = network(0);
 const PUBLIC: NetworkId = network(1);
 
@@ -268,11 +269,11 @@ fn view() -> View {
         shadowing: ShadowLimits {
             window_share: 0.1,
             window_min_s: 0.1,
-            window_max_s: 2.0,
             worthwhile_s: 0.5,
             sample_share: 0.02,
             explore_share: 0.01,
-            speed_share: 0.25,
+            levels: Levels::default(),
+            caps: LevelCaps { low: CAPS, medium: CAPS, high: CAPS },
         },
     }
 }

@@ -10,6 +10,7 @@ mod listen;
 mod network;
 mod report;
 mod route;
+mod shadow;
 mod syntax;
 mod table;
 
@@ -64,7 +65,7 @@ fn file(mut root: Table<'_>) -> Option<Config> {
     let networks = Networks::read(&mut root, &listen, home.as_deref());
     let home = home.and_then(|name| networks.find(&name, root.report(), &root.place("home")));
     let pricing = bounds::pricing(&mut root);
-    let shadow = bounds::shadow(&mut root);
+    let shadow = shadow::shadow(&mut root);
     let lane = lane::lane(&mut root, &listen);
     let run = lane::run(&mut root);
     let routes = route::routes(&mut root, &networks);

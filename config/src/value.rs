@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::Caps;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
 pub use lane::{Lane, LaneKind, Run};
-pub use route::{ClassBy, Extract, Match, Mode, Route};
+pub use route::{ClassBy, Extract, Match, Mode, Poll, Route};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,8 +181,8 @@ pub struct Shadow {
     pub enabled: bool,
     /// What the policy is told.
     pub limits: ShadowLimits,
-    /// Bytes a second of one shadow, each way.
-    pub bytes_per_second: f64,
+    /// What a shadow that runs here for another sidecar is given at the most, whatever that one asks.
+    pub serve: Caps,
     /// Bytes of an adoptable answer that are kept before it stops being read.
     pub answer_bytes: usize,
 }

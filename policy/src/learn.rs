@@ -103,7 +103,8 @@ const RATED_FROM: f64 = 0.1;
 /// because something looked slow or fast is not censored at random.
 #[must_use]
 pub fn stopped(observed: &Observation, at_planned_window: bool, arriving_s: f64, now_s: f64) -> Option<Label> {
-    if observed.progress.is_some_and(|progress| progress >= RATED_FROM) {
+    // What was read is not what was done: it may tell two runs of one job apart, but not how long one takes.
+    if observed.progress.is_some_and(|progress| progress >= RATED_FROM) && !observed.is_inferred() {
         return observed.whole_s(arriving_s, 1.0, now_s).map(Label::Took);
     }
     let ran_s = observed.run_s(arriving_s, 1.0, now_s);
@@ -113,6 +114,7 @@ pub fn stopped(observed: &Observation, at_planned_window: bool, arriving_s: f64,
 #[cfg(test)]
 mod stopped_tests {
     use super::*;
+    use crate::progress::ProgressSource;
 
     fn check(progress: Option<f64>, at_planned_window: bool, expected: Option<Label>) {
         let observed = Observation { progress, ..Observation::started(10.0) };
@@ -127,5 +129,9 @@ mod stopped_tests {
         check(None, true, Some(Label::LongerThan(2.0)));
         check(None, false, None);
         check(Some(0.01), false, None);
+        let read = Observation { progress_source: Some(ProgressSource::Taken), ..Observation::started(10.0) };
+        let read = Observation { progress: Some(0.5), ..read };
+        assert_eq!(stopped(&read, false, 1.0, 13.0), None, "what it has read is no label");
+        assert_eq!(stopped(&read, true, 1.0, 13.0), Some(Label::LongerThan(2.0)));
     }
 }

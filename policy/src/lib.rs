@@ -12,6 +12,7 @@ pub mod units;
 pub mod job;
 pub mod level;
 pub mod observation;
+pub mod progress;
 pub mod reason;
 pub mod view;
 
@@ -39,11 +40,12 @@ mod testing;
 
 pub use decide::{Action, Decision, Step, decide};
 pub use job::{Job, ShadowMode};
-pub use level::{Caps, Level, Levels};
+pub use level::{Caps, Level, LevelCaps, Levels};
 pub use model::Model;
 pub use observation::{Evidence, Observation, Phase};
 pub use plan::{Plan, Shadowing, plan};
 pub use prediction::Prediction;
+pub use progress::{Progress, ProgressSource};
 pub use reason::Reason;
 pub use units::{ClassId, MAX_NETWORKS, NetworkId, NetworkSet, PerNetwork, Urgency};
 pub use view::{NetworkView, Pricing, View};

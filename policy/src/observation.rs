@@ -3,6 +3,7 @@
 //! An [`Observation`] is what one dispatch looked like at a moment; [`Evidence`] is all of a job's together. A figure that
 //! was not measured is `None`, never zero: what is missing must not look like what is small.
 
+use crate::progress::{Progress, ProgressSource};
 use crate::units::{NetworkId, PerNetwork};
 
 /// How far a dispatch has come.
@@ -43,6 +44,8 @@ pub struct Observation {
     pub progress: Option<f64>,
     /// When it was last shown, in the caller's seconds; `None` is taken for now.
     pub progressed_s: Option<f64>,
+    /// Where that was seen; `None` is taken for the service's own word.
+    pub progress_source: Option<ProgressSource>,
     /// The share of a full-speed execution's resources it was granted; 1 for a lead, `None` where nobody measures it.
     pub granted: Option<f64>,
     /// CPU seconds used so far.
@@ -62,6 +65,7 @@ impl Observation {
             phase: Phase::Running,
             progress: None,
             progressed_s: None,
+            progress_source: None,
             granted: None,
             cpu_s: None,
             memory_bytes: None,
@@ -71,6 +75,25 @@ impl Observation {
 }
 
 impl Observation {
+    /// Takes in what is believed of its progress; `None` is that it no longer shows any.
+    pub fn shows(&mut self, progress: Option<Progress>) {
+        self.progress = progress.map(|progress| progress.share);
+        self.progressed_s = progress.map(|progress| progress.at_s);
+        self.progress_source = progress.map(|progress| progress.source);
+    }
+
+    /// What is believed of its progress, if it shows any.
+    #[must_use]
+    pub fn believed(&self) -> Option<Progress> {
+        Some(Progress { share: self.progress?, at_s: self.progressed_s?, source: self.progress_source? })
+    }
+
+    /// Whether what it shows is only inferred from what it reads.
+    #[must_use]
+    pub fn is_inferred(&self) -> bool {
+        self.progress_source.is_some_and(|source| !source.is_explicit())
+    }
+
     /// Seconds the whole job takes at full speed where this ran, by its rate of progress: time run, less `arriving_s` of it,
     /// as much of it as it was granted, over the share of the work that is done. `granted` is taken where nobody measured it.
     /// `None` without progress, or where its data has yet to arrive.

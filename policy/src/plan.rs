@@ -15,6 +15,7 @@ mod worth;
 use crate::cost;
 use crate::gate::{self, Gates};
 use crate::job::{Job, ShadowMode};
+use crate::level::{Caps, Level};
 use crate::model::Model;
 use crate::prediction::Prediction;
 use crate::reason::Reason;
@@ -66,6 +67,10 @@ pub struct Plan {
     pub reason: Reason,
     /// What is shadowed meanwhile.
     pub shadowing: Shadowing,
+    /// How much shadow the job's urgency buys, whether any is worth its bill or not.
+    pub level: Level,
+    /// What each of its shadows may use at the most. Their window is that of `shadowing`, and no longer than this one.
+    pub caps: Caps,
     /// The networks that passed every gate.
     pub eligible: NetworkSet,
     /// What was predicted for each network, where a model could.
@@ -85,10 +90,13 @@ pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan 
         model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
     let costs = costs(job, view, &gates, &predictions);
     let (target, reason) = place(job, view, &gates, &costs, model.is_some());
+    let level = view.shadowing.levels.of(job.urgency);
     let plan = Plan {
         target,
         reason,
         shadowing: Shadowing::Direct,
+        level,
+        caps: view.shadowing.caps.of(level),
         eligible: gates.eligible,
         predictions,
         costs: if model.is_some() { costs } else { PerNetwork([f64::NAN; crate::units::MAX_NETWORKS]) },

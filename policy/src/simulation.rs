@@ -11,7 +11,7 @@ use crate::cost;
 use crate::learn::{Label, Row, Window, refit};
 use crate::ledger::{self, Entry};
 use crate::observation::{Evidence, Observation, Phase};
-use crate::testing::{Dice, PRIVATE, PUBLIC, job, view};
+use crate::testing::{CAPS, Dice, PRIVATE, PUBLIC, job, view};
 use crate::{
     Action, ClassId, Job, Model, NetworkId, PerNetwork, Plan, Prediction, Reason, ShadowMode, Shadowing, Step, View,
 };
@@ -288,7 +288,7 @@ impl World {
             evidence.shadows[network] = Some(Observation {
                 phase,
                 progress: Some(progress),
-                granted: Some(self.view.shadowing.speed_share),
+                granted: Some(CAPS.cpu_share),
                 ..Observation::started(since_s)
             });
         }
@@ -296,7 +296,7 @@ impl World {
     }
 
     fn shadow_progress(&self, i: usize, network: NetworkId, since_s: f64, now_s: f64) -> f64 {
-        let ran_s = (now_s - since_s - self.view.state[network].rtt_s).max(0.0) * self.view.shadowing.speed_share;
+        let ran_s = (now_s - since_s - self.view.state[network].rtt_s).max(0.0) * CAPS.cpu_share;
         (ran_s / self.live[i].takes_s[network.index()]).min(1.0)
     }
 
@@ -331,7 +331,7 @@ impl World {
     /// Pays for a shadow and learns from its rate.
     fn end_shadow(&mut self, i: usize, now_s: f64) {
         let Some((network, since_s)) = self.live[i].shadow.take() else { return };
-        let ran_s = (now_s - since_s) * self.view.shadowing.speed_share;
+        let ran_s = (now_s - since_s) * CAPS.cpu_share;
         self.live[i].money += ran_s * self.view.state[network].price.per_slot_s;
         if self.shadow_progress(i, network, since_s, now_s) > 0.0 {
             self.label(i, network, self.live[i].takes_s[network.index()]);

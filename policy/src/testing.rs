@@ -3,6 +3,7 @@
 
 use crate::job::{EXTRACTED, Job, ShadowMode};
 use crate::learn::{Label, Row, Window, refit};
+use crate::level::{Caps, LevelCaps, Levels};
 use crate::model::Model;
 use crate::prediction::{LEVELS, Prediction};
 use crate::units::{ClassId, NetworkId, NetworkSet, PerNetwork, Urgency};
@@ -12,6 +13,9 @@ use crate::view::{NetworkView, Price, Pricing, ShadowLimits, View};
 pub(crate) const PRIVATE: NetworkId = id(0);
 /// The other one.
 pub(crate) const PUBLIC: NetworkId = id(1);
+
+/// A quarter of a core for half a minute.
+pub(crate) const CAPS: Caps = Caps { cpu_share: 0.25, memory_bytes: 512 << 20, bytes_per_s: 4e6, window_s: 30.0 };
 
 const fn id(index: usize) -> NetworkId {
     NetworkId::new(index).expect("below the most networks")
@@ -63,11 +67,15 @@ pub(crate) fn view() -> View {
         shadowing: ShadowLimits {
             window_share: 0.1,
             window_min_s: 0.1,
-            window_max_s: 30.0,
             worthwhile_s: 1.0,
             sample_share: 0.0,
             explore_share: 0.0,
-            speed_share: 0.25,
+            levels: Levels::default(),
+            caps: LevelCaps {
+                low: Caps { cpu_share: 0.1, window_s: 10.0, ..CAPS },
+                medium: CAPS,
+                high: Caps { cpu_share: 0.5, window_s: 60.0, ..CAPS },
+            },
         },
     }
 }

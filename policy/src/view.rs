@@ -3,6 +3,7 @@
 //! The caller fills a [`View`] for each job from its ledger, the latest load reports and its measured links. Everything in
 //! it is a plain number, taken once, so a plan and the decisions that follow it can be told apart by time alone.
 
+use crate::level::{LevelCaps, Levels};
 use crate::units::{NetworkId, NetworkSet, PerNetwork, Urgency};
 
 /// All networks at one moment.
@@ -84,14 +85,14 @@ pub struct ShadowLimits {
     pub window_share: f64,
     /// The shortest window, seconds.
     pub window_min_s: f64,
-    /// The longest window, seconds.
-    pub window_max_s: f64,
     /// Jobs predicted to be shorter than this are never shadowed, seconds.
     pub worthwhile_s: f64,
     /// The share of jobs that are shadowed only to learn.
     pub sample_share: f64,
     /// The share of jobs sent where the policy would not have, to learn; 0 to forbid.
     pub explore_share: f64,
-    /// How much slower a shadow is than the real job, as a share of full speed.
-    pub speed_share: f64,
+    /// How much shadow each urgency buys.
+    pub levels: Levels,
+    /// What that is; the longest window of a job is its level's.
+    pub caps: LevelCaps,
 }

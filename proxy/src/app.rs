@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use config::Config;
 use config::value::{Endpoint, LaneKind, TlsFiles};
-use policy::level::Caps;
 use rustix::process::Signal;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -267,21 +266,10 @@ fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> 
     let generation = shared.generation.load();
     let config = &generation.config;
     let home = &generation.networks[config.home.index()];
-    let service = Service::start(recipe, config.run, home, &shared.metrics, resting(config));
+    let service = Service::start(recipe, config.run, home, &shared.metrics, config.shadow.serve);
     let service = service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })?;
     shared.keeping.get_or_init(|| Arc::clone(service.keeping()));
     Ok(service)
-}
-
-/// What holds a worker that runs nothing: the most that any shadow may be given.
-fn resting(config: &Config) -> Caps {
-    let shadow = &config.shadow;
-    Caps {
-        cpu_share: shadow.limits.speed_share,
-        memory_bytes: 512 << 20,
-        bytes_per_s: shadow.bytes_per_second,
-        window_s: shadow.limits.window_max_s,
-    }
 }
 
 fn listening(config: &Config) -> Result<Vec<Listening>, StartError> {

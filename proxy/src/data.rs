@@ -19,6 +19,7 @@ mod link;
 mod object;
 mod origin;
 mod outlet;
+mod reader;
 mod storable;
 mod store;
 
@@ -42,6 +43,7 @@ use store::Store;
 pub(crate) use egress::egress;
 pub(crate) use link::declared;
 pub(crate) use outlet::Outlet;
+pub(crate) use reader::tell;
 
 /// Objects by URL, in memory, with one fetch for many waiters.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(crate) struct Cache {
     store: Store,
     flights: Flights,
     warming: Arc<Semaphore>,
+    /// The dispatches whose reading is watched.
+    pub(crate) readers: reader::Readers,
     metrics: Arc<Metrics>,
 }
 
@@ -87,6 +91,7 @@ impl Cache {
             store: Store::new(kept_bytes, kept_bytes, Arc::clone(&metrics)),
             flights: Flights::default(),
             warming: Arc::new(Semaphore::new(config.warming.min(Semaphore::MAX_PERMITS))),
+            readers: reader::Readers::default(),
             metrics,
         })
     }

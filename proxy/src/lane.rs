@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use config::value::Run;
-use policy::level::Caps;
+use policy::Caps;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -41,7 +41,6 @@ use course::{Course, Head, Spare};
 use settle::{JobBody, Settle};
 
 pub(crate) use preview::preview;
-pub(crate) use progress::Shown;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
 
@@ -157,6 +156,7 @@ fn plan(
         plan,
         planned_s: arrived_s,
         upload,
+        inputs: needs.to_vec(),
     })
 }
 
@@ -250,6 +250,7 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
             settle.decided(&won.decision);
             settle.record().shadows = won.shadows;
             settle.record().possibly_running = won.possibly_running;
+            settle.record().progress = won.progress;
             settle.answered(won.response.status(), won.flight);
             Ok(passed_on(won.response, settle))
         }
@@ -257,6 +258,7 @@ async fn finish(contest: Contest, mut settle: Settle, failure: Option<Failure>) 
             settle.decided(&lost.decision);
             settle.record().shadows = lost.shadows;
             settle.record().possibly_running = lost.possibly_running;
+            settle.record().progress = lost.progress;
             settle.record().status = lost.problem.status().as_u16();
             settle.end(lost.failure.outcome(), 0);
             Err((lost.problem, lost.failure.to_string()))

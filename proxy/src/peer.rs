@@ -6,28 +6,35 @@
 //! address; whoever can connect there is believed.
 
 mod ask;
+mod asked;
 mod serve;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use parking_lot::Mutex;
+use policy::{Caps, Progress};
 use tokio::sync::Notify;
 
 use crate::throttle::Throttle;
 
-pub(crate) use ask::{Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch, watch_progress};
+pub(crate) use ask::{Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
+pub(crate) use asked::{ShadowAsk, granted};
 pub(crate) use serve::control;
 
-/// On a request: a shadow, `id=…; window_ms=…; bytes_per_s=…`.
+/// On a request: a shadow, `id=…; level=…; cpu=…; memory=…; bytes_per_s=…; window_ms=…`.
 pub(crate) const SHADOW: &str = "adumbra-shadow";
 /// On a request: a transferred job's id. It runs where it lands.
 pub(crate) const TRANSFER: &str = "adumbra-transfer";
+/// On the answer of a shadow that ran for another sidecar: the caps it was given.
+pub(crate) const GRANTED: &str = "adumbra-granted";
 /// On an interim answer of a service: the share of the work that is done, 0..=1.
 pub(crate) const PROGRESS: &str = "adumbra-progress";
+/// On a job that its service may be asked about: what to call it there.
+pub(crate) const DISPATCH: &str = "adumbra-dispatch";
 /// Where the questions are asked.
 pub(crate) const CONTROL: &str = "/.well-known/adumbra/";
 
@@ -52,17 +59,6 @@ pub(crate) enum Mark {
     Shadow(ShadowAsk),
 }
 
-/// What is asked of the side that serves a shadow.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ShadowAsk {
-    /// What the sender calls it.
-    pub(crate) id: Box<str>,
-    /// How long it may run before it is adopted.
-    pub(crate) window: Duration,
-    /// Bytes a second, each way.
-    pub(crate) bytes_per_s: f64,
-}
-
 impl Mark {
     /// Reads the mark of a request that came over the peers listener. `None` if what it says makes no sense.
     pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
@@ -84,31 +80,11 @@ impl Mark {
     }
 }
 
-impl ShadowAsk {
-    fn read(value: &HeaderValue) -> Option<Self> {
-        let (mut id, mut window, mut bytes_per_s) = (None, None, None);
-        for parameter in value.to_str().ok()?.split(';') {
-            match parameter.trim().split_once('=')? {
-                ("id", v) if is_id(v) => id = Some(v.into()),
-                ("window_ms", v) => window = Some(Duration::from_millis(v.parse().ok()?)),
-                ("bytes_per_s", v) => bytes_per_s = v.parse().ok().filter(|b: &f64| b.is_finite() && *b > 0.0),
-                _ => return None,
-            }
-        }
-        Some(Self { id: id?, window: window?, bytes_per_s: bytes_per_s? })
-    }
-
-    /// The header it is read from.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
-        let Self { id, window, bytes_per_s } = self;
-        format!("id={id}; window_ms={}; bytes_per_s={bytes_per_s}", window.as_millis()).parse().ok()
-    }
-}
-
 /// Takes the marks off a request: they were meant for us, not for the service.
 pub(crate) fn unmark(headers: &mut HeaderMap) {
     headers.remove(SHADOW);
     headers.remove(TRANSFER);
+    headers.remove(DISPATCH);
 }
 
 fn is_id(id: &str) -> bool {
@@ -118,32 +94,53 @@ fn is_id(id: &str) -> bool {
 /// A dispatch that runs here for another sidecar.
 #[derive(Debug)]
 pub(crate) struct Served {
-    /// Its caps; lifted on adoption.
+    /// What holds it to its bandwidth; lifted on adoption.
     pub(crate) throttle: Option<Arc<Throttle>>,
+    /// What it is given at the most, until it is adopted; nothing bounds a real job.
+    caps: Option<Caps>,
     adopted: AtomicBool,
     changed: Notify,
-    /// Bits of the share done; NaN before the service has shown any.
-    progress: AtomicU64,
+    /// Somebody has asked how far it is.
+    asked: Notify,
+    /// What is believed of how far it is.
+    progress: Mutex<Option<Progress>>,
 }
 
 impl Served {
-    pub(crate) fn new(throttle: Option<Arc<Throttle>>) -> Arc<Self> {
+    /// A real job.
+    pub(crate) fn transfer() -> Arc<Self> {
+        Self::new(None, None)
+    }
+
+    /// A shadow under these caps, of which the throttle enforces the bandwidth.
+    pub(crate) fn shadow(throttle: Arc<Throttle>, caps: Caps) -> Arc<Self> {
+        Self::new(Some(throttle), Some(caps))
+    }
+
+    fn new(throttle: Option<Arc<Throttle>>, caps: Option<Caps>) -> Arc<Self> {
         Arc::new(Self {
             throttle,
+            caps,
             adopted: AtomicBool::new(false),
             changed: Notify::new(),
-            progress: AtomicU64::new(f64::NAN.to_bits()),
+            asked: Notify::new(),
+            progress: Mutex::new(None),
         })
     }
 
-    /// The service showed how far it is.
-    pub(crate) fn progressed(&self, share: f64) {
-        self.progress.store(share.to_bits(), Ordering::Relaxed);
+    /// What is believed of how far it is has changed.
+    pub(crate) fn progressed(&self, progress: Option<Progress>) {
+        *self.progress.lock() = progress;
     }
 
-    fn progress(&self) -> Option<f64> {
-        let share = f64::from_bits(self.progress.load(Ordering::Relaxed));
-        share.is_finite().then_some(share)
+    /// Ends when somebody has asked how far it is.
+    pub(crate) async fn is_asked_about(&self) {
+        self.asked.notified().await;
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        self.asked.notify_one();
+        *self.progress.lock()
     }
 
     fn adopt(&self) {
@@ -210,41 +207,13 @@ impl Drop for Entered {
 mod tests {
     use super::*;
 
-    fn check(header: &str, expected: Option<(&str, u64, f64)>) {
-        let ask = ShadowAsk::read(&HeaderValue::from_str(header).expect("a header value"));
-        let expected = expected.map(|(id, ms, bytes_per_s)| ShadowAsk {
-            id: id.into(),
-            window: Duration::from_millis(ms),
-            bytes_per_s,
-        });
-        assert_eq!(ask, expected, "{header}");
-    }
-
-    #[test]
-    fn what_is_asked_of_a_shadow_is_read_strictly() {
-        check("id=a1-2; window_ms=500; bytes_per_s=1000", Some(("a1-2", 500, 1000.0)));
-        check("id=a; window_ms=500", None);
-        check("id=a b; window_ms=500; bytes_per_s=1", None);
-        check("id=a; window_ms=-1; bytes_per_s=1", None);
-        check("id=a; window_ms=1; bytes_per_s=NaN", None);
-        check("id=a; window_ms=1; bytes_per_s=0", None);
-        check("id=a; window_ms=1; bytes_per_s=1; cpu=9", None);
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let ask = ShadowAsk { id: "f00-1".into(), window: Duration::from_millis(250), bytes_per_s: 4e6 };
-        let header = ask.header().expect("a header");
-        assert_eq!(ShadowAsk::read(&header), Some(ask));
-    }
-
     #[test]
     fn a_name_is_taken_once_at_a_time() {
         let registry = Arc::new(Registry::default());
-        let first = registry.enter("a", &Served::new(None));
+        let first = registry.enter("a", &Served::transfer());
         assert!(first.is_some());
-        assert!(registry.enter("a", &Served::new(None)).is_none());
+        assert!(registry.enter("a", &Served::transfer()).is_none());
         drop(first);
-        assert!(registry.enter("a", &Served::new(None)).is_some());
+        assert!(registry.enter("a", &Served::transfer()).is_some());
     }
 }

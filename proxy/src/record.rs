@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
-use policy::{Action, Job, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Reason};
+use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Progress, Reason};
 
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
@@ -56,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) job: Job,
     /// `direct`, `lead`, `probe` or `sample`.
     pub(crate) plan: &'static str,
+    /// How much shadow its urgency bought, whether there was one or not.
+    pub(crate) level: Level,
     /// Why the plan leaned where it did.
     pub(crate) plan_reason: Reason,
     /// The networks that passed every gate.
@@ -64,6 +66,8 @@ pub(crate) struct Record {
     pub(crate) worth: f64,
     /// Shadows that were started.
     pub(crate) shadows: NetworkSet,
+    /// How far each network's dispatch was when it was last looked at, while the answer was open.
+    pub(crate) progress: PerNetwork<Option<Progress>>,
     /// Who answered.
     pub(crate) target: NetworkId,
     pub(crate) action: Action,

@@ -180,9 +180,9 @@ impl Network {
         Flight::depart(Arc::clone(self), predicted_s)
     }
 
-    /// Enters a shadow that runs on a worker: it takes no slot, and nobody waits for it.
-    pub(crate) fn depart_aside(self: &Arc<Self>) -> Flight {
-        Flight::depart_aside(Arc::clone(self))
+    /// The same for a shadow. One that runs on a worker takes no slot, and nobody waits for it.
+    pub(crate) fn depart_shadow(self: &Arc<Self>, on_worker: bool, predicted_s: Option<f64>) -> Flight {
+        if on_worker { Flight::depart_aside(Arc::clone(self)) } else { self.depart(predicted_s) }
     }
 
     /// Jobs it can run at once: what its own sidecar says, else what the configuration says; 0 if nobody knows.

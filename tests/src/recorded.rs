@@ -112,6 +112,8 @@ fn check_fields(fields: &Fields) -> Result<(), Fault> {
             "connection" | "upgrade" => !upgrades,
             "te" => value != "trailers",
             "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" | "http2-settings" => true,
+            // What a job is called is said to its service, where the route has it asked how far it is.
+            "adumbra-dispatch" => false,
             name => name.starts_with("adumbra-"),
         };
         if left_over {
@@ -150,6 +152,7 @@ mod tests {
         check("host: a\r\nkeep-alive: 5\r\n", false);
         check("host: a\r\nte: gzip\r\n", false);
         check("host: a\r\nadumbra-shadow: id=a\r\n", false);
+        check("host: a\r\nadumbra-dispatch: 1f-s1\r\n", true);
         check("host: a\r\nx-b: 1\r\nx_b: 1\r\n", false);
         check("host: a\r\n folded: 1\r\n", false);
         check("host: a\nx: 1\r\n", false);

@@ -22,7 +22,7 @@ pub struct Setup {
     routes: Vec<String>,
 }
 
-const DEFAULTS: [(&str, &str); 17] = [
+const DEFAULTS: [(&str, &str); 21] = [
     ("home", r#""private""#),
     ("workers", "2"),
     ("drain", r#""5s""#),
@@ -32,11 +32,15 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("listen.admin", r#""127.0.0.1:0""#),
     ("shadow.window_share", "0.1"),
     ("shadow.window_min", r#""60s""#),
-    ("shadow.window_max", r#""60s""#),
+    ("shadow.levels.low.window", r#""60s""#),
+    ("shadow.levels.medium.window", r#""60s""#),
+    ("shadow.levels.high.window", r#""60s""#),
+    ("shadow.serve.window", r#""60s""#),
     ("shadow.worthwhile", r#""1ms""#),
     ("shadow.sample_share", "0.0"),
     ("shadow.explore_share", "0.0"),
-    ("shadow.bytes_per_second", r#""1GiB""#),
+    ("shadow.levels.medium.bytes_per_second", r#""1GiB""#),
+    ("shadow.serve.bytes_per_second", r#""1GiB""#),
     ("oracle.first_after", "20000"),
     ("oracle.refit_after", "20000"),
     ("log.keep", "4096"),

@@ -1,14 +1,12 @@
-//! What is bounded and priced once for all jobs: `[pricing]`, `[shadow]`, `[limits]`, `[spool]`, `[data]`, `[oracle]`,
+//! What is bounded and priced once for all jobs: `[pricing]`, `[limits]`, `[spool]`, `[data]`, `[oracle]`,
 //! `[log]`.
 
-use policy::view::{Pricing, ShadowLimits};
+use policy::view::Pricing;
 
-use super::form::{
-    BYTES, COUNT, DURATION, FILE, FLAG, LONG, MORE, ORIGIN, SHARE, SOME_BYTES, SOME_BYTES_PER_SECOND, TIME_VALUE,
-};
+use super::form::{BYTES, COUNT, FILE, LONG, MORE, ORIGIN, SOME_BYTES, TIME_VALUE};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Data, Limits, Log, Oracle, Shadow, Spool};
+use crate::value::{Data, Limits, Log, Oracle, Spool};
 
 pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
     let mut table = root.table("pricing", "What time is worth, in the currency of the networks' prices.");
@@ -19,43 +17,6 @@ pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
             "[3.2, 1.6, 1.2, 0.8, 0.6, 0.4, 0.2, 0.1]",
             "The value of one second of a client's waiting, for each urgency from 0 to 7; one number for all of them.",
         ),
-    }
-}
-
-pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
-    let mut table = root.table("shadow", "How shadows are bounded, over all networks.");
-    let enabled = table.or("enabled", &FLAG, "true", "The kill switch: `false` makes every route `off`.");
-    let share = "The window in which a shadow is watched, as a share of the job's predicted time.";
-    let window_share = table.or("window_share", &SHARE, "'10%'", share);
-    let window_min = table.or("window_min", &DURATION, "'100ms'", "The shortest window.");
-    let window_max = table.or("window_max", &LONG, "'2s'", "The longest window.");
-    let short = "Jobs predicted to be shorter than this are never shadowed.";
-    let worthwhile = table.or("worthwhile", &DURATION, "'300ms'", short);
-    let sample_share =
-        table.or("sample_share", &SHARE, "'2%'", "The share of jobs shadowed in the background, only to learn.");
-    let explore = "The share of jobs sent where the prediction would not, to learn. 0 forbids it.";
-    let explore_share = table.or("explore_share", &SHARE, "'2%'", explore);
-    let speed = "How fast a shadow runs under its caps, as a share of the real job's speed.";
-    let speed_share = table.or("speed_share", &SHARE, "'25%'", speed);
-    let bytes_per_second =
-        table.or("bytes_per_second", &SOME_BYTES_PER_SECOND, "'4MiB'", "Bytes of one shadow, each way.");
-    let answer = "Bytes of a shadow's answer that are kept for adoption before it stops being read.";
-    let answer_bytes = table.or("answer_bytes", &BYTES, "'1MiB'", answer);
-    let (low, high) = ("window_min", "window_max");
-    table.ordered((low, window_min), (high, window_max), Fault::OutOfOrder { low, high });
-    Shadow {
-        enabled,
-        limits: ShadowLimits {
-            window_share,
-            window_min_s: window_min.as_secs_f64(),
-            window_max_s: window_max.as_secs_f64(),
-            worthwhile_s: worthwhile.as_secs_f64(),
-            sample_share,
-            explore_share,
-            speed_share,
-        },
-        bytes_per_second,
-        answer_bytes,
     }
 }
 

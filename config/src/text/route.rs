@@ -5,12 +5,14 @@ use policy::job::EXTRACTED;
 use policy::units::{NetworkSet, Urgency};
 use toml::de::DeValue;
 
-use super::form::{CLASS_BY, FLAG, HEADER_VALUE, LEVEL, METHOD, MODE, NAME, PATH_PATTERN, SHARE, shortened};
+use super::form::{
+    CLASS_BY, FLAG, HEADER_VALUE, LEVEL, LONG, METHOD, MODE, NAME, PATH_PATTERN, POLL_PATH, SHARE, shortened,
+};
 use super::network::Networks;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Extract, Match, Route};
+use crate::value::{Extract, Match, Poll, Route};
 
 const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
@@ -94,6 +96,8 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
         `Priority: u=N` (RFC 9218): 0 is the most urgent, 7 the least, and 3 is what a request that does not say means."));
     let extract = extract(table);
     let warm = table.or("warm", &FLAG, "true", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
+    let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
+    let progress = poll(table.table("progress", about));
     Some(Route {
         name: name?,
         matches,
@@ -109,7 +113,17 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
         urgency_least,
         extract,
         warm,
+        progress,
     })
+}
+
+fn poll(mut table: Table<'_>) -> Option<Poll> {
+    let about = "Where to ask. Without it, nobody is. `{id}` is what the request that brought the job says in `adumbra-dispatch`; the answer is \
+                 the share that is done, from 0 to 1: a number, or JSON with one in `progress`.";
+    let path = table.maybe("poll", &POLL_PATH, about);
+    let every = table.or("every", &LONG, "'100ms'", "How often to ask.");
+    let (before, after) = path?;
+    Some(Poll { before, after, every })
 }
 
 fn matches(mut table: Table<'_>) -> Match {

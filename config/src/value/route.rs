@@ -1,5 +1,7 @@
 //! Routes: which requests they take, and what may be done with those.
 
+use std::time::Duration;
+
 use policy::units::{NetworkSet, Urgency};
 
 /// What one kind of request is and what may be done with it.
@@ -33,6 +35,27 @@ pub struct Route {
     pub extract: Vec<Extract>,
     /// Whether `Link: <…>; rel=preload` names inputs to warm.
     pub warm: bool,
+    /// A counter of the service's that says how far a job is, if it has one.
+    pub progress: Option<Poll>,
+}
+
+/// Where a service says how far a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// The path, before the dispatch's name.
+    pub before: String,
+    /// The path, after it.
+    pub after: String,
+    /// How often it is asked.
+    pub every: Duration,
+}
+
+impl Poll {
+    /// The path to ask for the dispatch called `id`.
+    #[must_use]
+    pub fn path(&self, id: &str) -> String {
+        format!("{}{id}{}", self.before, self.after)
+    }
 }
 
 /// Which requests a route takes: all that is said must hold.

@@ -37,7 +37,7 @@ fn every_kind_of_mistake_comes_with_its_fix() {
     check_fix(&route("urgency.most = 7\nurgency.least = 1"), "urgency-reversed", "exchange the two, or remove one");
     check_fix(&route(&route("")), "repeated", "remove one of them, or give it a name of its own");
     check_fix(&route("[[routes]]\nname = 's'"), "unreachable", "move it above `r`, or remove it");
-    check_fix("shadow.window_max = '1ms'", "out-of-order", "lower `window_min` or raise `window_max`");
+    check_fix("shadow.levels.low.window = '1ms'", "out-of-order", "lower `window_min` or raise `levels.low.window`");
     check_fix("listen.peers = '127.0.0.1:1'", "listeners-clash", "give each listener a port of its own");
     check_fix("listen.peers = '[::]:2'", "peers-exposed", "write `\"127.0.0.1:2\"`");
 }

@@ -211,14 +211,16 @@ fn a_network_must_be_there() {
 fn bounds_must_leave_something_between_them() {
     check(
         "shadow.window_min = '3s'",
-        &["1:21: shadow.window_min: `window_min` is more than `window_max`, by what is written or by default"],
+        &["1:21: shadow.window_min: `window_min` is more than `levels.low.window`, by what is written or by default"],
     );
     check(
-        "shadow.window_max = '50ms'",
-        &["1:21: shadow.window_max: `window_min` is more than `window_max`, by what is written or by default"],
+        "shadow.levels.high.window = '50ms'",
+        &[
+            "1:29: shadow.levels.high.window: `window_min` is more than `levels.high.window`, by what is written or by default",
+        ],
     );
     check(
-        "[shadow]\nwindow_min = 'long'\nwindow_max = '1ms'",
+        "[shadow]\nwindow_min = 'long'\nlevels.low.window = '1ms'",
         &["2:14: shadow.window_min: `\"long\"` is not a duration: it does not start with a number"],
     );
     check(

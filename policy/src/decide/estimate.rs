@@ -20,6 +20,11 @@ const RATE_ERROR: f64 = 0.1;
 const RATE_ERROR_AT_ONE: f64 = 0.005;
 /// What not knowing the share a shadow was granted adds to that.
 const GRANT_ERROR: f64 = 0.3;
+/// The error of a rate that is only inferred from what was read: work need not go with it.
+const INFERRED_ERROR: f64 = 0.4;
+/// What is inferred counts from this share of the predicted time on. Whoever first reads all and then works has read it by
+/// then, and says nothing any more.
+const INFERRED_FROM: f64 = 0.05;
 /// A run that takes this many times the 90 % quantile is a straggler.
 const STRAGGLES_OVER: f64 = 2.0;
 /// The least that is left of a job that has outrun its estimate, as a share of it.
@@ -90,7 +95,8 @@ impl Estimates {
         let full = if lead.is_some() { Some(1.0) } else { None };
         let rate = observation.and_then(|o| rate(case, reference, o, full));
         let prior = prior(&base, 0.0);
-        estimates.straggles = rate.is_some_and(|r| r.mean.exp() > STRAGGLES_OVER * highest(&base));
+        let says_itself = observation.is_some_and(|o| !o.is_inferred());
+        estimates.straggles = says_itself && rate.is_some_and(|r| r.mean.exp() > STRAGGLES_OVER * highest(&base));
         let sized = if estimates.straggles { prior } else { prior.and(rate) };
         // Of a run that is stuck, its own rate is all there is to go by.
         let mut here = if estimates.straggles { rate.unwrap_or(prior) } else { prior.and(rate) };
@@ -99,7 +105,9 @@ impl Estimates {
             let ratio = log_median(&there) - log_median(&base);
             let doubt = known(base.doubt).hypot(known(there.doubt));
             let shadow = case.evidence.shadows[network].as_ref();
-            let seen = shadow.and_then(|shadow| self::rate(case, network, shadow, None));
+            // What is inferred says nothing by itself, only beside what the reference shows.
+            let speaks = shadow.filter(|shadow| rate.is_some() || !shadow.is_inferred());
+            let seen = speaks.and_then(|shadow| self::rate(case, network, shadow, None));
             let carried = if estimates.straggles {
                 Normal { mean: highest(&there).ln(), variance: prior.variance }
             } else {
@@ -118,7 +126,11 @@ impl Estimates {
         estimates.of[reference] = Some(match (observation, rate) {
             // Nothing was seen anywhere: what is left is what the prediction says of jobs that have run so long.
             (Some(o), None) if here.mean == prior.mean => {
-                let run_s = o.run_s(arriving_s(case, reference, o), full.unwrap_or_else(|| granted(case)), case.now_s);
+                let run_s = o.run_s(
+                    arriving_s(case, reference, o),
+                    full.unwrap_or_else(|| granted(case, reference)),
+                    case.now_s,
+                );
                 Estimate { whole_s: known(base.mean_s), rest_s: base.remaining_s(run_s) }
             }
             _ => Estimate::of(case, reference, here, observation, rate.is_some(), full),
@@ -151,7 +163,8 @@ impl Estimate {
         let done_s = match observation {
             Some(o) if measured => o.progress.unwrap_or(0.0) * whole_s,
             Some(o) if o.phase != Phase::BlockedOnData => {
-                let run_s = o.run_s(arriving_s(case, network, o), full.unwrap_or_else(|| granted(case)), case.now_s);
+                let run_s =
+                    o.run_s(arriving_s(case, network, o), full.unwrap_or_else(|| granted(case, network)), case.now_s);
                 run_s.min((1.0 - LEFT_LEAST) * whole_s)
             }
             _ => 0.0,
@@ -161,15 +174,37 @@ impl Estimate {
 }
 
 /// The whole job by its rate of progress. `full` is the share granted where nobody measured it and it is known all the same;
-/// else a shadow is taken to have had all of the machine: what nobody measured is not counted in its favour, for a shadow
+/// else the CPU it used tells, and where nobody measured that either it is taken to have had all of the machine: what nobody measured is not counted in its favour, for a shadow
 /// thought to be throttled that is not would look as many times faster than it is.
 fn rate(case: &Case<'_>, network: NetworkId, observation: &Observation, full: Option<f64>) -> Option<Normal> {
-    let assumed = full.unwrap_or(1.0);
+    let inferred = observation.is_inferred();
+    if inferred && case.now_s - observation.started_s < INFERRED_FROM * known(case.predictions[network]?.mean_s) {
+        return None;
+    }
+    let assumed = full.or_else(|| granted_by_cpu(case, network, observation)).unwrap_or(1.0);
     let whole_s = observation.whole_s(arriving_s(case, network, observation), assumed, case.now_s)?;
-    let error = RATE_ERROR + RATE_ERROR_AT_ONE / observation.progress?;
+    let floor = if inferred { INFERRED_ERROR } else { RATE_ERROR };
+    let error = floor + RATE_ERROR_AT_ONE / observation.progress?;
     let guessed = observation.granted.is_none() && full.is_none();
     let grant_variance = if guessed { GRANT_ERROR * GRANT_ERROR } else { 0.0 };
     Some(Normal { mean: whole_s.ln(), variance: error * error + grant_variance })
+}
+
+/// The share of full speed that a dispatch was granted, by the CPU it used: cores it kept busy over cores that the job keeps
+/// busy at full speed, as the lead shows, or as is predicted. CPU seconds alone are no progress; here they only say how
+/// much of a machine the progress was made with.
+fn granted_by_cpu(case: &Case<'_>, network: NetworkId, observation: &Observation) -> Option<f64> {
+    let cores = |network, seen: &Observation| {
+        let run_s = case.now_s - seen.started_s - arriving_s(case, network, seen);
+        Some(known(seen.cpu_s?) / run_s).filter(|cores| cores.is_finite() && *cores > 0.0)
+    };
+    let of_lead = case.evidence.lead.as_ref().and_then(|(lead, seen)| cores(*lead, seen));
+    let predicted = || {
+        let prediction = case.predictions[network]?;
+        Some(known(prediction.cpu_s?) / known(prediction.mean_s)).filter(|cores| cores.is_finite() && *cores > 0.0)
+    };
+    let granted = cores(network, observation)? / of_lead.or_else(predicted)?;
+    granted.is_finite().then_some(granted.min(1.0))
 }
 
 /// Time of a dispatch that was spent on its way there. At most half of it: a link that was faster than measured must not
@@ -180,9 +215,9 @@ fn arriving_s(case: &Case<'_>, network: NetworkId, observation: &Observation) ->
 }
 
 /// The share of full speed a shadow is taken to get where nobody measures it, when its work done is counted.
-fn granted(case: &Case<'_>) -> f64 {
-    let share = known(case.view.shadowing.speed_share);
-    if share > 0.0 { share.min(1.0) } else { 1.0 }
+fn granted(case: &Case<'_>, network: NetworkId) -> f64 {
+    let share = case.plan.caps.speed(case.predictions[network].as_ref());
+    if share > 0.0 { share } else { 1.0 }
 }
 
 fn prior(prediction: &Prediction, doubt: f64) -> Normal {

@@ -4,10 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::job::ShadowMode;
+use crate::level::Level;
 use crate::observation::{Observation, Phase};
 use crate::plan::Shadowing;
 use crate::plan::tests::{MODEL, any_case};
-use crate::testing::{PRIVATE, PUBLIC, job, lognormal, view};
+use crate::progress::ProgressSource;
+use crate::testing::{CAPS, PRIVATE, PUBLIC, job, lognormal, view};
 use crate::units::{MAX_NETWORKS, NetworkSet};
 
 const THIRD: NetworkId = match NetworkId::new(2) {
@@ -22,6 +24,8 @@ fn plan() -> Plan {
         target: PRIVATE,
         reason: Reason::Cheaper,
         shadowing: Shadowing::Lead { on: NetworkSet::only(PUBLIC), window_s: 2.0 },
+        level: Level::Medium,
+        caps: CAPS,
         eligible: [PRIVATE, PUBLIC].into_iter().collect(),
         predictions: PerNetwork::default(),
         costs: PerNetwork([f64::NAN; MAX_NETWORKS]),
@@ -205,6 +209,58 @@ fn what_a_shadow_was_granted_is_not_guessed_in_its_favour() {
 }
 
 #[test]
+fn the_cpu_that_was_used_says_how_much_of_a_machine_a_shadow_had() {
+    let check = |lead_cpu_s, shadow_cpu_s, predicted_cpu_s, expected| {
+        let mut plan = plan();
+        plan.predictions[PUBLIC].as_mut().expect("predicted").cpu_s = predicted_cpu_s;
+        let lead = Observation { cpu_s: lead_cpu_s, ..progress(0.1, 1.0) };
+        let shadow = Observation { cpu_s: shadow_cpu_s, granted: None, ..progress(0.1, 1.0) };
+        let step = ask(&job(), &plan, &evidence(Some(lead), Some(shadow)), 2.0);
+        let adopted = step == Some((PUBLIC, Action::Adopt, Reason::Switched));
+        assert_eq!(adopted, expected, "{lead_cpu_s:?} {shadow_cpu_s:?} {predicted_cpu_s:?}: {step:?}");
+    };
+    // The same progress. With an eighth of the lead's CPU it is far faster, with as much it is not.
+    check(Some(2.0), Some(0.25), None, true);
+    check(Some(2.0), Some(2.0), None, false);
+    // What the job uses at full speed may also be known from other jobs: one core, or eight.
+    let mean_s = plan().predictions[PUBLIC].expect("predicted").mean_s;
+    check(None, Some(0.25), Some(mean_s), true);
+    check(None, Some(2.0), Some(mean_s), false);
+    // CPU seconds of one side alone say nothing.
+    check(None, Some(0.25), None, false);
+    check(Some(2.0), None, None, false);
+    check(Some(f64::NAN), Some(0.25), Some(0.0), false);
+}
+
+#[test]
+fn what_is_inferred_moves_a_job_later_and_less_easily_than_what_is_said() {
+    let check = |lead: f64, shadow: f64, source, after_s, expected: bool| {
+        let by = |share, granted| Observation { progress_source: Some(source), ..progress(share, granted) };
+        let step = ask(&job(), &plan(), &evidence(Some(by(lead, 1.0)), Some(by(shadow, 0.25))), after_s);
+        let moved = step == Some((PUBLIC, Action::Adopt, Reason::Switched));
+        assert_eq!(moved, expected, "{lead} {shadow} {source:?} after {after_s}: {step:?}");
+    };
+    use crate::progress::ProgressSource::{Fetched, Polled, Taken};
+    // 20 s here and 5 s there: clear before the window ends if it is said, at its end if it was read.
+    check(0.075, 0.075, Polled, 1.5, true);
+    check(0.075, 0.075, Fetched, 1.5, false);
+    check(0.1, 0.1, Taken, 2.0, true);
+    // A burst of reading before a twentieth of the job says nothing.
+    check(0.01, 0.5, Polled, 0.5, true);
+    check(0.01, 0.5, Taken, 0.5, false);
+}
+
+#[test]
+fn nobody_straggles_by_what_was_read() {
+    let direct = Plan { shadowing: Shadowing::Direct, ..plan() };
+    for (source, leaves) in [(ProgressSource::Polled, true), (ProgressSource::Taken, false)] {
+        let lead = Observation { progress_source: Some(source), ..progress(0.025, 1.0) };
+        let step = ask(&job(), &direct, &evidence(Some(lead), None), 5.0);
+        assert_eq!(step == Some((PUBLIC, Action::Send, Reason::Switched)), leaves, "{source:?} {step:?}");
+    }
+}
+
+#[test]
 fn the_cost_of_a_busy_network_counts_when_moving() {
     let evidence = evidence(Some(progress(0.1, 1.0)), Some(progress(0.055, 0.25)));
     let mut busy = view();
@@ -342,9 +398,9 @@ prop_compose! {
     fn any_observation()(
         progressed_s in prop::option::of(any::<f64>()),
         started_s in prop_oneof![4 => 90.0..110.0_f64, 1 => any::<f64>()], phase in any_phase(),
-        progress in any_share(), granted in any_share(), cpu_s in any_share(), response_bytes: u64,
+        progress in any_share(), granted in any_share(), progress_source in prop::option::of(prop::sample::select(ProgressSource::ALL.to_vec())), cpu_s in any_share(), response_bytes: u64,
     ) -> Observation {
-        Observation { started_s, phase, progress, progressed_s, granted, cpu_s, memory_bytes: None, response_bytes }
+        Observation { started_s, phase, progress, progressed_s, progress_source, granted, cpu_s, memory_bytes: None, response_bytes }
     }
 }
 

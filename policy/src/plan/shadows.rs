@@ -2,23 +2,25 @@
 //!
 //! `Lead` (or `Probe`, where the lead may not start) only when a shadow is expected to save more than it costs; `Sample` for
 //! a declared share of jobs, only to learn. A shadow goes nowhere the job could not go itself, needs a permit that is there
-//! now, and must get its data within its window: one that spends it waiting for bytes shows nothing.
+//! now, and must get its data within its window: one that spends it waiting for bytes shows nothing. How much a shadow may
+//! use is its job's level, which its urgency buys: at `off` there is none, not even to learn.
 
 use super::draws::{Draw, draw};
 use super::worth;
 use super::{Plan, Shadowing, pick};
 use crate::cost::{self, known};
 use crate::job::{Job, ShadowMode};
+use crate::level::Level;
 use crate::reason::Reason;
 use crate::units::{NetworkId, NetworkSet};
-use crate::view::{ShadowLimits, View};
+use crate::view::View;
 
 /// A sample may run this many times the predicted time: it is there to be finished, and delays nobody.
 const SAMPLE_WINDOW_SHARE: f64 = 2.0;
 
 /// Adds to `plan` what is shadowed.
 pub(super) fn add(job: &Job, view: &View, plan: Plan) -> Plan {
-    if !may_be_shadowed(job) || !plan.eligible.contains(plan.target) {
+    if plan.level == Level::Off || !may_be_shadowed(job) || !plan.eligible.contains(plan.target) {
         return plan;
     }
     let predicted_s = plan.predictions[plan.target].map(|prediction| known(prediction.mean_s));
@@ -43,7 +45,7 @@ fn may_be_shadowed(job: &Job) -> bool {
 
 /// The shadowing that is worth most, and what it is worth, which may be less than nothing.
 fn best(job: &Job, view: &View, plan: &Plan, predicted_s: f64) -> Option<(f64, Shadowing)> {
-    let window_s = window_s(&view.shadowing, known(view.shadowing.window_share) * predicted_s)?;
+    let window_s = window_s(view, plan, known(view.shadowing.window_share) * predicted_s)?;
     let others = places(job, view, plan, window_s);
     let (worth, other) = others
         .iter()
@@ -67,7 +69,7 @@ fn sample(job: &Job, view: &View, plan: &Plan, predicted_s: Option<f64>) -> Shad
         return Shadowing::Direct;
     }
     let wanted_s = predicted_s.map_or(f64::MAX, |predicted_s| SAMPLE_WINDOW_SHARE * predicted_s);
-    let Some(window_s) = window_s(&view.shadowing, wanted_s) else { return Shadowing::Direct };
+    let Some(window_s) = window_s(view, plan, wanted_s) else { return Shadowing::Direct };
     match pick(places(job, view, plan, window_s), draw(job, Draw::SampleWhere)) {
         Some(other) => Shadowing::Sample { on: NetworkSet::only(other), window_s },
         None => Shadowing::Direct,
@@ -84,8 +86,8 @@ fn ready(job: &Job, view: &View, network: NetworkId, window_s: f64) -> bool {
     view.state[network].shadow_room && cost::arriving_s(job, view, network) < window_s
 }
 
-/// `wanted_s` within the bounds; `None` where the bounds leave no window.
-fn window_s(limits: &ShadowLimits, wanted_s: f64) -> Option<f64> {
-    let (least, most) = (known(limits.window_min_s), known(limits.window_max_s));
+/// `wanted_s` within the bounds: the shortest window, and the level's own. `None` where they leave no window.
+fn window_s(view: &View, plan: &Plan, wanted_s: f64) -> Option<f64> {
+    let (least, most) = (known(view.shadowing.window_min_s), known(plan.caps.window_s));
     (most > 0.0 && least <= most).then(|| wanted_s.clamp(least, most))
 }

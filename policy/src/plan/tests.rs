@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{PRIVATE, PUBLIC, job, model, view};
+use crate::level::{LevelCaps, Levels};
+use crate::testing::{CAPS, PRIVATE, PUBLIC, job, model, view};
 use crate::units::{ClassId, MAX_NETWORKS, Urgency};
 use crate::view::{NetworkView, Price, Pricing, ShadowLimits};
 
@@ -172,13 +173,46 @@ fn a_shadow_runs_opposite_the_lead_where_the_answer_is_open() {
     check(|job, _| job.last_hop = true, false);
     check(|job, _| job.residency = NetworkSet::only(PRIVATE), false);
     check(|_, view| view.shadowing.worthwhile_s = 1000.0, false);
-    check(|_, view| view.shadowing.window_max_s = 0.0, false);
+    check(|_, view| view.shadowing.caps.medium.window_s = 0.0, false);
+    check(|_, view| view.shadowing.levels.0[3] = Level::Off, false);
     // No permit on the other side.
     check(|_, view| (view.state[PRIVATE].shadow_room, view.state[PUBLIC].shadow_room) = (false, false), false);
     // Its data would not be there in time.
     check(|_, view| (view.state[PRIVATE].wait_s, view.state[PUBLIC].rtt_s) = (0.0, 30.0), false);
     // Nothing to gain: the answer is clear.
     check(|_, view| view.state[PUBLIC].price.per_slot_s = 50.0, false);
+}
+
+#[test]
+fn the_more_urgent_the_job_the_more_shadow_it_gets() {
+    // Time is worth the same to all here, so that only the level tells the plans apart.
+    let mut view = view();
+    view.pricing.time_value_per_s = [0.8; Urgency::LEVELS];
+    (view.shadowing.caps.low.window_s, view.shadowing.caps.medium.window_s) = (0.3, 0.5);
+    let check = |u, level: Level, cpu_share, window_s| {
+        let urgency = Urgency::new(u).expect("an urgency");
+        let plan = super::plan(&Job { urgency, ..job() }, &view, Some(&doubtful()), 0.0);
+        assert_eq!((plan.level, plan.caps.cpu_share), (level, cpu_share), "u={u}");
+        assert_eq!(plan.shadowing.window_s(), window_s, "u={u} {:?}", plan.shadowing);
+    };
+    let plan = plan(&job(), &view, Some(&doubtful()), 0.0);
+    let predicted_s = plan.predictions[plan.target].expect("predicted").mean_s;
+    // A tenth of the job where the level allows it.
+    check(0, Level::High, 0.5, 0.1 * predicted_s);
+    check(3, Level::Medium, 0.25, 0.5);
+    check(5, Level::Low, 0.1, 0.3);
+    check(7, Level::Off, 0.0, 0.0);
+}
+
+#[test]
+fn at_off_nothing_is_shadowed_not_even_to_learn() {
+    let mut view = view();
+    view.shadowing.sample_share = 1.0;
+    let sampled = |u| {
+        let job = Job { urgency: Urgency::new(u).expect("an urgency"), ..job() };
+        plan(&job, &view, None, 0.0).shadowing != Shadowing::Direct
+    };
+    assert_eq!((sampled(3), sampled(7)), (true, false));
 }
 
 #[test]
@@ -192,7 +226,7 @@ fn a_known_ratio_is_not_shadowed() {
 fn a_job_whose_lead_may_not_start_is_probed() {
     let model = model(&[(200.0, 90.0)], 0.1, 0.9);
     let (job, mut view) = (Job { hold: true, ..job() }, view());
-    (view.shadowing.window_share, view.shadowing.window_max_s) = (0.02, 60.0);
+    (view.shadowing.window_share, view.shadowing.caps.medium.window_s) = (0.02, 60.0);
     let probed = plan(&job, &view, Some(&model), 0.0);
     let Shadowing::Probe { on, window_s } = probed.shadowing else { panic!("{:?} {}", probed.shadowing, probed.worth) };
     assert_eq!(on, both());
@@ -294,7 +328,7 @@ prop_compose! {
     pub(crate) fn any_case()(
         job in any_job().boxed(), networks: u8, home in 0..MAX_NETWORKS, state in prop::collection::vec(any_network().boxed(), MAX_NETWORKS),
         time_value_per_s in prop::array::uniform8(any_figure()), window in prop::array::uniform3(any_figure()),
-        shares in prop::array::uniform3(any_share()), worthwhile_s in any_figure(),
+        shares in prop::array::uniform3(any_share()), worthwhile_s in any_figure(), levels in prop::array::uniform8(0..4_usize),
     ) -> (Job, View) {
         let view = View {
             home: NetworkId::new(home).expect("below the most networks"),
@@ -304,11 +338,15 @@ prop_compose! {
             shadowing: ShadowLimits {
                 window_share: window[0] / 100.0,
                 window_min_s: window[1] / 100.0,
-                window_max_s: window[2],
                 worthwhile_s: worthwhile_s / 50.0,
                 sample_share: shares[0],
                 explore_share: shares[1] / 4.0,
-                speed_share: shares[2],
+                levels: Levels(levels.map(|place| Level::ALL[place])),
+                caps: LevelCaps {
+                    low: Caps { window_s: window[2] / 2.0, cpu_share: shares[2], ..CAPS },
+                    medium: Caps { window_s: window[2], cpu_share: shares[2], ..CAPS },
+                    high: Caps { window_s: window[2] * 2.0, cpu_share: shares[2] * 4.0, ..CAPS },
+                },
             },
         };
         (job, view)
@@ -338,7 +376,8 @@ proptest! {
             prop_assert!(!on.is_empty() && on.iter().all(|network| view.state[network].shadow_room));
             let window_s = plan.shadowing.window_s();
             let limits = &view.shadowing;
-            prop_assert!(window_s > 0.0 && window_s <= limits.window_max_s);
+            prop_assert!(window_s > 0.0 && window_s <= plan.caps.window_s && plan.level != Level::Off);
+            prop_assert_eq!(plan.level, limits.levels.of(job.urgency));
             prop_assert!(!limits.window_min_s.is_finite() || window_s >= limits.window_min_s);
         }
         let probes = matches!(plan.shadowing, Shadowing::Probe { .. });

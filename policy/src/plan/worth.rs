@@ -33,7 +33,7 @@ pub(super) fn of(job: &Job, view: &View, plan: &Plan, other: NetworkId, window_s
 /// What holding the job for `window_s` costs: the client's time that its shadow does not make good, and the bill of a
 /// shadow on the target.
 pub(super) fn of_holding(job: &Job, view: &View, plan: &Plan, window_s: f64) -> Option<f64> {
-    let waited_s = window_s * (1.0 - speed_share(view));
+    let waited_s = window_s * (1.0 - speed(plan, plan.target));
     Some(cost::time_value(job, view) * waited_s + bill(job, view, plan, plan.target, window_s)?)
 }
 
@@ -45,7 +45,7 @@ fn regret(job: &Job, view: &View, plan: &Plan, other: NetworkId, window_s: f64) 
     let doubt = known(plan.predictions[plan.target]?.doubt).hypot(known(plan.predictions[other]?.doubt));
     let factors = DOUBTS.map(|z| (z * doubt).exp());
     // Whoever switches has paid for the target's slot, and the client has waited while the shadow ran at a share of its speed.
-    let late = window_s * (1.0 - speed_share(view)) * cost::time_value(job, view) + here.held_per_s * window_s;
+    let late = window_s * (1.0 - speed(plan, other)) * cost::time_value(job, view) + here.held_per_s * window_s;
     let mut regret = 0.0;
     for ((target_s, other_s), weight) in target_s.iter().zip(other_s).zip(WEIGHTS) {
         for factor in factors {
@@ -59,7 +59,7 @@ fn regret(job: &Job, view: &View, plan: &Plan, other: NetworkId, window_s: f64) 
 /// What the shadow costs: its slot, its bytes, and the time that a busy network's other jobs lose to it.
 fn bill(job: &Job, view: &View, plan: &Plan, on: NetworkId, window_s: f64) -> Option<f64> {
     let state = &view.state[on];
-    let granted_s = window_s * speed_share(view);
+    let granted_s = window_s * speed(plan, on);
     let slot = cost::holding(view, on, &plan.predictions[on]?, granted_s);
     let bytes = cost::crossing(view, on, cost::to_move(job, state));
     let neighbour = known(view.pricing.time_value_per_s(Urgency::DEFAULT));
@@ -88,7 +88,7 @@ impl Line {
     }
 }
 
-/// A shadow's share of full speed.
-fn speed_share(view: &View) -> f64 {
-    known(view.shadowing.speed_share).min(1.0)
+/// A shadow's share of full speed there, under its level's caps.
+fn speed(plan: &Plan, on: NetworkId) -> f64 {
+    plan.caps.speed(plan.predictions[on].as_ref())
 }

@@ -108,6 +108,8 @@ pub(crate) struct Explanation<'a> {
     pub(crate) target: Cow<'a, str>,
     pub(crate) reason: Cow<'a, str>,
     pub(crate) plan: Cow<'a, str>,
+    /// How much shadow its urgency buys.
+    pub(crate) level: Cow<'a, str>,
     /// Where shadows would run.
     pub(crate) shadows: Vec<Cow<'a, str>>,
     /// For how long they would, at the most.
@@ -156,6 +158,7 @@ impl<'a> Explanation<'a> {
             target: network_name(generation, plan.target),
             reason: plan.reason.as_str().into(),
             plan: word.into(),
+            level: plan.level.as_str().into(),
             shadows: on.iter().map(|network| network_name(generation, network)).collect(),
             window_s: rounded(window_s),
             worth: rounded(plan.worth),

@@ -77,6 +77,8 @@ fn preview(generation: &Generation) -> Preview {
         target: network(0),
         reason: Reason::Health,
         shadowing: Shadowing::Direct,
+        level: policy::Level::Medium,
+        caps: generation.config.shadow.limits.caps.medium,
         eligible: NetworkSet::only(network(0)),
         predictions: PerNetwork::default(),
         costs: PerNetwork([f64::NAN; policy::MAX_NETWORKS]),

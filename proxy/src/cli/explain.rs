@@ -69,10 +69,11 @@ fn preview(e: &Explanation<'_>) -> String {
         e.mode
     );
     text += &match e.plan.as_ref() {
-        "direct" => "  plan direct: nothing is shadowed\n".to_owned(),
+        "direct" => format!("  plan direct, level {}: nothing is shadowed\n", e.level),
         plan => {
             let (on, window) = (list(&e.shadows), seconds(e.window_s));
-            format!("  plan {plan}: shadows on {on} for at most {window}, worth {}\n", money(e.worth))
+            let (level, worth) = (&e.level, money(e.worth));
+            format!("  plan {plan}, level {level}: shadows on {on} for at most {window}, worth {worth}\n")
         }
     };
     text += &model(e.model);
@@ -101,9 +102,14 @@ fn decision(d: &Line<'_>) -> String {
     // Writing into a string cannot fail.
     let _infallible =
         writeln!(text, "  {status}, {} in {took} (head after {head}); {sent} in, {got} out", spaced(&d.outcome));
-    let (plan, reason, shadows) = (&d.plan, &d.plan_reason, list(&d.shadows));
+    let (plan, reason, level) = (&d.plan, &d.plan_reason, &d.level);
+    let (shadows, worth, action) = (list(&d.shadows), money(d.worth), &d.action);
     let _infallible =
-        writeln!(text, "  plan {plan} ({reason}), worth {}; shadows on {shadows}; then {}", money(d.worth), d.action);
+        writeln!(text, "  plan {plan} ({reason}), level {level}, worth {worth}; shadows on {shadows}; then {action}");
+    for (network, seen) in &d.progress {
+        let (share, source) = (100.0 * seen.share, &seen.source);
+        let _infallible = writeln!(text, "  {network} was seen at {share:.0} % ({source})");
+    }
     if d.possibly_running > 0 {
         let _infallible = writeln!(text, "  {} given up on may still run", d.possibly_running);
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use http::header::AGE;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, request, response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -22,6 +22,7 @@ use super::flight::{self, Boarding, Errand, Landing, Ticket};
 use super::object::{Object, Purpose};
 use super::origin::Key;
 use super::outlet::{Outlet, Stream};
+use super::reader::Portion;
 use super::{headers, storable};
 use crate::body::Body;
 use crate::hygiene;
@@ -50,11 +51,30 @@ pub(crate) async fn egress(cache: &Arc<Cache>, mut request: Request<Incoming>) -
         return refuse(cache, Problem::OriginForbidden, &detail);
     };
     let (head, body) = request.into_parts();
-    if body.is_end_stream() && storable::may_use_kept(&head) {
+    let portion = if head.method == Method::GET { cache.readers.of(&head.headers, &uri) } else { None };
+    let response = if body.is_end_stream() && storable::may_use_kept(&head) {
         cached(cache, &key, head).await
     } else {
         straight(cache, &key, head, Some(body)).await
+    };
+    match portion {
+        Some(portion) => counted(response, portion),
+        None => response,
     }
+}
+
+/// Counts an input for the dispatch that reads it. A part of one, or a refusal, is not counted.
+fn counted(response: Response<Body>, portion: Portion) -> Response<Body> {
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    if let Some(bytes) = response.body().size_hint().exact() {
+        portion.is_of(bytes);
+    }
+    response.map(|body| match body {
+        Body::Data(outlet) => Body::Data(Box::new(outlet.counted(portion))),
+        body => body,
+    })
 }
 
 /// The absolute URL that is asked for.

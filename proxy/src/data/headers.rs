@@ -3,6 +3,7 @@
 use http::header::{ACCEPT, ACCEPT_ENCODING, AGE, CONTENT_LENGTH, DATE, EXPECT, TE, TRAILER, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderValue};
 
+use super::reader;
 use crate::hygiene;
 
 /// What warming asks with: anything, and not coded, since that may be given to everybody.
@@ -24,6 +25,7 @@ pub(super) fn scrub(headers: &mut HeaderMap) {
 pub(super) fn onward(headers: &HeaderMap) -> HeaderMap {
     let mut onward = headers.clone();
     scrub(&mut onward);
+    reader::forget(&mut onward);
     onward.remove(EXPECT);
     onward.append(VIA, HeaderValue::from_static("1.1 adumbra"));
     onward

@@ -13,11 +13,16 @@ use tokio::time::{Instant, Sleep};
 use super::fetch::Driver;
 use super::flight::Ticket;
 use super::object::{Next, Object};
+use super::reader::Portion;
 use crate::body::BodyError;
 
 /// A body from the data cache's side.
 #[derive(Debug)]
-pub(crate) struct Outlet(From);
+pub(crate) struct Outlet {
+    from: From,
+    /// Whose reading is watched, if anybody's is.
+    portion: Option<Portion>,
+}
 
 #[derive(Debug)]
 enum From {
@@ -29,11 +34,37 @@ enum From {
 impl Outlet {
     /// Reads `object`. If it still grows, `ticket` keeps its fetch going.
     pub(super) fn object(object: Arc<Object>, ticket: Option<Ticket>) -> Self {
-        Self(From::Object { object, position: 0, _ticket: ticket })
+        Self { from: From::Object { object, position: 0, _ticket: ticket }, portion: None }
     }
 
     pub(super) fn stream(stream: Box<Stream>) -> Self {
-        Self(From::Stream(stream))
+        Self { from: From::Stream(stream), portion: None }
+    }
+
+    /// Counts what is read for whoever reads it.
+    pub(super) fn counted(self, portion: Portion) -> Self {
+        Self { portion: Some(portion), ..self }
+    }
+
+    fn poll_from(from: &mut From, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let From::Object { object, position, .. } = from {
+            match ready!(object.poll_next(*position, cx)) {
+                Next::Data(data) => {
+                    *position += data.len() as u64;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Next::End => *from = From::Ended,
+                Next::Broken => {
+                    *from = From::Ended;
+                    return Poll::Ready(Some(Err(BodyError::Cancelled)));
+                }
+                Next::Rest(stream) => *from = From::Stream(stream),
+            }
+        }
+        match from {
+            From::Stream(stream) => Pin::new(&mut **stream).poll_frame(cx),
+            From::Ended | From::Object { .. } => Poll::Ready(None),
+        }
     }
 }
 
@@ -42,29 +73,20 @@ impl Body for Outlet {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let From::Object { object, position, .. } = &mut this.0 {
-            match ready!(object.poll_next(*position, cx)) {
-                Next::Data(data) => {
-                    *position += data.len() as u64;
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Next::End => this.0 = From::Ended,
-                Next::Broken => {
-                    this.0 = From::Ended;
-                    return Poll::Ready(Some(Err(BodyError::Cancelled)));
-                }
-                Next::Rest(stream) => this.0 = From::Stream(stream),
+        let Self { from, portion } = self.get_mut();
+        let frame = Self::poll_from(from, cx);
+        if let Some(portion) = portion {
+            match &frame {
+                Poll::Ready(Some(Ok(frame))) => portion.took(frame.data_ref().map_or(0, |data| data.len() as u64)),
+                Poll::Ready(_) => {}
+                Poll::Pending => portion.waits(),
             }
         }
-        match &mut this.0 {
-            From::Stream(stream) => Pin::new(&mut **stream).poll_frame(cx),
-            From::Ended | From::Object { .. } => Poll::Ready(None),
-        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.from {
             From::Object { object, position, .. } => object.is_whole() && *position == object.len(),
             From::Stream(stream) => stream.is_end_stream(),
             From::Ended => true,
@@ -72,7 +94,7 @@ impl Body for Outlet {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.from {
             From::Object { object, position, .. } => {
                 object.length().map_or_else(SizeHint::default, |length| SizeHint::with_exact(length - position))
             }

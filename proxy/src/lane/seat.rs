@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use policy::level::Caps;
+use policy::Caps;
 
 use super::cage::{Cage, CageError, CageLimits, Mark, Usage, Weight};
 use super::crew::Crew;

@@ -1,6 +1,6 @@
 //! What is counted of a job: its plan, its decision, its end.
 
-use policy::{NetworkId, Reason};
+use policy::{NetworkId, ProgressSource, Reason};
 use prometheus_client::registry::Unit;
 
 use super::Metrics;
@@ -20,6 +20,7 @@ pub(super) struct JobCounters {
     plans: Family<1>,
     decisions: Family<1>,
     failovers: Family<1>,
+    progress: Family<1>,
     possibly_running: Family<0>,
     finish_refused: Family<0>,
 }
@@ -48,6 +49,13 @@ impl JobCounters {
                 Head::new("adumbra_failovers", "Jobs that went on to another network because this one failed"),
                 [network],
             ),
+            progress: Family::counters(
+                Head::new(
+                    "adumbra_progress_source",
+                    "Leads and shadows of jobs whose answer was open, by where their progress was seen",
+                ),
+                [&progress_source()],
+            ),
             possibly_running: Family::counters(
                 Head::new(
                     "adumbra_dispatches_possibly_running",
@@ -65,17 +73,27 @@ impl JobCounters {
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
+    pub(super) fn families(&self) -> [&dyn Scraped; 8] {
         [
             &self.jobs,
             &self.seconds,
             &self.plans,
             &self.decisions,
             &self.failovers,
+            &self.progress,
             &self.possibly_running,
             &self.finish_refused,
         ]
     }
+}
+
+/// The word for a dispatch that showed no progress at all.
+const NONE_SHOWN: &str = "none";
+
+fn progress_source() -> Axis {
+    let mut axis = Axis::of::<ProgressSource>("source");
+    axis.values.push(NONE_SHOWN.to_owned());
+    axis
 }
 
 impl Metrics {
@@ -87,6 +105,13 @@ impl Metrics {
         self.jobs.decisions.add([record.reason.place()], 1);
         if let Some(plan) = SHADOWINGS.iter().position(|word| *word == record.plan) {
             self.jobs.plans.add([plan], 1);
+        }
+        // Where nobody looks, nothing is shown.
+        if matches!(record.plan, "lead" | "probe") {
+            for network in record.shadows.with(record.target).iter() {
+                let place = record.progress[network].map_or(ProgressSource::ALL.len(), |seen| seen.source.index());
+                self.jobs.progress.add([place], 1);
+            }
         }
         if record.possibly_running > 0 {
             self.jobs.possibly_running.add([], u64::from(record.possibly_running));

@@ -25,6 +25,7 @@ pub(super) struct ShadowCounters {
     refused: Family<2>,
     bytes: Family<2>,
     served: Family<1>,
+    clamped: Family<0>,
 }
 
 impl ShadowCounters {
@@ -57,11 +58,18 @@ impl ShadowCounters {
                 Head::new("adumbra_shadows_served", "Shadows run here for other sidecars, by how they ended"),
                 [&Axis::of::<ServedEnd>("end")],
             ),
+            clamped: Family::counters(
+                Head::new(
+                    "adumbra_shadows_clamped",
+                    "Shadows of other sidecars that asked for more than they are given here",
+                ),
+                [],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 6] {
-        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes, &self.served]
+    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
+        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes, &self.served, &self.clamped]
     }
 
     fn ended_so_far(&self, end: ShadowEnd) -> u64 {
@@ -143,6 +151,11 @@ impl Metrics {
     /// Another sidecar asks for a shadow here: it is counted when what is returned is gone.
     pub(crate) fn shadow_served(self: &Arc<Self>) -> ServedCount {
         ServedCount { metrics: Arc::clone(self), end: ServedEnd::Cut }
+    }
+
+    /// Another sidecar's shadow is given less than was asked for it.
+    pub(crate) fn shadow_clamped(&self) {
+        self.shadows.clamped.add([], 1);
     }
 
     /// A planned shadow got no permit.

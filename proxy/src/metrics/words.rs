@@ -1,7 +1,7 @@
 //! The values that labels can have, and the words for them.
 
-use policy::Reason;
 use policy::budget::NoPermit;
+use policy::{ProgressSource, Reason};
 
 use crate::problem::Problem;
 use crate::record::Outcome;
@@ -287,6 +287,18 @@ impl Word for Reason {
     }
 }
 
+impl Word for ProgressSource {
+    const ALL: &'static [Self] = &ProgressSource::ALL;
+
+    fn place(self) -> usize {
+        self.index()
+    }
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
 /// The words for what a plan shadows.
 pub(super) const SHADOWINGS: [&str; 4] = ["direct", "lead", "probe", "sample"];
 
@@ -319,5 +331,6 @@ mod tests {
         check::<Problem>();
         check::<Outcome>();
         check::<Reason>();
+        check::<ProgressSource>();
     }
 }

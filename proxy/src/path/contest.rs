@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use policy::fence::{Dispatch, End, Fence, Token};
-use policy::{Decision, Evidence, NetworkId, NetworkSet, Observation, Phase, Plan, Step, observation};
+use policy::{
+    Decision, Evidence, NetworkId, NetworkSet, Observation, PerNetwork, Phase, Plan, Progress, Step, observation,
+};
 
 use super::course::{Course, Head, Spare};
 use super::shadow::{Board, NotAdopted, Shadow};
@@ -31,6 +33,7 @@ pub(super) struct Won {
     pub(super) flight: Option<Flight>,
     pub(super) shadows: NetworkSet,
     pub(super) possibly_running: u8,
+    pub(super) progress: PerNetwork<Option<Progress>>,
     /// Proof that it is the one execution that answers.
     pub(super) _token: Token,
 }
@@ -43,6 +46,7 @@ pub(super) struct Lost {
     pub(super) decision: Decision,
     pub(super) shadows: NetworkSet,
     pub(super) possibly_running: u8,
+    pub(super) progress: PerNetwork<Option<Progress>>,
 }
 
 pub(super) use act::{answer_of, peers_own};
@@ -79,6 +83,8 @@ pub(super) struct Contest {
     /// Shadows that may start when the body is whole, and for how long they may run.
     to_shadow: Option<(NetworkSet, f64)>,
     head: Option<Arc<Head>>,
+    /// What was believed of each network's dispatch when it was last looked at.
+    progress: PerNetwork<Option<Progress>>,
 }
 
 impl Contest {
@@ -99,6 +105,7 @@ impl Contest {
             may_have_run: false,
             sent_again: 0,
             to_shadow: None,
+            progress: PerNetwork::default(),
         }
     }
 
@@ -171,11 +178,21 @@ impl Contest {
     }
 
     /// Asks the policy, with the networks as they are now: much may have happened since the job arrived.
-    fn decide(&self) -> Step {
+    fn decide(&mut self) -> Step {
+        let evidence = self.evidence();
+        self.note_progress(&evidence);
         let Course { job, model, generation, .. } = &*self.course;
         let now_s = clock::now_s();
         let view = view(generation, job, now_s);
-        policy::decide(job, &view, model.as_deref(), &self.plan, &self.evidence(), self.forked_s, now_s)
+        policy::decide(job, &view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s)
+    }
+
+    /// Keeps what was seen for the record. Of a dispatch that was given up, the last look stays.
+    fn note_progress(&mut self, evidence: &Evidence) {
+        let shadows = self.started.iter().filter_map(|on| Some((on, evidence.shadows[on]?)));
+        for (on, seen) in shadows.chain(evidence.lead) {
+            self.progress[on] = seen.believed().or(self.progress[on]);
+        }
     }
 
     /// What the dispatches have shown, without what can no longer be had: a shadow that was cancelled may still look alive
@@ -302,9 +319,11 @@ impl Contest {
     }
 
     fn won(mut self, response: Response<Body>, decision: Decision, token: Token) -> Won {
+        self.note_progress(&self.board.read());
         let flight = self.lead.take().and_then(|lead| lead.flight);
         let possibly_running = self.possibly_running();
-        Won { response, decision, flight, shadows: self.started, possibly_running, _token: token }
+        let (shadows, progress) = (self.started, self.progress);
+        Won { response, decision, flight, shadows, possibly_running, progress, _token: token }
     }
 
     fn lost(self, failure: Failure, decision: Decision) -> Lost {
@@ -313,7 +332,8 @@ impl Contest {
             Problem::NoNetwork if may_have_run => Problem::BrokeOff,
             problem => problem,
         };
-        Lost { failure, problem, decision, shadows: self.started, possibly_running: self.possibly_running() }
+        let possibly_running = self.possibly_running();
+        Lost { failure, problem, decision, shadows: self.started, possibly_running, progress: self.progress }
     }
 
     fn possibly_running(&self) -> u8 {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use policy::level::Caps;
 use policy::{Job, Model, NetworkId, Plan, View};
 
 use crate::body::Body;
@@ -27,6 +27,8 @@ pub(super) struct Course {
     /// When it was planned.
     pub(super) planned_s: f64,
     pub(super) upload: Arc<Upload>,
+    /// The inputs that the request declares.
+    pub(super) inputs: Vec<Uri>,
 }
 
 impl Course {
@@ -45,20 +47,25 @@ impl Course {
         self.plan.predictions[network].map(|p| p.mean_s)
     }
 
+    /// The counter that its route names.
+    pub(super) fn poll(&self) -> Option<&Poll> {
+        self.generation.config.routes[self.route?].progress.as_ref()
+    }
+
+    /// Whether a dispatch there takes long enough for questions about it; if nobody knows, it may.
+    pub(super) fn is_worth_asking_about(&self, network: NetworkId) -> bool {
+        self.predicted_s(network).is_none_or(|s| s >= self.view.shadowing.worthwhile_s)
+    }
+
+    /// What the link to a network carries: 0 where there is none, `None` where nobody knows.
+    pub(super) fn link_bytes_per_s(&self, network: NetworkId) -> Option<f64> {
+        let known = Some(self.view.state[network].link_bytes_per_s).filter(|rate| *rate > 0.0);
+        if network == self.view.home { Some(0.0) } else { known }
+    }
+
     /// Whether the job runs on when its client goes away.
     pub(super) fn runs_on(&self) -> bool {
         self.route.is_some_and(|place| self.generation.config.routes[place].finish)
-    }
-
-    /// What each of its shadows may use at the most.
-    pub(super) fn caps(&self) -> Caps {
-        let shadow = &self.generation.config.shadow;
-        Caps {
-            cpu_share: shadow.limits.speed_share,
-            memory_bytes: 512 << 20,
-            bytes_per_s: shadow.bytes_per_second,
-            window_s: shadow.limits.window_max_s,
-        }
     }
 
     /// Seconds until what the job needs has arrived at a network.

@@ -8,17 +8,20 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use policy::level::Caps;
+use policy::Caps;
+use policy::budget::NoPermit;
 
 use super::contest::answer_of;
 use super::course::Course;
+use super::progress::{self, Dispatched};
 use super::settle::Settle;
 use super::warm::OnItsWay;
-use super::{Answered, passed_on, progress};
+use super::{Answered, passed_on};
 use crate::body::{Body, BodyError};
 use crate::hygiene;
 use crate::metrics::{ServedCount, ServedEnd};
@@ -26,19 +29,28 @@ use crate::peer::{self, Entered, ShadowAsk};
 use crate::problem::Problem;
 use crate::record::Outcome;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Flight, Outgoing};
+use crate::upstream::{Flight, Network, Outgoing, SendError, Upload};
 
 /// Runs a transferred job here.
 pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
-    let served = peer::Served::new(None);
+    let served = peer::Served::transfer();
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
-    let mut request = request;
-    progress::listen(&mut request, move |share| served.progressed(share));
     let target = course.plan.target;
     let flight = course.network(target).depart(course.predicted_s(target));
     let mut settle = settle;
-    match answer_of(&course, target, request).await {
+    let (wanted, watched) = (Arc::clone(&served), served);
+    let tell = move |progress| watched.progressed(progress);
+    let of = Dispatched {
+        course: &course,
+        network: course.network(target),
+        id,
+        upload: &course.upload,
+        pace: &course.upload,
+    };
+    let sent = |request| answer_of(&course, target, request);
+    let wanted = async move { wanted.is_asked_about().await };
+    match progress::while_watching(of, request, wanted, tell, progress::unheard, sent).await {
         Ok(response) => {
             settle.answered(response.status(), Some(flight));
             let held = response.map(|inner| Served::wrap(inner, entered, None));
@@ -56,35 +68,32 @@ pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Reque
 pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Request<Body>, ask: ShadowAsk) -> Answered {
     let count = course.shared.metrics.shadow_served();
     let home = Arc::clone(course.network(course.plan.target));
-    let claimed = home.claim().and_then(|seat| Ok((seat, home.shadow_permit(course.job.body_bytes.unwrap_or(0))?)));
-    let (seat, permit) = match claimed {
-        Ok(claimed) => claimed,
+    let caps = given(&course, &ask);
+    let (throttle, flight) = match admitted(&course, &home, caps) {
+        Ok(admitted) => admitted,
         Err(why) => {
             course.shared.metrics.shadow_refused(home.id, why);
             count.ended(ServedEnd::Refused);
             return Err((Problem::NotExecuted, format!("no permit for a shadow here: {}", why.as_str())));
         }
     };
-    let shadow = &course.generation.config.shadow;
-    let throttle = Throttle::new(ask.bytes_per_s.min(shadow.bytes_per_second));
-    let window = ask.window.min(std::time::Duration::from_secs_f64(shadow.limits.window_max_s.max(0.0)));
-    let caps = Caps { bytes_per_s: ask.bytes_per_s, ..course.caps() }.clamped(&course.caps());
-    throttle.hold(permit);
-    let flight = if seat.is_some() { home.depart_aside() } else { home.depart(course.predicted_s(home.id)) };
-    if let Some(seat) = &seat {
-        throttle.hold_seat(Arc::clone(seat));
-    }
-    let served = peer::Served::new(Some(Arc::clone(&throttle)));
+    let window = Duration::try_from_secs_f64(caps.window_s).unwrap_or(Duration::ZERO);
+    let served = peer::Served::shadow(Arc::clone(&throttle), caps);
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
         count.ended(ServedEnd::Refused);
         return Err((Problem::NotExecuted, "a shadow of that name runs here, or too many run".to_owned()));
     };
-    let mut request = request.map(|body| {
+    // Its own throttle may set the pace of its body, so how it is taken is looked at from outside of that.
+    let pace = Arc::new(Upload::default());
+    let request = request.map(|body| {
         let body = Outgoing::wrap(body, &course.upload);
-        if body.is_end_stream() { body } else { Body::Throttled(Box::new(Throttled::new(body, Arc::clone(&throttle)))) }
+        if body.is_end_stream() {
+            return body;
+        }
+        Outgoing::wrap(Body::Throttled(Box::new(Throttled::new(body, Arc::clone(&throttle)))), &pace)
     });
-    let watched = Arc::clone(&served);
-    progress::listen(&mut request, move |share| watched.progressed(share));
+    let (wanted, watched) = (Arc::clone(&served), Arc::clone(&served));
+    let tell = move |progress| watched.progressed(progress);
     let mut running = Running {
         lease: Box::pin(async move { served.lease_ends(window).await }),
         count: Some(count),
@@ -92,13 +101,18 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         _flight: flight,
         _warming: warming,
     };
+    let seat = throttle.seat().cloned();
     if let Some(seat) = &seat
         && let Err(error) = seat.cap(caps).await
     {
         running.ended(ServedEnd::Refused);
         return Err((Problem::NotExecuted, error.to_string()));
     }
-    let sent = home.send_shadow(course.worker, seat.as_deref(), request, &course.upload);
+    let of = Dispatched { course: &course, network: &home, id: &ask.id, upload: &course.upload, pace: &pace };
+    let wanted = async move { wanted.is_asked_about().await };
+    let sent = progress::while_watching(of, request, wanted, tell, progress::unheard, |request| {
+        home.send_shadow(course.worker, seat.as_deref(), request, &course.upload)
+    });
     let answered = tokio::select! {
         biased;
         answered = sent => answered,
@@ -108,28 +122,46 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         }
     };
     match answered {
-        Ok(response) => Ok(to_peer(response.map(|answer| {
-            let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
-            Served::wrap(body, Some(entered), Some(running))
-        }))),
-        Err(error) => {
-            let (end, problem) = if error.not_executed() {
-                (ServedEnd::Refused, Problem::NotExecuted)
-            } else {
-                (ServedEnd::Failed, Problem::BrokeOff)
-            };
-            if let Some(seat) = seat {
-                seat.broke();
-            }
-            running.ended(end);
-            Err((problem, error.to_string()))
-        }
+        Ok(response) => Ok(to_peer(
+            caps,
+            response.map(|answer| {
+                let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
+                Served::wrap(body, Some(entered), Some(running))
+            }),
+        )),
+        Err(error) => Err(running.failed(&error)),
     }
 }
 
+/// Lets a shadow in, if there is a permit for it, and a worker where shadows have workers.
+fn admitted(course: &Course, home: &Arc<Network>, caps: Caps) -> Result<(Arc<Throttle>, Flight), NoPermit> {
+    let seat = home.claim()?;
+    let permit = home.shadow_permit(course.job.body_bytes.unwrap_or(0))?;
+    let throttle = Throttle::new(caps.bytes_per_s);
+    throttle.hold(permit);
+    let flight = home.depart_shadow(seat.is_some(), course.predicted_s(home.id));
+    if let Some(seat) = seat {
+        throttle.hold_seat(seat);
+    }
+    Ok((throttle, flight))
+}
+
+/// Whoever asks, what a shadow is given here is for us to say.
+fn given(course: &Course, ask: &ShadowAsk) -> Caps {
+    let caps = ask.caps.clamped(&course.generation.config.shadow.serve);
+    if caps != ask.caps {
+        tracing::debug!(id = %ask.id, level = ask.level.as_str(), asked = ?ask.caps, given = ?caps, "a shadow's caps were cut");
+        course.shared.metrics.shadow_clamped();
+    }
+    caps
+}
+
 /// A shadow's answer as the other sidecar gets it. What is said of the decision is for that one to say.
-fn to_peer(mut response: Response<Body>) -> Response<Body> {
+fn to_peer(caps: Caps, mut response: Response<Body>) -> Response<Body> {
     hygiene::scrub_response(response.headers_mut(), false, false);
+    if let Some(granted) = peer::granted(&caps) {
+        response.headers_mut().insert(peer::GRANTED, granted);
+    }
     *response.version_mut() = http::Version::HTTP_11;
     response
 }
@@ -153,6 +185,20 @@ impl Running {
             (ServedEnd::Failed, Some(seat)) => seat.broke(),
             _ => {}
         }
+    }
+
+    /// The service gave no answer. Says what the other sidecar is told.
+    fn failed(&mut self, error: &SendError) -> (Problem, String) {
+        let (end, problem) = if error.not_executed() {
+            (ServedEnd::Refused, Problem::NotExecuted)
+        } else {
+            (ServedEnd::Failed, Problem::BrokeOff)
+        };
+        self.ended(end);
+        if let Some(seat) = self.throttle.seat() {
+            seat.broke();
+        }
+        (problem, error.to_string())
     }
 }
 

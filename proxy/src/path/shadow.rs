@@ -16,13 +16,12 @@ use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::budget::NoPermit;
 use policy::fence::End;
-use policy::{Evidence, NetworkId, NetworkSet, Observation, Prediction, observation};
+use policy::{Evidence, NetworkId, NetworkSet, Observation, Prediction, Progress, observation};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::answer::Source;
 use crate::body::{Body, BodyError};
-use crate::clock;
 use crate::generation::Shared;
 use crate::metrics::{ShadowCount, ShadowEnd};
 use crate::peer;
@@ -55,14 +54,13 @@ impl Board {
         self.changed.notify_one();
     }
 
-    /// The lead's service showed how far it is.
-    pub(super) fn lead_progressed(&self, on: NetworkId, share: f64) {
+    /// What is believed of how far the lead is has changed.
+    pub(super) fn lead_progressed(&self, on: NetworkId, progress: Option<Progress>) {
         self.write(|evidence| {
             if let Some((network, lead)) = &mut evidence.lead
                 && *network == on
             {
-                lead.progress = Some(share);
-                lead.progressed_s = Some(clock::now_s());
+                lead.shows(progress);
             }
         });
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use policy::ProgressSource;
 use serde::Deserialize;
 
 use super::CONTROL;
 use crate::body::Body;
 use crate::clock;
 use crate::lane::Used;
-use crate::path::Shown;
 use crate::upstream::{Lane, Network, Purpose, Upload};
 
 /// How long an answer may take.
@@ -33,6 +33,7 @@ struct Load {
 #[derive(Deserialize)]
 struct Progress {
     progress: Option<f64>,
+    source: Option<String>,
     #[serde(default)]
     cpu_s: Option<f64>,
     #[serde(default)]
@@ -42,13 +43,11 @@ struct Progress {
 }
 
 impl Progress {
-    /// What it says that could be true. A sidecar of another version may say less.
-    fn shown(&self) -> Shown {
+    /// What it says of its use that could be true. A sidecar of another version may say less.
+    fn used(&self) -> Used {
         let figure = |said: Option<f64>| said.filter(|figure| figure.is_finite() && *figure >= 0.0);
-        let share = |said| figure(said).filter(|share| *share <= 1.0);
-        let used =
-            Used { cpu_s: figure(self.cpu_s), memory_bytes: figure(self.memory_bytes), granted: share(self.granted) };
-        Shown { progress: share(self.progress), used }
+        let granted = figure(self.granted).filter(|share| *share <= 1.0);
+        Used { cpu_s: figure(self.cpu_s), memory_bytes: figure(self.memory_bytes), granted }
     }
 }
 
@@ -77,31 +76,20 @@ pub(crate) async fn ask_for_warmth(network: &Arc<Network>, worker: usize, urls: 
     }
 }
 
-/// Looks at a dispatch again and again, and hands on how far it is when that is news. Never ends by itself.
-pub(crate) async fn watch_progress(network: Arc<Network>, worker: usize, id: String, seen: impl Fn(f64)) {
-    let seen = |shown: Shown| {
-        if let Some(share) = shown.progress {
-            seen(share);
-        }
-    };
-    watch(network, worker, id, seen).await;
-}
-
-/// Looks at a dispatch again and again, and hands on what it shows. A share of the work that has stood still must not look
-/// like one that has just been reached, so it is handed on when it is news. Never ends by itself.
-pub(crate) async fn watch(network: Arc<Network>, worker: usize, id: String, seen: impl Fn(Shown)) {
+/// Looks at a dispatch again and again, and hands on what is believed of it there, and what it has used. Never ends by itself.
+pub(crate) async fn watch_progress(
+    network: Arc<Network>,
+    worker: usize,
+    id: String,
+    seen: impl Fn((Option<ProgressSource>, Option<f64>), Used),
+) {
     let path = format!("{CONTROL}dispatch/{id}");
-    let mut last = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Ok(answer) = ask(&network, worker, Method::GET, &path, Body::Empty, WITHIN).await else { continue };
         let Ok(said) = serde_json::from_slice::<Progress>(&answer) else { continue };
-        let mut shown = said.shown();
-        shown.progress = shown.progress.filter(|_| last != shown.progress);
-        last = shown.progress.or(last);
-        if shown != Shown::default() {
-            seen(shown);
-        }
+        let source = said.source.as_deref().and_then(ProgressSource::named);
+        seen((source, said.progress), said.used());
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use policy::Caps;
 use serde::Serialize;
 
 use super::CONTROL;
@@ -28,6 +29,8 @@ struct Load {
 #[derive(Serialize)]
 struct Progress {
     progress: Option<f64>,
+    /// Where that was seen.
+    source: Option<&'static str>,
     adopted: bool,
     bytes: u64,
     /// What it has used of its worker; missing where it has none that is measured.
@@ -35,6 +38,24 @@ struct Progress {
     memory_bytes: Option<f64>,
     /// The share of full speed it was granted.
     granted: Option<f64>,
+    /// What a shadow is given at the most.
+    caps: Option<Granted>,
+}
+
+/// Caps, as another sidecar is told of them.
+#[derive(Serialize)]
+struct Granted {
+    cpu: f64,
+    memory: u64,
+    bytes_per_s: f64,
+    window_ms: u64,
+}
+
+impl From<Caps> for Granted {
+    fn from(caps: Caps) -> Self {
+        let Caps { cpu_share, memory_bytes, bytes_per_s, window_s } = caps;
+        Self { cpu: cpu_share, memory: memory_bytes, bytes_per_s, window_ms: (window_s * 1e3).round() as u64 }
+    }
 }
 
 /// Answers a question. Only for requests that came over the peers listener.
@@ -70,15 +91,18 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
     let Some(served) = shared.peers.find(id) else {
         return Problem::NotFound.response("no dispatch of that name runs here");
     };
+    let progress = served.progress();
     let seat = served.throttle.as_ref().and_then(|throttle| throttle.seat());
     let Used { cpu_s, memory_bytes, granted } = seat.map(|seat| seat.used()).unwrap_or_default();
     json(&Progress {
-        progress: served.progress(),
+        progress: progress.map(|progress| progress.share),
+        source: progress.map(|progress| progress.source.as_str()),
         adopted: served.adopted.load(std::sync::atomic::Ordering::Acquire),
         bytes: served.throttle.as_ref().map_or(0, |t| t.passed()),
         cpu_s,
         memory_bytes,
         granted,
+        caps: served.caps.map(Granted::from),
     })
 }
 

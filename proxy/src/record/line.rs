@@ -23,10 +23,13 @@ pub(crate) struct Line<'a> {
     pub(crate) urgency: u8,
     pub(crate) mode: Cow<'a, str>,
     pub(crate) plan: Cow<'a, str>,
+    pub(crate) level: Cow<'a, str>,
     pub(crate) plan_reason: Cow<'a, str>,
     pub(crate) eligible: Vec<Cow<'a, str>>,
     pub(crate) worth: f64,
     pub(crate) shadows: Vec<Cow<'a, str>>,
+    /// By network; only those that showed any.
+    pub(crate) progress: BTreeMap<Cow<'a, str>, ProgressLine<'a>>,
     pub(crate) target: Cow<'a, str>,
     pub(crate) action: Cow<'a, str>,
     pub(crate) reason: Cow<'a, str>,
@@ -46,6 +49,13 @@ pub(crate) struct Line<'a> {
     /// The job's path through the tree, only where one job is asked for and the model that decided is still in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tree_path: Vec<String>,
+}
+
+/// How far a dispatch was when it was last looked at, and where that was seen.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct ProgressLine<'a> {
+    pub(crate) share: f64,
+    pub(crate) source: Cow<'a, str>,
 }
 
 /// A prediction.

@@ -2,7 +2,7 @@
 
 use config::value::Log;
 use policy::job::EXTRACTED;
-use policy::{ClassId, ShadowMode, Urgency};
+use policy::{ClassId, Progress, ProgressSource, ShadowMode, Urgency};
 
 use super::*;
 use crate::upstream::Network;
@@ -65,6 +65,8 @@ pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, to
         Some(Prediction { mean_s: 1.0, quantiles_s: [0.5, 0.7, 0.9, 1.2, 1.5], ..Prediction::default() });
     let mut costs = PerNetwork([f64::NAN; policy::MAX_NETWORKS]);
     costs[network(0)] = 0.25;
+    let mut progress = PerNetwork::default();
+    progress[network(1)] = Some(Progress { share: 0.4, at_s: 1.0, source: ProgressSource::Polled });
     Record {
         generation: Arc::clone(generation),
         id,
@@ -72,10 +74,12 @@ pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, to
         route: Some(0),
         job: job(ClassId(0)),
         plan: "lead",
+        level: Level::Medium,
         plan_reason: Reason::Cheaper,
         eligible: NetworkSet::only(network(0)).with(network(1)),
         worth: 0.1,
         shadows: NetworkSet::only(network(1)),
+        progress,
         target: network(target),
         action: Action::Keep,
         reason: Reason::Cheaper,
@@ -114,8 +118,9 @@ fn a_line_says_all_of_a_job_by_name() {
         serde_json::from_str(&Writer::new(&classes).text(&record(1, 0.3), &[])).expect("JSON");
     let expected = serde_json::json!({
         "id": "0000000000000abc", "time": "2023-11-14T22:13:20.123Z", "route": "render", "class": "scene",
-        "urgency": 3, "mode": "on", "plan": "lead", "plan_reason": "cheaper", "eligible": ["private", "public"],
-        "worth": 0.1, "shadows": ["public"], "target": "public", "action": "keep", "reason": "cheaper",
+        "urgency": 3, "mode": "on", "plan": "lead", "level": "medium", "plan_reason": "cheaper", "eligible": ["private", "public"],
+        "worth": 0.1, "shadows": ["public"], "progress": { "public": { "share": 0.4, "source": "polled" } },
+        "target": "public", "action": "keep", "reason": "cheaper",
         "predictions": { "private": {
             "mean_s": 1.0, "p10_s": 0.5, "p25_s": 0.7, "p50_s": 0.9, "p75_s": 1.2, "p90_s": 1.5, "doubt": 0.0
         } },

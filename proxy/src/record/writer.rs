@@ -7,7 +7,7 @@
 //! [`Line`]: super::Line
 
 use policy::prediction::LEVELS;
-use policy::{PerNetwork, Prediction};
+use policy::{PerNetwork, Prediction, Progress};
 
 use super::Record;
 use super::json::{Json, key, quoted};
@@ -70,6 +70,8 @@ impl<'c> Writer<'c> {
     fn plan(&self, record: &Record, json: &mut Json<'_>) {
         json.raw(key!("plan"));
         json.word(record.plan);
+        json.raw(key!("level"));
+        json.word(record.level.as_str());
         json.raw(key!("plan_reason"));
         json.word(record.plan_reason.as_str());
         json.raw(concat!(key!("eligible"), "["));
@@ -81,6 +83,17 @@ impl<'c> Writer<'c> {
         json.raw(concat!(key!("shadows"), "["));
         record.shadows.and(known).iter().for_each(|network| json.value(self.names.network(network)));
         json.end(b']');
+        json.raw(concat!(key!("progress"), "{"));
+        for network in known.iter() {
+            let Some(Progress { share, source, .. }) = record.progress[network] else { continue };
+            json.raw(self.names.network(network));
+            json.raw(concat!(":{", key!("share")));
+            json.millionths(share);
+            json.raw(key!("source"));
+            json.word(source.as_str());
+            json.end(b'}');
+        }
+        json.end(b'}');
     }
 
     fn decision(&self, record: &Record, json: &mut Json<'_>) {

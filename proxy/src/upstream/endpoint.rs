@@ -75,7 +75,7 @@ impl Endpoint {
     }
 
     /// What `Host` says to it where the client named none.
-    pub(super) fn authority(&self) -> &HeaderValue {
+    pub(crate) fn authority(&self) -> &HeaderValue {
         &self.authority
     }
 

@@ -67,6 +67,17 @@ impl Network {
         self.send_at(via, Purpose::Job, request, upload).await
     }
 
+    /// Asks the very endpoint that a job was sent to about it.
+    pub(crate) async fn ask_endpoint(
+        self: &Arc<Self>,
+        worker: usize,
+        endpoint: usize,
+        request: Request<Body>,
+    ) -> Result<Response<Answer>, SendError> {
+        let via = Via { worker, endpoint, lane: Lane::Live };
+        self.send_at(via, Purpose::Control, request, &Upload::default()).await
+    }
+
     async fn send_at(
         self: &Arc<Self>,
         via: Via,
@@ -75,6 +86,7 @@ impl Network {
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
         let Via { endpoint: at, lane, .. } = via;
+        upload.goes_to(at);
         let endpoint = &self.endpoints[at];
         let busy = Busy::new(self, at);
         let timeouts = &self.config.timeouts;

@@ -3,11 +3,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use policy::progress::{PACED_BYTES, Reading};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
@@ -20,6 +21,59 @@ pub(crate) struct Upload {
     ended_us: AtomicU64,
     /// The network would take more, but the client has not sent it.
     client_awaited: AtomicBool,
+    /// The endpoint it was sent to, counted from 1; 0 before that.
+    sent_to: AtomicUsize,
+    pace: Pace,
+}
+
+/// Who sets the pace of a body that is long enough for it to say something: times in microseconds since the origin.
+#[derive(Debug, Default)]
+struct Pace {
+    began_us: AtomicU64,
+    /// All the time in which there was a frame to take and it was not asked for.
+    held_us: AtomicU64,
+    /// When the frame before was given; 0 while it is for us to give the next.
+    given_us: AtomicU64,
+}
+
+impl Pace {
+    /// The next frame is asked for.
+    fn asked(&self) {
+        let now_us = now_us();
+        let _began = self.began_us.compare_exchange(0, now_us, Ordering::Relaxed, Ordering::Relaxed);
+        match self.given_us.swap(0, Ordering::Relaxed) {
+            0 => {}
+            given_us => {
+                self.held_us.fetch_add(now_us.saturating_sub(given_us), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn given(&self) {
+        self.given_us.store(now_us(), Ordering::Relaxed);
+    }
+
+    /// Seconds since it began, and seconds of those that we were kept waiting.
+    fn seconds(&self) -> Option<(f64, f64)> {
+        let (began_us, now_us) = (self.began_us.load(Ordering::Relaxed), now_us());
+        let waiting_us = match self.given_us.load(Ordering::Relaxed) {
+            0 => 0,
+            given_us => now_us.saturating_sub(given_us),
+        };
+        let held_us = self.held_us.load(Ordering::Relaxed) + waiting_us;
+        (began_us > 0).then(|| (now_us.saturating_sub(began_us) as f64 / 1e6, held_us as f64 / 1e6))
+    }
+
+    fn restart(&self) {
+        self.began_us.store(0, Ordering::Relaxed);
+        self.held_us.store(0, Ordering::Relaxed);
+        self.given_us.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Never 0.
+fn now_us() -> u64 {
+    (clock::now_s() * 1e6) as u64 + 1
 }
 
 impl Upload {
@@ -41,15 +95,33 @@ impl Upload {
         self.client_awaited.load(Ordering::Relaxed)
     }
 
+    /// It goes to this endpoint.
+    pub(super) fn goes_to(&self, endpoint: usize) {
+        self.sent_to.store(endpoint + 1, Ordering::Relaxed);
+    }
+
+    /// The endpoint it was sent to, if it was.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        self.sent_to.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// How the body is being read, of `total_bytes`, over a link of this rate; `None` before it is, and for short bodies.
+    pub(crate) fn reading(&self, total_bytes: u64, link_bytes_per_s: Option<f64>) -> Option<Reading> {
+        let (elapsed_s, held_s) = self.pace.seconds()?;
+        let taken_bytes = self.bytes();
+        Some(Reading { taken_bytes, total_bytes, elapsed_s, held_s, link_bytes_per_s, in_one: true })
+    }
+
     /// Begins anew: a job that is sent again is timed, and counted, by the body that goes out now.
     fn restart(&self) {
         self.bytes.store(0, Ordering::Relaxed);
         self.ended_us.store(0, Ordering::Relaxed);
         self.client_awaited.store(false, Ordering::Relaxed);
+        self.pace.restart();
     }
 
     fn end(&self) {
-        self.ended_us.store((clock::now_s() * 1e6) as u64 + 1, Ordering::Relaxed);
+        self.ended_us.store(now_us(), Ordering::Relaxed);
     }
 }
 
@@ -59,6 +131,8 @@ pub(crate) struct Outgoing {
     inner: Body,
     /// Whether it comes as the client sends it, and not from a copy.
     from_client: bool,
+    /// Whether it is so long that the pace at which it is taken says something.
+    paced: bool,
     upload: Arc<Upload>,
 }
 
@@ -71,7 +145,8 @@ impl Outgoing {
             return inner;
         }
         let from_client = matches!(inner, Body::Incoming(_) | Body::Tee(_));
-        Body::Outgoing(Box::new(Self { inner, from_client, upload: Arc::clone(upload) }))
+        let paced = inner.size_hint().lower() >= PACED_BYTES;
+        Body::Outgoing(Box::new(Self { inner, from_client, paced, upload: Arc::clone(upload) }))
     }
 }
 
@@ -81,7 +156,13 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if this.paced {
+            this.upload.pace.asked();
+        }
         let frame = Pin::new(&mut this.inner).poll_frame(cx);
+        if this.paced && frame.is_ready() {
+            this.upload.pace.given();
+        }
         this.upload.client_awaited.store(frame.is_pending() && this.from_client, Ordering::Relaxed);
         let frame = std::task::ready!(frame);
         match &frame {

@@ -21,7 +21,7 @@ async fn a_lead_that_breaks_after_its_window_is_sent_on() {
     let sidecar = Setup::two(private.url(), public.url())
         .set("workers", "1")
         .set("shadow.window_min", r#""200ms""#)
-        .set("shadow.window_max", r#""200ms""#)
+        .set("shadow.levels.medium.window", r#""200ms""#)
         .every(ON)
         .start();
     sidecar.swap_model(tests::model::open(1000.0));

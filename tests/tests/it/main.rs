@@ -9,6 +9,7 @@ mod lane;
 mod learning;
 mod limits;
 mod ownership;
+mod progress;
 mod shadows;
 mod strangers;
 mod streaming;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use policy::Level;
 use policy::units::Urgency;
 use toml::de::DeValue;
 
@@ -13,6 +14,8 @@ use super::{Bad, Form, text};
 const MAX_S: f64 = 365.0 * 86_400.0;
 /// The most bytes: a pebibyte.
 const MAX_BYTES: f64 = (1_u64 << 50) as f64;
+/// The most cores.
+const MAX_CORES: f64 = 4096.0;
 /// The most of anything that is counted or priced.
 const MAX_NUMBER: f64 = 1e9;
 
@@ -65,6 +68,15 @@ pub(crate) const SHARE: Form<f64> = Form {
     reader: share,
 };
 
+/// A part of one core, or several.
+pub(crate) const CORES: Form<f64> = Form {
+    name: "a share of a core",
+    unit: "",
+    write: "a percentage of one core in quotes, or a number of cores; it may be more than one",
+    example: "\"25%\"",
+    reader: cores,
+};
+
 /// An amount of the currency that all prices are in.
 pub(crate) const MONEY: Form<f64> = Form {
     name: "a price",
@@ -85,6 +97,15 @@ pub(crate) const TIME_VALUE: Form<[f64; Urgency::LEVELS]> = Form {
     write: "one number, or a list of one for each urgency from 0 to 7",
     example: "[3.2, 1.6, 1.2, 0.8, 0.6, 0.4, 0.2, 0.1]",
     reader: time_value,
+};
+
+/// How much shadow each urgency buys: one level, or one for each urgency.
+pub(crate) const LEVELS: Form<[Level; Urgency::LEVELS]> = Form {
+    name: "one level or 8",
+    unit: "",
+    write: "`off`, `low`, `medium` or `high` in quotes, or a list of one for each urgency from 0 to 7",
+    example: "[\"high\", \"high\", \"high\", \"medium\", \"medium\", \"low\", \"low\", \"off\"]",
+    reader: levels,
 };
 
 /// A whole number, 0 allowed.
@@ -178,6 +199,29 @@ fn share(value: &DeValue<'_>) -> Result<f64, Bad> {
         },
     };
     if share > 1.0 { Err(Bad::Why("it is more than the whole")) } else { Ok(share) }
+}
+
+fn cores(value: &DeValue<'_>) -> Result<f64, Bad> {
+    let cores = match value.as_str() {
+        None => number(value, MAX_NUMBER)?,
+        Some(text) => match number_and_unit(text)? {
+            (number, "%") => number / 100.0,
+            _ => return Err(Bad::Why("it does not end in `%`")),
+        },
+    };
+    match cores {
+        _ if cores < 0.001 => Err(Bad::Why("it is less than a thousandth of a core")),
+        _ if cores > MAX_CORES => Err(Bad::Why("it is more than any machine has")),
+        _ => Ok(cores),
+    }
+}
+
+fn levels(value: &DeValue<'_>) -> Result<[Level; Urgency::LEVELS], Bad> {
+    let named = |word: &str| Level::named(word).ok_or(Bad::Why("a level is none of `off`, `low`, `medium`, `high`"));
+    let Some(values) = value.as_array() else { return named(text(value)?).map(|level| [level; Urgency::LEVELS]) };
+    let read = values.iter().map(|value| named(text(value.get_ref())?));
+    let levels = read.collect::<Result<Vec<_>, _>>()?;
+    levels.try_into().map_err(|_| Bad::Why("there are not 8 levels in it"))
 }
 
 fn time_value(value: &DeValue<'_>) -> Result<[f64; Urgency::LEVELS], Bad> {
@@ -293,6 +337,29 @@ mod tests {
         check(&SHARE, "2", None);
         check(&SHARE, "nan", None);
         check(&SHARE, "'0.5'", None);
+    }
+
+    #[test]
+    fn cores_are_percentages_of_one_or_a_number() {
+        check(&CORES, "'25%'", Some(0.25));
+        check(&CORES, "'150%'", Some(1.5));
+        check(&CORES, "2", Some(2.0));
+        check(&CORES, "0", None);
+        check(&CORES, "'0%'", None);
+        check(&CORES, "5000", None);
+        check(&CORES, "'2'", None);
+    }
+
+    #[test]
+    fn levels_are_one_for_all_or_one_for_each_urgency() {
+        use Level::{High, Low, Medium, Off};
+        check(&LEVELS, "'low'", Some([Low; 8]));
+        let all = "['high', 'high', 'high', 'medium', 'medium', 'low', 'low', 'off']";
+        check(&LEVELS, all, Some([High, High, High, Medium, Medium, Low, Low, Off]));
+        check(&LEVELS, "['high']", None);
+        check(&LEVELS, "'most'", None);
+        check(&LEVELS, "[1, 2, 3, 4, 5, 6, 7, 8]", None);
+        check(&LEVELS, "3", None);
     }
 
     #[test]

@@ -37,6 +37,27 @@ pub(crate) const REQUEST_PATH: Form<String> = Form {
     },
 };
 
+/// A path with a place for a dispatch's name: what stands before it and after it.
+pub(crate) const POLL_PATH: Form<(String, String)> = Form {
+    name: "a path with `{id}`",
+    unit: "",
+    write: "a path from `/` with `{id}` in the place of the job's name, in quotes",
+    example: "\"/progress/{id}\"",
+    reader: |value| {
+        let text = text(value)?;
+        let (before, after) = text.split_once("{id}").ok_or(Bad::Why("it has no `{id}`"))?;
+        if after.contains("{id}") {
+            return Err(Bad::Why("it has more than one `{id}`"));
+        }
+        let whole = format!("{before}0{after}");
+        path(whole.split_once('?').map_or(whole.as_str(), |(path, _)| path))?;
+        match whole.parse::<http::uri::PathAndQuery>() {
+            Ok(_) if !text.contains('#') => Ok((before.to_owned(), after.to_owned())),
+            _ => Err(Bad::Why("it has characters that no request has")),
+        }
+    },
+};
+
 /// A method.
 pub(crate) const METHOD: Form<Method> = Form {
     name: "a method",

@@ -15,8 +15,8 @@ fn every_reason_has_a_meaning() {
 fn a_decision_reads_as_text() {
     let line = serde_json::json!({
         "id": "0000000000000abc", "time": "2023-11-14T22:13:20.123Z", "route": "render", "class": "scene",
-        "urgency": 3, "mode": "on", "plan": "lead", "plan_reason": "cheaper", "eligible": ["private", "public"],
-        "worth": 0.1, "shadows": ["public"], "target": "public", "action": "adopt", "reason": "switched",
+        "urgency": 3, "mode": "on", "plan": "lead", "level": "high", "plan_reason": "cheaper", "eligible": ["private", "public"],
+        "worth": 0.1, "shadows": ["public"], "progress": { "public": { "share": 0.4, "source": "polled" } }, "target": "public", "action": "adopt", "reason": "switched",
         "predictions": { "private": {
             "mean_s": 1.0, "p10_s": 0.5, "p25_s": 0.7, "p50_s": 0.9, "p75_s": 1.2, "p90_s": 1.5, "doubt": 0.0
         } },
@@ -29,7 +29,8 @@ job 0000000000000abc was answered by public: switched, the evidence made it chea
 
   2023-11-14T22:13:20.123Z: route render, class scene, urgency 3, shadowing on
   200, server error in 0.30 s (head after 20.0 ms); 100 B in, 2.0 KiB out
-  plan lead (cheaper), worth 0.100000; shadows on public; then adopt
+  plan lead (cheaper), level high, worth 0.100000; shadows on public; then adopt
+  public was seen at 40 % (polled)
   1 given up on may still run
   model 2
 
@@ -47,7 +48,7 @@ job 0000000000000abc was answered by public: switched, the evidence made it chea
 fn a_preview_reads_as_text() {
     let explanation = serde_json::json!({
         "route": "render", "class": "", "urgency": 1, "mode": "on", "target": "private", "reason": "health",
-        "plan": "probe", "shadows": ["private"], "window_s": 0.5, "worth": 0.0, "model": 0, "tree_path": [],
+        "plan": "probe", "level": "low", "shadows": ["private"], "window_s": 0.5, "worth": 0.0, "model": 0, "tree_path": [],
         "networks": [
             { "name": "private", "home": true, "shut": null, "in_flight": 2, "capacity": 4, "waiting_s": 0.0,
               "rtt_s": 0.0, "link_bytes_per_s": 0.0, "warm_bytes": 0, "prediction": null, "cost": 12.5 },
@@ -60,7 +61,7 @@ fn a_preview_reads_as_text() {
 would go to private: health, the others are not healthy
 
   route render, urgency 1, shadowing on
-  plan probe: shadows on private for at most 0.50 s, worth 0
+  plan probe, level low: shadows on private for at most 0.50 s, worth 0
   no model in force: home first, spill when it is full
 
     network         gates         in flight  waits   predicted mean  80 % interval  cost

@@ -11,8 +11,7 @@ use super::{Contest, Failure, Lead};
 use crate::body::Body;
 use crate::clock;
 use crate::path::course::Course;
-use crate::path::progress;
-use crate::peer;
+use crate::path::progress::{self, Dispatched};
 use crate::problem;
 use crate::upstream::Purpose;
 
@@ -138,7 +137,7 @@ impl Contest {
         true
     }
 
-    pub(super) fn launch(&mut self, dispatch: Dispatch, mut request: Request<Body>) {
+    pub(super) fn launch(&mut self, dispatch: Dispatch, request: Request<Body>) {
         if self.fence.started(dispatch).is_err() {
             return;
         }
@@ -150,22 +149,12 @@ impl Contest {
             evidence.lead = Some((to, observed));
         });
         let board = Arc::clone(&self.board);
-        let seen = move |share| board.lead_progressed(to, share);
+        let tell = move |progress| board.lead_progressed(to, progress);
         let answering = Box::pin(async move {
-            let network = Arc::clone(course.network(to));
-            if !network.is_sidecar() {
-                progress::listen(&mut request, seen);
-                return answer_of(&course, to, request).await;
-            }
-            let id = course.dispatch_id("t");
-            let watching = peer::watch_progress(network, course.worker, id, seen);
-            let sent = answer_of(&course, to, request);
-            tokio::pin!(sent, watching);
-            tokio::select! {
-                biased;
-                answered = &mut sent => answered,
-                () = &mut watching => sent.await,
-            }
+            let (network, id) = (course.network(to), course.dispatch_id("t"));
+            let of = Dispatched { course: &course, network, id: &id, upload: &course.upload, pace: &course.upload };
+            let sent = |request| answer_of(&course, to, request);
+            progress::while_watching(of, request, std::future::ready(()), tell, progress::unheard, sent).await
         });
         self.lead = Some(Lead { dispatch, answering, flight: Some(flight) });
     }

@@ -9,8 +9,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
 use policy::learn::{self, Label, Row};
-use policy::level::Caps;
-use policy::{NetworkId, Observation, Phase, observation};
+use policy::{Caps, NetworkId, Observation, Phase, observation};
 use tokio::sync::oneshot;
 
 use super::{Board, Fate, Tally};
@@ -21,11 +20,11 @@ use crate::hygiene;
 use crate::lane::{Used, orca};
 use crate::metrics::Direction;
 use crate::path::course::{Course, Head};
-use crate::path::progress::{self, Shown};
+use crate::path::progress::{self, Dispatched};
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Network, Upload};
+use crate::upstream::{Answer, Flight, Network, Outgoing, Upload};
 
 /// The time between two looks at what a worker has used: as often as a far sidecar is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -38,9 +37,10 @@ pub(super) struct Run {
     worker: usize,
     id: String,
     throttle: Arc<Throttle>,
+    /// What it may use at the most; its window is the plan's.
+    caps: Caps,
     window: Duration,
     answer_bytes: usize,
-    caps: Caps,
 }
 
 /// What is owed at the end, whatever way it comes.
@@ -68,10 +68,10 @@ impl Run {
         let seat = network.claim().inspect_err(refused)?;
         let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
-        let shadow = &course.generation.config.shadow;
-        let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
+        let caps = Caps { window_s, ..course.plan.caps };
+        let throttle = Throttle::observed(caps.bytes_per_s, charge(&network, announced_bytes));
         throttle.hold(permit);
-        let flight = if seat.is_some() { network.depart_aside() } else { network.depart(course.predicted_s(on)) };
+        let flight = network.depart_shadow(seat.is_some(), course.predicted_s(on));
         if let Some(seat) = seat {
             throttle.hold_seat(seat);
         }
@@ -89,9 +89,9 @@ impl Run {
             worker: course.worker,
             id: course.dispatch_id(&format!("s{}", on.index())),
             throttle,
+            caps,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
-            answer_bytes: shadow.answer_bytes,
-            caps: course.caps(),
+            answer_bytes: course.generation.config.shadow.answer_bytes,
         })
     }
 
@@ -127,18 +127,22 @@ impl Run {
         let request = self.request(head, body);
         let on = self.network.id;
         let board = Arc::clone(&self.board);
-        let seen = move |shown| board.shadow(on, |shadow| take_in(shadow, shown));
-        let upload = Upload::default();
+        let tell = move |progress| board.shadow(on, |shadow| shadow.shows(progress));
         let seat = self.throttle.seat().cloned();
         if let Some(seat) = &seat
             && seat.cap(self.caps).await.is_err()
         {
             return self.end(Fate::Refused, Phase::Refused);
         }
-        let sending = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
+        let upload = Arc::new(Upload::default());
+        let request = request.map(|body| Outgoing::wrap(body, &upload));
+        let course = Arc::clone(&self.lesson.course);
+        let of = Dispatched { course: &course, network: &self.network, id: &self.id, upload: &upload, pace: &upload };
+        let used = |used| self.take_in(used);
+        let sending = progress::while_watching(of, request, std::future::ready(()), tell, used, |request| {
             self.network.send_shadow(self.worker, seat.as_deref(), request, &upload)
         });
-        match self.while_looking(sending).await {
+        match Box::pin(self.while_looking(sending)).await {
             Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
                 self.end(Fate::Refused, Phase::Refused)
             }
@@ -171,21 +175,31 @@ impl Run {
         }
     }
 
+    /// Takes in what its worker has used.
+    fn look(&self) {
+        if let Some(seat) = self.throttle.seat() {
+            self.take_in(seat.used());
+        }
+    }
+
     /// Takes in what a replica says on its answer that it has used, where nothing of ours measures it.
     fn hear(&self, headers: &HeaderMap) {
         if !self.network.is_sidecar() && self.throttle.seat().is_none() {
             let orca::Said { cpu_s, memory_bytes } = orca::said(headers);
-            let shown = Shown { progress: None, used: Used { cpu_s, memory_bytes, granted: None } };
-            self.board.shadow(self.network.id, |shadow| take_in(shadow, shown));
+            self.take_in(Used { cpu_s, memory_bytes, granted: None });
         }
     }
 
-    /// Takes in what its worker has used.
-    fn look(&self) {
-        if let Some(seat) = self.throttle.seat() {
-            let shown = Shown { progress: None, used: seat.used() };
-            self.board.shadow(self.network.id, |shadow| take_in(shadow, shown));
+    /// Takes in what it has used. What is not said leaves what was known.
+    fn take_in(&self, used: Used) {
+        if used == Used::default() {
+            return;
         }
+        self.board.shadow(self.network.id, |shadow| {
+            shadow.cpu_s = used.cpu_s.or(shadow.cpu_s);
+            shadow.memory_bytes = used.memory_bytes.or(shadow.memory_bytes);
+            shadow.granted = used.granted.or(shadow.granted);
+        });
     }
 
     fn request(&self, head: &Head, body: Option<Spool>) -> Request<Body> {
@@ -198,8 +212,7 @@ impl Run {
         };
         let mut request = head.request(body);
         if self.network.is_sidecar() {
-            let ask =
-                ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.caps.bytes_per_s };
+            let ask = ShadowAsk { id: self.id.as_str().into(), level: self.lesson.course.plan.level, caps: self.caps };
             request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
         }
         request
@@ -270,17 +283,6 @@ impl Run {
     }
 }
 
-/// Takes what a shadow shows into what is known of it.
-fn take_in(shadow: &mut Observation, shown: Shown) {
-    if let Some(share) = shown.progress {
-        shadow.progress = Some(share);
-        shadow.progressed_s = Some(clock::now_s());
-    }
-    shadow.cpu_s = shown.used.cpu_s.or(shadow.cpu_s);
-    shadow.memory_bytes = shown.used.memory_bytes.or(shadow.memory_bytes);
-    shadow.granted = shown.used.granted.or(shadow.granted);
-}
-
 /// Charges the bytes that a shadow moves, beyond the request's that its permit has paid for, to its network's budget.
 fn charge(network: &Arc<Network>, announced_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
     let (network, paid) = (Arc::clone(network), AtomicU64::new(announced_bytes));
@@ -305,8 +307,8 @@ impl Lesson {
     }
 
     fn learn(&self, label: Label) {
-        let whole = matches!(label, Label::Took(_)) && self.flight.is_none();
         // What a part of a job has used says nothing of the whole.
+        let whole = matches!(label, Label::Took(_)) && self.flight.is_none();
         let seen = self.board.read().shadows[self.on()].filter(|_| whole);
         let response_bytes = match label {
             Label::Took(_) => Some(self.throttle.passed().saturating_sub(self.announced_bytes) as f64),

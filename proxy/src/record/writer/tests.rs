@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use policy::{Action, ClassId, NetworkId, NetworkSet, Reason, ShadowMode, Urgency};
+use policy::{Action, ClassId, Level, NetworkId, NetworkSet, Progress, ProgressSource, Reason, ShadowMode, Urgency};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
 use crate::generation::Generation;
 use crate::record::Outcome;
-use crate::record::line::{Line, PredictionLine, network_name, rounded};
+use crate::record::line::{Line, PredictionLine, ProgressLine, network_name, rounded};
 use crate::record::tests::{generation, record};
 
 /// What a line of `record` says.
@@ -31,10 +31,16 @@ fn line<'a>(record: &'a Record, classes: &Classes) -> Line<'a> {
         urgency: record.job.urgency.level(),
         mode: mode_word(record.job.mode).into(),
         plan: record.plan.into(),
+        level: record.level.as_str().into(),
         plan_reason: record.plan_reason.as_str().into(),
         eligible: known(record.eligible),
         worth: rounded(record.worth),
         shadows: known(record.shadows),
+        progress: ids()
+            .filter(|id| id.index() < generation.config.networks.len())
+            .filter_map(|id| Some((name(id), record.progress[id]?)))
+            .map(|(name, p)| (name, ProgressLine { share: rounded(p.share), source: p.source.as_str().into() }))
+            .collect(),
         target: name(record.target),
         action: action_word(record.action).into(),
         reason: record.reason.as_str().into(),
@@ -111,6 +117,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_progress()(share in any_number(), source in select(ProgressSource::ALL.to_vec())) -> Progress {
+        Progress { share, at_s: 0.0, source }
+    }
+}
+
+prop_compose! {
     fn any_record()(
         (id, unix_ms, model_version, request_bytes, response_bytes) in any::<(u64, u64, u64, u64, u64)>(),
         (status, possibly_running, eligible, shadows) in any::<(u16, u8, u8, u8)>(),
@@ -123,6 +135,8 @@ prop_compose! {
         mode in select(vec![ShadowMode::Off, ShadowMode::Observe, ShadowMode::On]),
         action in select(vec![Action::Keep, Action::Adopt, Action::Send]),
         [reason, plan_reason] in prop::array::uniform2(select(Reason::ALL.to_vec())),
+        progress in prop::collection::vec(prop::option::of(any_progress()), policy::MAX_NETWORKS),
+        level in select(Level::ALL.to_vec()),
         outcome in select(vec![Outcome::Answered, Outcome::Refused, Outcome::ClientGone]),
         target in 0..policy::MAX_NETWORKS,
     ) -> Record {
@@ -131,10 +145,11 @@ prop_compose! {
         job.urgency = Urgency::new(urgency).expect("a level");
         job.mode = mode;
         Record {
-            id, unix_ms, route, job, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
+            id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
             request_bytes, response_bytes, possibly_running,
             eligible: set(eligible),
             shadows: set(shadows),
+            progress: PerNetwork(progress.try_into().expect("one for each network")),
             target: crate::record::tests::network(target),
             predictions: PerNetwork(predictions.try_into().expect("one for each network")),
             costs: PerNetwork(costs.try_into().expect("one for each network")),

@@ -169,8 +169,10 @@ async fn a_lead_that_has_begun_to_answer_is_never_left() {
 
 #[tokio::test]
 async fn at_the_end_of_the_window_the_shadow_ends_and_the_lead_goes_on() {
-    let (private, public, sidecar) =
-        pair_with(|setup| setup.set("shadow.window_min", r#""200ms""#).set("shadow.window_max", r#""200ms""#)).await;
+    let (private, public, sidecar) = pair_with(|setup| {
+        setup.set("shadow.window_min", r#""200ms""#).set("shadow.levels.medium.window", r#""200ms""#)
+    })
+    .await;
     let mut client = asked(&sidecar, GET).await;
     let (lead, mut shadow) = (private.next().await, public.next().await);
     shadow.gone().await;
@@ -225,7 +227,7 @@ async fn a_held_job_is_not_held_longer_than_its_window() {
     let (private, public) = (Origin::held().await, Origin::held().await);
     let sidecar = Setup::two(private.url(), public.url())
         .set("shadow.window_min", r#""200ms""#)
-        .set("shadow.window_max", r#""200ms""#)
+        .set("shadow.levels.medium.window", r#""200ms""#)
         .every(&format!("{ON}\nhold = true"))
         .start();
     sidecar.swap_model(tests::model::open(1000.0));
@@ -278,7 +280,7 @@ fn watched(setup: Setup) -> Setup {
     setup
         .set("shadow.window_share", "0.25")
         .set("shadow.window_min", r#""2s""#)
-        .set("shadow.window_max", r#""2s""#)
+        .set("shadow.levels.medium.window", r#""2s""#)
         .set("pricing.time_value_per_second", "10.0")
         .every(ON)
 }

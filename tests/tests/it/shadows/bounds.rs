@@ -144,7 +144,8 @@ async fn a_rollout_of_all_shadows_every_job() {
 #[tokio::test]
 async fn a_shadows_body_goes_out_no_faster_than_its_cap() {
     let (private, public) = (Origin::held().await, Origin::held_at_head().await);
-    let sidecar = led(Setup::two(private.url(), public.url()).set("shadow.bytes_per_second", r#""64KiB""#)).await;
+    let sidecar =
+        led(Setup::two(private.url(), public.url()).set("shadow.levels.medium.bytes_per_second", r#""64KiB""#)).await;
     let began = Instant::now();
     let _client = asked(&sidecar, super::post(&"x".repeat(4 << 20))).await;
     let mut shadow = public.next().await;
@@ -160,7 +161,8 @@ async fn a_shadows_body_goes_out_no_faster_than_its_cap() {
 
 #[tokio::test]
 async fn a_shadows_answer_comes_in_no_faster_than_its_cap_until_it_is_adopted() {
-    let (private, public, sidecar) = pair_with(|setup| setup.set("shadow.bytes_per_second", r#""16KiB""#)).await;
+    let (private, public, sidecar) =
+        pair_with(|setup| setup.set("shadow.levels.medium.bytes_per_second", r#""16KiB""#)).await;
     let mut client = asked(&sidecar, GET).await;
     let (lead, shadow) = (private.next().await, public.next().await);
     let body = vec![b'x'; 8 << 20];

@@ -2,7 +2,7 @@
 
 use tests::{Origin, Raw, Reply, Setup, Sidecar, within};
 
-use super::{GET, asked, assert_ended, assert_idle, assert_logged, assert_sums_match, led, post};
+use super::{GET, ON, asked, assert_ended, assert_idle, assert_logged, assert_sums_match, led, post};
 
 /// A near sidecar with its service, and a far one with its own.
 async fn two() -> (Origin, Origin, Sidecar, Sidecar) {
@@ -69,6 +69,50 @@ async fn a_shadow_on_a_far_sidecar_is_adopted_by_what_it_shows_and_outlives_its_
 }
 
 #[tokio::test]
+async fn a_serving_sidecar_gives_what_is_asked_but_no_more_than_its_own_limits() {
+    let public = Origin::held().await;
+    let limits = r#"{ cpu = "20%", memory = "64MiB", bytes_per_second = "1KiB", window = "10s" }"#;
+    let far = Setup::alone(public.url()).unset("shadow.serve.window").unset("shadow.serve.bytes_per_second");
+    let far = far.set("shadow.serve", limits).start();
+    let mut asker = Raw::connect(far.peers()).await;
+    asker.write(shadow("greedy", 4000)).await;
+    let running = public.next().await;
+    let status = Raw::ask(far.peers(), "GET /.well-known/adumbra/dispatch/greedy HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let said: serde_json::Value = serde_json::from_slice(&status.body).expect("JSON");
+    // It asked for two cores and a megabyte a second; of memory and time it asked for less than it could have.
+    let expected = serde_json::json!({ "cpu": 0.2, "memory": 1_000_000, "bytes_per_s": 1024.0, "window_ms": 4000 });
+    assert_eq!(said["caps"], expected, "{said}");
+    running.release(Reply::ok("ran")).await;
+    let answer = asker.answer().await;
+    assert_eq!(answer.values("adumbra-granted"), ["cpu=0.2; memory=1000000; bytes_per_s=1024; window_ms=4000"]);
+    assert_eq!(far.metric("adumbra_shadows_clamped_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn urgency_buys_a_level_of_shadow_and_the_patient_have_none() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let far = Setup::alone(public.url()).set("shadow.serve.cpu", r#""50%""#).start();
+    let near = Setup::with_peer(private.url(), &far).set("shadow.levels.high.cpu", r#""80%""#);
+    let near = near.every(&format!("{ON}\nurgency = {{ most = 0, least = 7 }}")).start();
+    near.swap_model(tests::model::open(1000.0));
+    near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
+    // The far side gives half a core at the most: only at the highest level more than that is asked of it.
+    for (urgency, level, shadows, clamped) in [(3, "medium", 1, 0.0), (0, "high", 2, 1.0), (7, "off", 2, 1.0)] {
+        let request = format!("GET / HTTP/1.1\r\nhost: a\r\npriority: u={urgency}\r\n\r\n");
+        let mut client = asked(&near, request).await;
+        let lead = private.next().await;
+        if level != "off" {
+            drop(public.next().await);
+        }
+        lead.release(Reply::ok("lead")).await;
+        let line = near.logged(&client.answer().await.decision()).await;
+        assert_eq!((line["urgency"].as_u64(), line["level"].as_str()), (Some(urgency), Some(level)), "{line}");
+        assert_eq!(line["plan"], if level == "off" { "direct" } else { "lead" }, "{line}");
+        assert_eq!((public.begun(), far.metric("adumbra_shadows_clamped_total").await), (shadows, clamped), "{level}");
+    }
+}
+
+#[tokio::test]
 async fn a_transferred_job_runs_where_it_lands() {
     let (private, public) = (Origin::named("private").await, Origin::named("public").await);
     let far = Setup::two(public.url(), private.url()).every(super::ON).start();
@@ -86,7 +130,10 @@ async fn a_transferred_job_runs_where_it_lands() {
 
 /// A shadow as another sidecar would ask for it.
 fn shadow(id: &str, window_ms: u32) -> String {
-    format!("GET / HTTP/1.1\r\nhost: a\r\nadumbra-shadow: id={id}; window_ms={window_ms}; bytes_per_s=1000000\r\n\r\n")
+    format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nadumbra-shadow: id={id}; level=high; cpu=2; memory=1000000; bytes_per_s=1000000; \
+         window_ms={window_ms}\r\n\r\n"
+    )
 }
 
 #[tokio::test]
