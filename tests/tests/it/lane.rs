@@ -18,9 +18,8 @@ const CAP: f64 = 0.25;
 
 /// A shadow as another sidecar would ask for it.
 fn shadow(id: &str, path: &str, window_ms: u32) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nhost: a\r\nadumbra-shadow: id={id}; window_ms={window_ms}; bytes_per_s=1000000\r\n\r\n"
-    )
+    let caps = format!("level=medium; cpu={CAP}; memory=536870912; bytes_per_s=1000000; window_ms={window_ms}");
+    format!("GET {path} HTTP/1.1\r\nhost: a\r\nadumbra-shadow: id={id}; {caps}\r\n\r\n")
 }
 
 /// A shadow under way: another sidecar has sent it and waits.
