@@ -16,6 +16,7 @@ mod limits;
 mod means;
 mod mounts;
 mod owner;
+mod sweep;
 mod usage;
 mod v1;
 mod v2;

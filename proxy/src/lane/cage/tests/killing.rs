@@ -56,6 +56,20 @@ fn a_kill_leaves_nothing() {
 }
 
 #[test]
+fn version_1_kills_all_with_less_as_well() {
+    let Some(mut means) = groups("killing by the freezer, and one by one") else { return };
+    // Without the hierarchy of version 2 beside it, and then without the freezer.
+    for without in [|place: &mut v1::Place| place.unified = None, |place: &mut v1::Place| place.freezer = None] {
+        let Way::V1(place) = &mut means.way else { return };
+        without(place);
+        let cage = Cage::new(&means, "less").expect("a cage");
+        let worker = hydra(&cage);
+        cage.kill().expect("it dies");
+        assert_eq!(worker.processes(), [0; 0]);
+    }
+}
+
+#[test]
 fn a_dropped_cage_is_gone_with_what_was_in_it() {
     let means = means();
     let cage = Cage::new(&means, "dropped").expect("a cage");

@@ -1,0 +1,35 @@
+//! What sidecars that were killed have left.
+
+use std::path::{Path, PathBuf};
+
+use super::mounts::Groups;
+use super::owner::{self, Owner};
+use super::{GONE_WITHIN, file};
+
+/// Takes away what sidecars that were killed have left where we make cages, with what still runs in it.
+pub(super) fn sweep(groups: &Groups) {
+    let mut bases: Vec<&Path> = groups.v1.iter().map(|(_, base)| base.as_path()).collect();
+    bases.extend(groups.v2.iter().map(PathBuf::as_path));
+    bases.sort_unstable();
+    bases.dedup();
+    for base in bases {
+        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+            let is_stale = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| owner.is_gone());
+            if is_stale {
+                let directory = entry.path();
+                tracing::info!(group = %directory.display(), "taking away what a killed sidecar left");
+                if file::put(&directory.join("cgroup.kill"), "1").is_err() {
+                    owner::kill_each(&file::processes(&directory.join("cgroup.procs")));
+                }
+                remove(&directory);
+            }
+        }
+    }
+}
+
+/// Removes a group, or says that it stays.
+pub(super) fn remove(directory: &Path) {
+    if let Err(error) = file::remove(directory, GONE_WITHIN) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a control group stays behind");
+    }
+}
