@@ -3,7 +3,7 @@
 # the root group, in a group given to adumbra alone (it must move itself out of the way), in one that it shares with a
 # process that it may not move, and as a user without rights. The last two must say that nothing is enforced, and why.
 #
-# The machine's root is this one's, read only, so it runs the very binaries that cargo has built here.
+# The machine's root is this one's, read only, so it runs the very binaries that cargo builds here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -33,6 +33,8 @@ cargo build --quiet --package proxy --bin adumbra
 tests=$(cargo test --package proxy --lib --no-run --message-format json 2>/dev/null |
     sed -n 's/.*"test":true.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 [ -x "$tests" ] || { echo "the tests' binary was not built" >&2; exit 1; }
+# Copies: what is built meanwhile does not get in the way.
+cp "$tests" "$work/tests" && cp target/debug/adumbra "$work/adumbra"
 python=$(dirname "$(python3 -c 'import sys; print(sys.executable)')")
 
 # What the kernel needs to see the root, and what is done there.
@@ -67,8 +69,8 @@ poweroff -f
 INIT
 
 cat >"$initial/inside" <<INSIDE
-export PATH=$python:/usr/bin:/bin HOME=/tmp ADUMBRA_LAUNCHER=$PWD/target/debug/adumbra
-tests() { "\$@" $tests --nocapture --test-threads 2 lane::cage; }
+export PATH=$python:/usr/bin:/bin HOME=/tmp ADUMBRA_LAUNCHER=$PWD/$work/adumbra
+tests() { "\$@" $PWD/$work/tests --nocapture --test-threads 2 lane::cage; }
 INSIDE
 cat >>"$initial/inside" <<'INSIDE'
 group=/sys/fs/cgroup
@@ -109,7 +111,7 @@ echo '+cpu +memory' >$group/cgroup.subtree_control
 pass in-own-group all in_own_group
 pass in-shared-group 'are in the same group' in_shared_group
 pass without-rights 'Permission denied' without_rights
-left=$(find $group -name 'adumbra.*' -not -name '*.self' -type d)
+left=$(find $group -name 'adumbra.*' -not -name '*.@self' -type d)
 [ -z "$left" ] || { failed=1; echo "== left behind: $left"; }
 [ $failed = 1 ] || echo "== all passed"
 INSIDE

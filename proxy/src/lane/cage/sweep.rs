@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::mounts::Groups;
 use super::owner::{self, Owner};
-use super::{GONE_WITHIN, file};
+use super::{GONE_WITHIN, file, v2};
 
 /// Takes away what sidecars that were killed have left where we make cages, with what still runs in it.
 pub(super) fn sweep(groups: &Groups) {
@@ -14,17 +14,26 @@ pub(super) fn sweep(groups: &Groups) {
     bases.dedup();
     for base in bases {
         for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-            let is_stale = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| owner.is_gone());
-            if is_stale {
-                let directory = entry.path();
-                tracing::info!(group = %directory.display(), "taking away what a killed sidecar left");
-                if file::put(&directory.join("cgroup.kill"), "1").is_err() {
-                    owner::kill_each(&file::processes(&directory.join("cgroup.procs")));
-                }
-                remove(&directory);
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if Owner::of(name).is_some_and(|owner| owner.is_gone()) {
+                take_away(&entry.path(), name);
             }
         }
     }
+}
+
+fn take_away(directory: &Path, name: &str) {
+    if v2::is_self(name) {
+        // A sidecar's own group: what it started may have stayed there, such as the one that took over from it.
+        drop(std::fs::remove_dir(directory));
+        return;
+    }
+    tracing::info!(group = name, "taking away what a killed sidecar left");
+    if file::put(&directory.join("cgroup.kill"), "1").is_err() {
+        owner::kill_each(&file::processes(&directory.join("cgroup.procs")));
+    }
+    remove(directory);
 }
 
 /// Removes a group, or says that it stays.

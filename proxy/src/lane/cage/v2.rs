@@ -11,8 +11,13 @@ use super::usage::{Peak, Usage};
 use super::v1::quota;
 use super::{CageError, CageLimits, Weight, file};
 
-/// What the group is called that this process moves itself into.
-pub(super) const SELF: &str = "self";
+/// What the group is called that this process moves itself into; no cage may be.
+pub(super) const SELF: &str = "@self";
+
+/// Whether a group is one that a sidecar has moved itself into.
+pub(super) fn is_self(group: &str) -> bool {
+    Owner::of(group).is_some() && group.rsplit('.').next() == Some(SELF)
+}
 
 /// The group under which cages are made, and what it gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]

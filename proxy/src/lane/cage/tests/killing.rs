@@ -112,32 +112,48 @@ fn what_a_killed_sidecar_left_is_taken_away_and_what_a_live_one_uses_is_not() {
     ended.wait().expect("it is our child");
     // One that has our number, but started at another time.
     let reused = Owner { started: 1, ..Owner::us() };
+    // One that has ended, but nobody has asked how.
+    let mut zombie = Command::new("true").spawn().expect("a process");
+    let unasked = Owner { pid: zombie.id().cast_signed(), ..Owner::us() };
+    eventually("it is gone", || unasked.is_gone());
+    zombie.wait().expect("it is our child");
     // One in another namespace, of which nothing is known.
     let unseen = Owner { namespace: "1".to_owned(), ..dead.clone() };
     assert_eq!([&dead, &reused, &unseen, &Owner::us()].map(Owner::is_gone), [true, true, false, false]);
 
-    let make = |owner: &Owner| match means.way() {
-        Way::V1(place) => Group::V1(v1::Group::new(place, &owner.named("swept")).expect("a group")),
-        Way::V2(place) => Group::V2(v2::Group::new(place, &owner.named("swept")).expect("a group")),
+    let make = |owner: &Owner, name| match means.way() {
+        Way::V1(place) => Group::V1(v1::Group::new(place, &owner.named(name)).expect("a group")),
+        Way::V2(place) => Group::V2(v2::Group::new(place, &owner.named(name)).expect("a group")),
         Way::Limits => unreachable!("there are groups"),
     };
     let parts = |group: &Group| match group {
         Group::V1(group) => (group.entrances(), group.directories()),
         Group::V2(group) => (group.entrances(), group.directories()),
     };
-    let [(entrances, left), (_, reused), (_, unseen), (_, used)] =
-        [&dead, &reused, &unseen, &Owner::us()].map(|owner| parts(&make(owner)));
-    let mut orphan = Command::new("sleep").arg("1000").spawn().expect("a process");
-    for procs in entrances {
-        std::fs::write(procs, orphan.id().to_string()).expect("it can be moved");
-    }
+    let [left, reused, unseen, used] =
+        [&dead, &reused, &unseen, &Owner::us()].map(|owner| parts(&make(owner, "swept")));
+    // Where a sidecar had moved itself, whoever took over from it may be.
+    let (own, empty) = (parts(&make(&dead, v2::SELF)), parts(&make(&dead, v2::SELF)));
+    let mut sleepers: Vec<Child> = [&left.0, &own.0]
+        .map(|entrances| {
+            let sleeper = Command::new("sleep").arg("1000").spawn().expect("a process");
+            let enter = |procs: &PathBuf| std::fs::write(procs, sleeper.id().to_string()).expect("it can be moved");
+            entrances.iter().for_each(enter);
+            sleeper
+        })
+        .into();
 
     drop(Means::survey_with(launcher()));
-    assert!(left.iter().chain(&reused).all(|directory| !directory.exists()), "{left:?} {reused:?}");
-    assert!(unseen.iter().chain(&used).all(|directory| directory.exists()), "{unseen:?} {used:?}");
-    let status = orphan.wait().expect("it is our child");
+    let gone = [&left, &reused, &empty].map(|(_, directories)| directories.iter().all(|one| !one.exists()));
+    let there = [&unseen, &used, &own].map(|(_, directories)| directories.iter().all(|one| one.exists()));
+    assert_eq!((gone, there), ([true; 3], [true; 3]));
+    let status = sleepers[0].wait().expect("it is our child");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
-    for directory in unseen.iter().chain(&used) {
-        std::fs::remove_dir(directory).expect("it is empty");
+    assert!(sleepers[1].try_wait().expect("it is our child").is_none(), "it was killed");
+
+    sleepers[1].kill().expect("it is our child");
+    sleepers[1].wait().expect("it is our child");
+    for directory in [unseen, used, own].iter().flat_map(|(_, directories)| directories) {
+        file::remove(directory, BOUND).expect("it is empty");
     }
 }
