@@ -16,6 +16,7 @@ mod limits;
 mod means;
 mod mounts;
 mod owner;
+pub(crate) mod reaper;
 mod sweep;
 mod usage;
 mod v1;
