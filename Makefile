@@ -4,11 +4,12 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 TOOLS := target/tools
 
-.PHONY: help demo test check fmt clippy doc deny bench-load bench-decision bench-shapes docs
+.PHONY: help demo test test-cgroup-v2 check fmt clippy doc deny bench-load bench-decision bench-shapes docs
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
 	@echo "make test            install what the tests need, and pass them"
+	@echo "make test-cgroup-v2  boot a Debian kernel in a virtual machine, and pass the tests of version 2 control groups"
 	@echo "make check           format, lints, documentation, dependencies"
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
@@ -21,6 +22,9 @@ demo:
 test:
 	tests/setup.sh
 	$(CARGO) test --workspace
+
+test-cgroup-v2:
+	tests/cgroup-v2.sh
 
 check: fmt clippy doc deny
 

@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod http;
 mod lane_exec;
+mod lane_reap;
 mod logging;
 mod run;
 mod serve;
@@ -54,6 +55,8 @@ enum Command {
     DemoRelay(demo::relay::Args),
     #[command(hide = true)]
     LaneExec(lane_exec::Args),
+    #[command(hide = true)]
+    LaneReap(lane_reap::Args),
 }
 
 /// Why a command failed.
@@ -106,6 +109,9 @@ enum CliError {
     /// A lane's command does not run.
     #[error("the lane's command does not run")]
     Launch(#[from] LaunchError),
+    /// Cages of a killed sidecar stay.
+    #[error("cannot take the cages of a killed sidecar away; the next start tries again")]
+    Reap(#[source] io::Error),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -144,6 +150,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoRelay(args) => demo::relay::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::LaneExec(args) => Err(lane_exec::run(args).into()),
+        Command::LaneReap(args) => lane_reap::run(&args).map(success).map_err(CliError::Reap),
     }
 }
 

@@ -16,6 +16,8 @@ mod limits;
 mod means;
 mod mounts;
 mod owner;
+pub(crate) mod reaper;
+mod sweep;
 mod usage;
 mod v1;
 mod v2;

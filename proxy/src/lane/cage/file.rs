@@ -12,7 +12,7 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), CageError> {
     put(path, value).map_err(|source| CageError::Write { path: path.to_owned(), value: value.to_owned(), source })
 }
 
-/// Like [`write`], with the bare reason.
+/// Writes one value, and gives the bare reason if it cannot.
 pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).truncate(true).open(path)?.write_all(value.as_bytes())
 }

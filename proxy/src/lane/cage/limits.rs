@@ -9,11 +9,12 @@ use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, getpriority_process, getrlimit, prlimit, setpriority_process};
 
+use super::owner::Owner;
 use super::usage::Usage;
 use super::{By, CageError, CageLimits, Enforced, Weight, owner};
 
 /// In the environment of every process of a cage without a group.
-const MARK: &str = "ADUMBRA_CAGE";
+pub(super) const MARK: &str = "ADUMBRA_CAGE";
 /// The nicest there is.
 const NICEST: i32 = 19;
 
@@ -98,6 +99,19 @@ impl Rest {
             oom_kills: None,
         }
     }
+}
+
+/// The processes of cages of sidecars that are gone.
+pub(super) fn orphans() -> Vec<i32> {
+    let is_orphan = |pid: &i32| {
+        let environment = std::fs::read(Path::new("/proc").join(pid.to_string()).join("environ")).unwrap_or_default();
+        let mark = environment.split(|byte| *byte == 0).find_map(|one| {
+            let one = std::str::from_utf8(one).ok()?;
+            one.strip_prefix(MARK)?.strip_prefix('=')
+        });
+        mark.and_then(Owner::of).is_some_and(|owner| owner.is_gone())
+    };
+    numbers("/proc").filter(is_orphan).collect()
 }
 
 /// The soft limit only: what is raised again for an adopted job must not take a privilege.

@@ -4,13 +4,15 @@
 //! a limit and removes it. It also takes away what sidecars that were killed have left.
 
 use std::fmt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::mounts::Groups;
-use super::owner::{self, Owner};
-use super::{CageLimits, GONE_WITHIN, file, limits, v1, v2};
+use super::owner::Owner;
+use super::{CageLimits, file, launch, limits, sweep, v1, v2};
 
 /// By what a cap is enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub(super) enum Way {
 /// What this machine offers, and why it is not more.
 #[derive(Debug)]
 pub(crate) struct Means {
-    way: Way,
+    pub(super) way: Way,
     lacks: Vec<String>,
     launcher: PathBuf,
     owner: Owner,
@@ -83,13 +85,14 @@ impl Means {
     pub(crate) fn survey_with(launcher: PathBuf) -> Self {
         let groups = Groups::ours();
         let owner = Owner::us();
-        sweep(&groups);
+        sweep::sweep(&groups);
         let mut lacks = Vec::new();
-        let way = way(&groups, &owner, &mut lacks);
+        let way = way(&groups, &owner, &launcher, &mut lacks);
         Self { way, lacks, launcher, owner, left_behind: Arc::default() }
     }
 
     /// Only limits of single processes, whatever there is.
+    #[cfg(test)]
     pub(crate) fn limits_only(launcher: PathBuf) -> Self {
         let lacks = vec!["control groups: not asked for".to_owned()];
         Self { way: Way::Limits, lacks, launcher, owner: Owner::us(), left_behind: Arc::default() }
@@ -139,24 +142,29 @@ impl Means {
 }
 
 /// Version 2 if it has what a cage needs, else version 1, else what single processes are held by.
-fn way(groups: &Groups, owner: &Owner, lacks: &mut Vec<String>) -> Way {
+fn way(groups: &Groups, owner: &Owner, launcher: &Path, lacks: &mut Vec<String>) -> Way {
     let v2_has = |base: &&PathBuf| {
         let offers = file::words(&base.join("cgroup.controllers"));
         ["cpu", "memory"].iter().any(|one| offers.iter().any(|offer| offer == one))
     };
     if let Some(base) = groups.v2.iter().find(v2_has) {
         let place = v2::Place::prepare(base.clone(), owner, lacks);
-        match try_v2(&place, owner) {
+        match try_v2(&place, owner, launcher) {
             Ok(()) => return Way::V2(place),
             Err(why) => lacks.push(why),
         }
     }
-    match try_v1(groups, owner, lacks) {
-        Some(place) => Way::V1(place),
-        None => {
-            if lacks.is_empty() {
-                lacks.push("control groups: none are mounted".to_owned());
-            }
+    if groups.v1.is_empty() {
+        if lacks.is_empty() {
+            lacks.push("control groups: none are mounted that give cpu or memory to a cage".to_owned());
+        }
+        return Way::Limits;
+    }
+    let Some(place) = try_v1(groups, owner, lacks) else { return Way::Limits };
+    match try_v1_group(&place, owner, Some(launcher)) {
+        Ok(()) => Way::V1(place),
+        Err(why) => {
+            lacks.push(why);
             Way::Limits
         }
     }
@@ -166,13 +174,13 @@ fn way(groups: &Groups, owner: &Owner, lacks: &mut Vec<String>) -> Way {
 const TRIED: CageLimits =
     CageLimits { cpu_share: Some(0.5), memory_bytes: Some(64 << 20), weight: super::Weight::Idle };
 
-fn try_v2(place: &v2::Place, owner: &Owner) -> Result<(), String> {
+fn try_v2(place: &v2::Place, owner: &Owner, launcher: &Path) -> Result<(), String> {
     if !(place.cpu || place.memory) {
         return Err("control groups, version 2: neither cpu nor memory can be given to a cage".to_owned());
     }
     let group = v2::Group::new(place, &owner.named("survey")).map_err(|error| because(&error))?;
-    let set = group.set(&TRIED).map_err(|error| because(&error));
-    remove(&group.directories());
+    let set = group.set(&TRIED).map_err(|error| because(&error)).and_then(|()| enter(group.entrances(), launcher));
+    group.directories().iter().for_each(|directory| sweep::remove(directory));
     set
 }
 
@@ -180,7 +188,7 @@ fn try_v1(groups: &Groups, owner: &Owner, lacks: &mut Vec<String>) -> Option<v1:
     let mut find = |controller: &str, place: &dyn Fn(PathBuf) -> v1::Place| {
         let mut why = "its hierarchy is not mounted here".to_owned();
         for base in groups.of(controller) {
-            match try_v1_group(&place(base.to_owned()), owner) {
+            match try_v1_group(&place(base.to_owned()), owner, None) {
                 Ok(()) => return Some(base.to_owned()),
                 Err(error) => why = error,
             }
@@ -197,16 +205,17 @@ fn try_v1(groups: &Groups, owner: &Owner, lacks: &mut Vec<String>) -> Option<v1:
         unified: groups
             .v2
             .iter()
-            .find(|base| try_v1_group(&v1::Place { unified: Some((*base).clone()), ..empty() }, owner).is_ok())
+            .find(|base| try_v1_group(&v1::Place { unified: Some((*base).clone()), ..empty() }, owner, None).is_ok())
             .cloned(),
     };
     (place.cpu.is_some() || place.memory.is_some()).then_some(place)
 }
 
-fn try_v1_group(place: &v1::Place, owner: &Owner) -> Result<(), String> {
+fn try_v1_group(place: &v1::Place, owner: &Owner, launcher: Option<&Path>) -> Result<(), String> {
     let group = v1::Group::new(place, &owner.named("survey")).map_err(|error| because(&error))?;
     let set = group.set(&TRIED).map_err(|error| because(&error));
-    remove(&group.directories());
+    let set = set.and_then(|()| launcher.map_or(Ok(()), |launcher| enter(group.entrances(), launcher)));
+    group.directories().iter().for_each(|directory| sweep::remove(directory));
     set
 }
 
@@ -214,31 +223,14 @@ fn because(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-fn remove(directories: &[PathBuf]) {
-    for directory in directories {
-        if let Err(error) = file::remove(directory, GONE_WITHIN) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a control group stays behind");
-        }
+/// Whether a command can be started there: the launcher becomes itself, to say its version.
+fn enter(entrances: Vec<PathBuf>, launcher: &Path) -> Result<(), String> {
+    let mut command = Command::new(launcher);
+    launch::Args { enter: entrances, parent: std::process::id(), ..launch::Args::default() }.put(&mut command);
+    let output = command.arg0("adumbra").arg("--").arg(launcher).arg("--version").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("cannot start the launcher {}: {error}", launcher.display()))?;
+    if output.status.success() {
+        return Ok(());
     }
-}
-
-/// Takes away what sidecars that were killed have left where we make cages, with what still runs in it.
-fn sweep(groups: &Groups) {
-    let mut bases: Vec<&Path> = groups.v1.iter().map(|(_, base)| base.as_path()).collect();
-    bases.extend(groups.v2.iter().map(PathBuf::as_path));
-    bases.sort_unstable();
-    bases.dedup();
-    for base in bases {
-        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-            let is_stale = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| owner.is_gone());
-            if is_stale {
-                let directory = entry.path();
-                tracing::info!(group = %directory.display(), "taking away what a killed sidecar left");
-                if file::put(&directory.join("cgroup.kill"), "1").is_err() {
-                    owner::kill_each(&file::processes(&directory.join("cgroup.procs")));
-                }
-                remove(&[directory]);
-            }
-        }
-    }
+    Err(format!("a process cannot enter a cage: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }

@@ -5,7 +5,6 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::owner::Owner;
 use super::v2;
 
 /// Our groups, as directories.
@@ -63,8 +62,7 @@ impl Groups {
 /// Where this process was before it moved into a group of its own, if it has: cages are made beside that, not in it.
 fn before_the_move(directory: PathBuf) -> PathBuf {
     let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let moved = Owner::of(name).is_some() && name.rsplit('.').next() == Some(v2::SELF);
-    if moved { directory.parent().map_or_else(PathBuf::new, Path::to_owned) } else { directory }
+    if v2::is_self(name) { directory.parent().map_or_else(PathBuf::new, Path::to_owned) } else { directory }
 }
 
 struct Mount<'a> {

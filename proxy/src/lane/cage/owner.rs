@@ -21,7 +21,11 @@ impl Owner {
     /// This process.
     pub(super) fn us() -> Self {
         let pid = std::process::id().cast_signed();
-        Self { namespace: namespace(), pid, started: started(pid).unwrap_or_default() }
+        Self {
+            namespace: namespace(),
+            pid,
+            started: stat(pid).and_then(|stat| stat.get(STARTED)?.parse().ok()).unwrap_or_default(),
+        }
     }
 
     /// A name for one of its groups, which no other has or had.
@@ -46,11 +50,12 @@ impl Owner {
     /// Whether it is sure to be gone. Of what cannot be seen from here nothing is sure.
     pub(super) fn is_gone(&self) -> bool {
         let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.namespace == namespace()) else { return false };
-        match test_kill_process(pid) {
-            Err(Errno::SRCH) => true,
-            // Another process has its number now.
-            Ok(()) | Err(_) => started(self.pid).is_some_and(|started| started != self.started),
+        if test_kill_process(pid) == Err(Errno::SRCH) {
+            return true;
         }
+        // Another process has its number now, or it has ended and nobody has asked how.
+        let ended = |stat: &Vec<String>| stat.first().is_some_and(|state| matches!(state.as_str(), "Z" | "X"));
+        stat(self.pid).is_some_and(|stat| ended(&stat) || stat.get(STARTED) != Some(&self.started.to_string()))
     }
 }
 
@@ -60,10 +65,8 @@ fn namespace() -> String {
     link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
 }
 
-/// When a process started, in ticks since the machine did.
-fn started(pid: i32) -> Option<u64> {
-    stat(pid)?.get(19)?.parse().ok()
-}
+/// When a process started, in ticks since the machine did: which field of [`stat`].
+const STARTED: usize = 19;
 
 /// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and parentheses: the state is the first.
 pub(super) fn stat(pid: i32) -> Option<Vec<String>> {

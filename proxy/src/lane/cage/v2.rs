@@ -4,15 +4,20 @@
 //! not give them yet, this process first moves into a group of its own beside the cages ([`Place::prepare`]).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::owner::{self, Owner};
 use super::usage::{Peak, Usage};
 use super::v1::quota;
 use super::{CageError, CageLimits, Weight, file};
 
-/// What the group is called that this process moves itself into.
-pub(super) const SELF: &str = "self";
+/// What the group is called that this process moves itself into; no cage may be.
+pub(super) const SELF: &str = "@self";
+
+/// Whether a group is one that a sidecar has moved itself into.
+pub(super) fn is_self(group: &str) -> bool {
+    Owner::of(group).is_some() && group.rsplit('.').next() == Some(SELF)
+}
 
 /// The group under which cages are made, and what it gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,57 +30,62 @@ pub(super) struct Place {
 impl Place {
     /// Makes our group give what it can to cages. What it cannot, and why, goes into `lacks`.
     pub(super) fn prepare(base: PathBuf, owner: &Owner, lacks: &mut Vec<String>) -> Self {
+        let control = base.join("cgroup.subtree_control");
         let offered = file::words(&base.join("cgroup.controllers"));
+        let given = file::words(&control);
+        let way = if ["cpu", "memory"].iter().all(|wanted| given.iter().any(|one| one == wanted)) {
+            Ok(())
+        } else {
+            make_way(&base, owner)
+        };
         let mut gives = |controller: &str| {
-            if !offered.iter().any(|one| one == controller) {
-                lacks.push(format!(
-                    "{controller}: the groups above {} do not give it; with systemd, say `Delegate=cpu memory`",
-                    base.display()
-                ));
-                return false;
+            if given.iter().any(|one| one == controller) {
+                return true;
             }
-            match give(&base, controller, owner) {
-                Ok(()) => true,
-                Err(why) => {
-                    lacks.push(format!("{controller}: {why}"));
-                    false
-                }
-            }
+            let enabled = if offered.iter().any(|one| one == controller) {
+                way.clone().and_then(|()| {
+                    let enable = file::put(&control, &format!("+{controller}"));
+                    enable.map_err(|error| format!("cannot write `+{controller}` to {}: {error}", control.display()))
+                })
+            } else {
+                Err(format!("the groups above {} do not give it; with systemd, say `{DELEGATE}`", base.display()))
+            };
+            enabled.map_err(|why| lacks.push(format!("{controller}: {why}"))).is_ok()
         };
         let (cpu, memory) = (gives("cpu"), gives("memory"));
         Self { base, cpu, memory }
     }
 }
 
-/// Lets groups below `base` have a controller.
-fn give(base: &std::path::Path, controller: &str, owner: &Owner) -> Result<(), String> {
-    let control = base.join("cgroup.subtree_control");
-    let given = || file::words(&control).iter().any(|one| one == controller);
-    if given() {
+/// What the unit of a sidecar needs.
+const DELEGATE: &str = "Delegate=cpu memory";
+
+/// Moves this process out of `base`, and sees that no other is left there.
+///
+/// The kernel would refuse the memory controller while there is one, but not the cpu controller: that it gives, and lets
+/// nobody into the groups below.
+fn make_way(base: &Path, owner: &Owner) -> Result<(), String> {
+    let procs = base.join("cgroup.procs");
+    // Only the root of all has no type, and may have both.
+    if !base.join("cgroup.type").exists() || file::processes(&procs).is_empty() {
         return Ok(());
     }
-    let enable = || file::put(&control, &format!("+{controller}"));
-    match enable() {
-        Ok(()) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
-        Err(error) => return Err(format!("cannot write `+{controller}` to {}: {error}", control.display())),
-    }
-    // We are in it ourselves.
     let own = base.join(owner.named(SELF));
     let moved = std::fs::create_dir(&own).and_then(|()| file::put(&own.join("cgroup.procs"), "0"));
     moved.map_err(|error| format!("cannot move this process into {}: {error}", own.display()))?;
-    enable().map_err(|error| {
-        let others = file::processes(&base.join("cgroup.procs"));
-        // As it was: cages without this controller need no move, and no promise is made of half of it.
-        if file::put(&base.join("cgroup.procs"), "0").is_ok() {
-            drop(std::fs::remove_dir(&own));
-        }
-        format!(
-            "cannot write `+{controller}` to {}: {error}; processes {others:?} are in the same group: start adumbra in a \
-             group of its own, as systemd does with `Delegate=cpu memory`",
-            control.display()
-        )
-    })
+    let others = file::processes(&procs);
+    if others.is_empty() {
+        return Ok(());
+    }
+    // Back: nothing is won by having moved.
+    if file::put(&procs, "0").is_ok() {
+        drop(std::fs::remove_dir(&own));
+    }
+    Err(format!(
+        "the processes {others:?} are in the same group, {}: start adumbra in one of its own, as systemd does with \
+         `{DELEGATE}`",
+        base.display()
+    ))
 }
 
 /// One cage's group.

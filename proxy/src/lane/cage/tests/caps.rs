@@ -59,9 +59,10 @@ fn a_small_share_is_one_too() {
         cage.set(&CageLimits { cpu_share: Some(share), ..CageLimits::default() }).expect("limits");
         let (cpu, begun) = (worker.cpu(), Instant::now());
         std::thread::sleep(Duration::from_secs(5));
-        let used = (worker.cpu() - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
-        println!("{used:.4} of a core, for {share}");
-        assert!(used <= 1.15 * share, "{used} of a core, for {share}");
+        let (used_s, took_s) = ((worker.cpu() - cpu).as_secs_f64(), begun.elapsed().as_secs_f64());
+        println!("{:.4} of a core, for {share}", used_s / took_s);
+        // As near as the fifth of a core has to be.
+        assert!(used_s <= (share + 0.02) * took_s, "{used_s} s of {took_s} s, for {share}");
     }
 }
 
