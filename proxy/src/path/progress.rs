@@ -76,9 +76,9 @@ pub(super) async fn while_watching<F: Future>(
         // Boxed, as all that only watches: the future of the dispatch itself stays as small as it was.
         let watching =
             Box::pin(peer::watch_progress(Arc::clone(network), course.worker, id.to_owned(), move |source, share| {
-                // What it no longer says by one source it may say by another.
-                ProgressSource::ALL.iter().filter(|other| Some(**other) != source).for_each(|s| teller.says(*s, None));
+                // It says what is believed there: what was believed before, by another source, no longer is.
                 source.into_iter().for_each(|source| teller.says(source, share));
+                ProgressSource::ALL.iter().filter(|other| Some(**other) != source).for_each(|s| teller.says(*s, None));
             }));
         return until_answered(send(request), watching).await;
     }
