@@ -95,8 +95,8 @@ async fn the_progress_of_a_transcode_moves_and_a_client_that_goes_takes_its_ffmp
         .await;
         assert!(shares.is_sorted() && shares.iter().all(|share| (0.0..=1.0).contains(share)), "{shares:?}");
         drop(client);
-        let progress = format!("GET /progress/moving HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let progress = "GET /progress/moving HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         let address = service.url().strip_prefix("http://").and_then(|a| a.parse().ok()).expect("an address");
-        eventually("its ffmpeg is gone", async || Raw::ask(address, &progress).await.status == 404).await;
+        eventually("its ffmpeg is gone", async || Raw::ask(address, progress).await.status == 404).await;
     }
 }
