@@ -2,7 +2,8 @@
 //!
 //! A bench here is an argument: it names its machine and commit, starts what it compares side by side, says how much of a
 //! difference is noise, and prints the target beside the figure. In reading order: [`load`] is the whole run, [`peers`] what
-//! is compared, [`rounds`] how it is measured, [`figures`], [`budget`] and [`report`] what is made of it. The rest are tools.
+//! is compared, [`rounds`] how it is measured, [`figures`], [`budget`] and [`report`] what is made of it. [`replay`] runs jobs of a [`trace`]
+//! in virtual time. The rest are tools.
 
 pub mod load;
 pub mod shadow_tax;
@@ -20,6 +21,9 @@ pub mod budget;
 pub mod figures;
 pub mod report;
 pub mod statistics;
+
+pub mod replay;
+pub mod trace;
 
 pub mod accounting;
 pub mod answer;

@@ -33,6 +33,7 @@ pub(crate) use seat::{Seat, Used};
 use crate::metrics::Metrics;
 use crate::runtime::Stopping;
 use crate::upstream::Network;
+use cage::reaper::Reaper;
 use cage::{Enforced, Means};
 use live::Live;
 
@@ -91,6 +92,8 @@ pub(crate) struct Service {
     keeping: Arc<Keeping>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
+    /// Sees to what the processes have forked if this one is killed.
+    _reaper: Reaper,
 }
 
 impl Service {
@@ -112,13 +115,14 @@ impl Service {
             live: Live::new(),
             starting: tokio::sync::Mutex::default(),
         });
+        let reaper = Reaper::start(&keeping.means)?;
         let (stop, stopping) = Stopping::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
         let kept = Arc::clone(&keeping);
         let thread = std::thread::Builder::new().name("adumbra-lane".to_owned()).spawn(move || {
             runtime.block_on(keep(kept, stopping));
         })?;
-        Ok(Self { keeping, stop, thread: Some(thread) })
+        Ok(Self { keeping, stop, thread: Some(thread), _reaper: reaper })
     }
 
     /// Passes a signal on to the live process.

@@ -96,7 +96,9 @@ impl Estimates {
         let rate = observation.and_then(|o| rate(case, reference, o, full));
         let prior = prior(&base, 0.0);
         let says_itself = observation.is_some_and(|o| !o.is_inferred());
-        estimates.straggles = says_itself && rate.is_some_and(|r| r.mean.exp() > STRAGGLES_OVER * highest(&base));
+        // A rate may well be off by half while little is done, and that is no reason to throw a run away.
+        let surely_s = rate.filter(|_| says_itself).map(|rate| (rate.mean - rate.variance.sqrt()).exp());
+        estimates.straggles = surely_s.is_some_and(|surely_s| surely_s > STRAGGLES_OVER * highest(&base));
         let sized = if estimates.straggles { prior } else { prior.and(rate) };
         // Of a run that is stuck, its own rate is all there is to go by.
         let mut here = if estimates.straggles { rate.unwrap_or(prior) } else { prior.and(rate) };

@@ -245,6 +245,10 @@ fn what_is_inferred_moves_a_job_later_and_less_easily_than_what_is_said() {
     check(0.075, 0.075, Polled, 1.5, true);
     check(0.075, 0.075, Fetched, 1.5, false);
     check(0.1, 0.1, Taken, 2.0, true);
+    // What one side alone was seen reading moves nothing, whatever the other's service keeps to itself.
+    let silent =
+        evidence(Some(seen(RUNNING)), Some(Observation { progress_source: Some(Taken), ..progress(0.2, 0.25) }));
+    assert_eq!(ask(&job(), &plan(), &silent, 2.0), Some((PRIVATE, Action::Keep, Reason::WindowEnded)));
     // A burst of reading before a twentieth of the job says nothing.
     check(0.01, 0.5, Polled, 0.5, true);
     check(0.01, 0.5, Taken, 0.5, false);

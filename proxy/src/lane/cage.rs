@@ -127,19 +127,6 @@ pub(crate) struct Cage {
     left_behind: Arc<AtomicU64>,
 }
 
-/// A command in no cage, which dies with the thread that starts it like one in a cage.
-pub(crate) fn uncaged<S: AsRef<OsStr>>(
-    means: &Means,
-    program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = S>,
-) -> Command {
-    let mut command = Command::new(means.launcher());
-    command.arg0("adumbra").process_group(0);
-    launch::Args { parent: std::process::id(), ..launch::Args::default() }.put(&mut command);
-    command.arg("--").arg(program).args(args);
-    command
-}
-
 impl Cage {
     /// An empty cage without limits. `name` is for people: two cages may have the same.
     pub(crate) fn new(means: &Means, name: &str) -> Result<Self, CageError> {
@@ -161,6 +148,19 @@ impl Cage {
             now: Mutex::default(),
             left_behind: means.left_behind_counter(),
         })
+    }
+
+    /// A cage that holds nothing back, and only finds and kills what is in it: for what is live.
+    pub(crate) fn open(means: &Means, name: &str) -> Self {
+        let id = means.owner().named(name);
+        Self {
+            rest: limits::Rest::mark_only(id.clone()),
+            id,
+            launcher: means.launcher().to_owned(),
+            group: None,
+            now: Mutex::default(),
+            left_behind: means.left_behind_counter(),
+        }
     }
 
     /// Holds what is in the cage, and what will be, to `limits`: at once, tighter or looser.

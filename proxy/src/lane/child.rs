@@ -10,12 +10,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
-use super::cage::Means;
+use super::cage::{Cage, Means};
 use crate::upstream::Network;
 use crate::upstream::check::has_come_up;
 
@@ -130,13 +131,21 @@ pub(super) async fn comes_up(child: &mut Child, network: &Network, at: usize, wi
 pub(super) async fn end(child: &mut Child, grace: Duration) {
     let group = group(child);
     signal(group, Signal::TERM);
-    let ended = tokio::time::timeout(grace, child.wait()).await;
-    if ended.is_err() {
+    if tokio::time::timeout(grace, child.wait()).await.is_err() {
         tracing::warn!(?grace, "the service did not end after SIGTERM, and is killed");
+        signal(group, Signal::KILL);
     }
-    signal(group, Signal::KILL);
     if let Err(error) = child.wait().await {
         tracing::warn!(%error, "the service cannot be waited for");
+    }
+}
+
+/// Kills what is left in a cage, and waits until it is gone.
+pub(super) async fn empty(cage: &Arc<Cage>) {
+    let held = Arc::clone(cage);
+    let emptied = tokio::task::spawn_blocking(move || held.kill()).await;
+    if let Ok(Err(error)) = emptied {
+        tracing::error!(error = &error as &dyn std::error::Error, "a process does not die");
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::back_off::BackOff;
 use super::cage::{Cage, CageError};
-use super::child::{Start, comes_up, free_address, spawn};
+use super::child::{Start, comes_up, empty, free_address, spawn};
 use super::crew::Crew;
 use super::roster::{Life, State};
 use super::seat::limits;
@@ -139,13 +139,4 @@ async fn live(
         _ => ProcessEnd::Exited,
     };
     (since.map(|since| since.elapsed()), how)
-}
-
-/// Kills what is left in a cage, and waits until it is gone.
-async fn empty(cage: &Arc<Cage>) {
-    let held = Arc::clone(cage);
-    let emptied = tokio::task::spawn_blocking(move || held.kill()).await;
-    if let Ok(Err(error)) = emptied {
-        tracing::error!(error = &error as &dyn std::error::Error, "a worker does not die");
-    }
 }

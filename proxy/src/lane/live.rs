@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use super::Keeping;
 use super::back_off::BackOff;
-use super::cage;
-use super::child::{Start, comes_up, end, exit_code, free_address, group, signal, spawn};
+use super::cage::Cage;
+use super::child::{Start, comes_up, empty, end, exit_code, free_address, group, signal, spawn};
 use crate::metrics::{Kept, ProcessEnd};
 use crate::runtime::Stopping;
 
@@ -67,20 +67,23 @@ impl Live {
 /// Keeps the live process until told to stop, and then until it has ended.
 pub(super) async fn keep(keeping: Arc<Keeping>, mut stopping: Stopping) {
     let mut back_off = BackOff::new(keeping.run.back_off);
+    // It holds nothing back, and finds all that the service forks.
+    let cage = Arc::new(Cage::open(&keeping.means, "live"));
     let mut address = None;
     loop {
-        let life = match start(&keeping, &mut address) {
+        let life = match start(&keeping, &cage, &mut address) {
             Ok(mut child) => {
                 let life = tokio::select! {
                     life = watch(&keeping, &mut child) => life,
                     () = stopping.begun() => {
                         end(&mut child, keeping.run.grace).await;
+                        empty(&cage).await;
                         *keeping.live.group.lock() = None;
                         return;
                     }
                 };
                 // What it has left behind has nobody to serve.
-                signal(*keeping.live.group.lock(), Signal::KILL);
+                empty(&cage).await;
                 life
             }
             Err(error) => {
@@ -116,11 +119,11 @@ struct Life {
     how: ProcessEnd,
 }
 
-fn start(keeping: &Keeping, address: &mut Option<SocketAddr>) -> std::io::Result<Child> {
+fn start(keeping: &Keeping, cage: &Cage, address: &mut Option<SocketAddr>) -> std::io::Result<Child> {
     let free = free_address(*address)?;
     *address = Some(free);
     keeping.network.endpoints[AT].awaits(free);
-    let command = cage::uncaged(&keeping.means, keeping.recipe.program(), keeping.recipe.on(free.port()));
+    let command = cage.command(keeping.recipe.program(), keeping.recipe.on(free.port()));
     let child = spawn(command, Stdio::inherit)?;
     *keeping.live.group.lock() = group(&child);
     Ok(child)

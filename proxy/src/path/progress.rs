@@ -83,9 +83,9 @@ pub(super) async fn while_watching<F: Future>(
             id.to_owned(),
             |(source, share), figures| {
                 used(figures);
-                // What it no longer says by one source it may say by another.
-                ProgressSource::ALL.iter().filter(|other| Some(**other) != source).for_each(|s| teller.says(*s, None));
+                // It says what is believed there: what was believed before, by another source, no longer is.
                 source.into_iter().for_each(|source| teller.says(source, share));
+                ProgressSource::ALL.iter().filter(|other| Some(**other) != source).for_each(|s| teller.says(*s, None));
             },
         ));
         return until_answered(send(request), watching).await;

@@ -4,6 +4,7 @@ mod admin;
 mod contest;
 mod disconnect;
 mod failover;
+mod ffmpeg;
 mod hygiene;
 mod lane;
 mod learning;

@@ -32,6 +32,11 @@ impl Rest {
         Self { nice: enforced.weight == By::Nice, data: enforced.memory == By::Rlimit, mark }
     }
 
+    /// No limits.
+    pub(super) fn mark_only(mark: String) -> Self {
+        Self { nice: false, data: false, mark: Some(mark) }
+    }
+
     /// What one process begins with: its priority and its most private writable memory.
     pub(super) fn of_one(&self, limits: &CageLimits) -> (Option<i32>, Option<u64>) {
         let nice = (self.nice && limits.weight == Weight::Idle).then_some(NICEST);

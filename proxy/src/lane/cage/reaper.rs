@@ -22,7 +22,6 @@ pub(crate) struct Reaper {
     pub(super) child: Child,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "it is for the lane to start, beside its survey"))]
 impl Reaper {
     /// For the cages of this process.
     pub(crate) fn start(means: &Means) -> io::Result<Self> {
