@@ -1,6 +1,7 @@
 # A service for tests of `adumbra run`: kept.py PORT NAME DIRECTORY. What it does is told, and told of, by files.
 import os
 import signal
+import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,6 +71,10 @@ class Handler(BaseHTTPRequestHandler):
             key, _, length = rest.partition("/")
             self.wait(key, False)
             return self.answer(b"x" * int(length))
+        elif what == "fork":
+            # In the background, and in a session of its own.
+            child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            return self.answer(str(child.pid).encode())
         elif what == "die":
             os._exit(int(rest))
         self.answer(f"{name} {os.getpid()}".encode())

@@ -1,8 +1,8 @@
 //! `adumbra run` keeps a service as whoever starts one expects: its output, its signals, its exit code, nothing left.
 
-use rustix::process::{Signal, kill_process};
-use tests::kept::is_gone;
-use tests::{Kept, Raw, Stage, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use tests::kept::{is_alive, is_gone};
+use tests::{Answer, Kept, Raw, Stage, eventually};
 
 use super::{alone, by, live, setup};
 
@@ -90,10 +90,28 @@ async fn a_sidecar_that_is_killed_takes_all_its_processes_along() {
     let pid = live(&kept).await;
     let _peer = super::asked(&kept, "s", "/burn/shadow").await;
     let worker = stage.runs("shadow", "only").await;
+    // What they fork and put into the background, too.
+    let of_live = forked(&kept.get("/fork").await);
+    let of_worker = forked(&super::asked(&kept, "f", "/fork").await.answer().await);
+    assert!(is_alive(of_live) && is_alive(of_worker));
     kept.signal(Signal::KILL);
     assert_eq!(kept.ends().await, None);
-    is_gone(pid).await;
-    is_gone(worker).await;
+    for process in [pid, worker, of_live, of_worker] {
+        is_gone(process).await;
+    }
+}
+
+fn forked(answer: &Answer) -> Pid {
+    answer.text().parse().ok().and_then(Pid::from_raw).expect("a process's number")
+}
+
+#[tokio::test]
+async fn what_a_service_has_forked_ends_with_it() {
+    let (_stage, kept) = alone().await;
+    let in_background = forked(&kept.get("/fork").await);
+    assert!(is_alive(in_background));
+    kill_process(live(&kept).await, Signal::KILL).expect("it runs");
+    is_gone(in_background).await;
 }
 
 #[tokio::test]
