@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use config::Config;
-use config::value::{Kind, Mode, Network, Route};
+use config::value::{Kind, LaneKind, Mode, Network, Route};
 
 use super::words::{bytes, list, printable, table};
 use super::{CliError, load};
@@ -38,6 +38,7 @@ fn summary(config: &Config) -> String {
     say("egress", &listen.egress.map_or_else(|| "not offered".to_owned(), |address| address.to_string()));
     say("admin", &listen.admin.to_string());
     say("home", &config.network(config.home).name);
+    say("lane", &lane(config));
     say("shadows", if config.shadow.enabled { "allowed" } else { "off: the kill switch is thrown" });
     let origins: Vec<_> = config.data.origins.iter().map(|o| format!("{}://{}:{}", o.scheme, o.host, o.port)).collect();
     say("data", &format!("{} in memory, fetched from {}", bytes(config.data.memory_bytes as f64), list(&origins)));
@@ -55,8 +56,22 @@ fn summary(config: &Config) -> String {
     text
 }
 
+/// What shadows run on at home, and who can start it.
+fn lane(config: &Config) -> String {
+    match config.lane.kind {
+        LaneKind::Shared => "shared: shadows at home run on the live service".to_owned(),
+        LaneKind::Process => format!("process: {} workers, which only `adumbra run` can start", config.lane.workers),
+        LaneKind::Address => {
+            let replicas: Vec<_> = config.lane.upstreams.iter().map(ToString::to_string).collect();
+            format!("address: shadows at home run on {}", list(&replicas))
+        }
+    }
+}
+
 fn network(network: &Network) -> Vec<String> {
     let endpoints: Vec<_> = network.endpoints.iter().map(ToString::to_string).collect();
+    // Only home may have none.
+    let endpoints = if endpoints.is_empty() { "started by `adumbra run`".to_owned() } else { list(&endpoints) };
     let kind = match network.kind {
         Kind::Upstream => "upstream",
         Kind::Sidecar => "sidecar",
@@ -70,7 +85,7 @@ fn network(network: &Network) -> Vec<String> {
         Some(path) => format!("asked at {path}"),
         None => "not asked for its health".to_owned(),
     };
-    vec![network.name.clone(), kind.to_owned(), list(&endpoints), capacity, health]
+    vec![network.name.clone(), kind.to_owned(), endpoints, capacity, health]
 }
 
 fn route(route: &Route) -> Vec<String> {

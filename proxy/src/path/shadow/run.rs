@@ -1,11 +1,13 @@
 //! The task of one shadow: send it, say what it shows, keep or throw away its answer, and tell what it taught.
 
+mod using;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
 use policy::learn::{self, Label, Row};
@@ -17,7 +19,6 @@ use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
 use crate::hygiene;
-use crate::lane::{Used, orca};
 use crate::metrics::Direction;
 use crate::path::course::{Course, Head};
 use crate::path::progress::{self, Dispatched};
@@ -25,9 +26,6 @@ use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
 use crate::upstream::{Answer, Flight, Network, Outgoing, Upload};
-
-/// The time between two looks at what a worker has used: as often as a far sidecar is asked.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -157,49 +155,6 @@ impl Run {
                 self.end(fate, phase);
             }
         }
-    }
-
-    /// Looks at what its worker has used, again and again, while `sending` runs.
-    async fn while_looking<F: Future>(&self, sending: F) -> F::Output {
-        let looking = async {
-            loop {
-                tokio::time::sleep(LOOK_EVERY).await;
-                self.look();
-            }
-        };
-        tokio::pin!(sending);
-        tokio::select! {
-            biased;
-            sent = &mut sending => sent,
-            () = looking, if self.throttle.seat().is_some() => unreachable!("it looks for ever"),
-        }
-    }
-
-    /// Takes in what its worker has used.
-    fn look(&self) {
-        if let Some(seat) = self.throttle.seat() {
-            self.take_in(seat.used());
-        }
-    }
-
-    /// Takes in what a replica says on its answer that it has used, where nothing of ours measures it.
-    fn hear(&self, headers: &HeaderMap) {
-        if !self.network.is_sidecar() && self.throttle.seat().is_none() {
-            let orca::Said { cpu_s, memory_bytes } = orca::said(headers);
-            self.take_in(Used { cpu_s, memory_bytes, granted: None });
-        }
-    }
-
-    /// Takes in what it has used. What is not said leaves what was known.
-    fn take_in(&self, used: Used) {
-        if used == Used::default() {
-            return;
-        }
-        self.board.shadow(self.network.id, |shadow| {
-            shadow.cpu_s = used.cpu_s.or(shadow.cpu_s);
-            shadow.memory_bytes = used.memory_bytes.or(shadow.memory_bytes);
-            shadow.granted = used.granted.or(shadow.granted);
-        });
     }
 
     fn request(&self, head: &Head, body: Option<Spool>) -> Request<Body> {

@@ -1,0 +1,56 @@
+//! What a shadow uses, as far as anybody measures it: its worker's cage here, its own sidecar there, a replica by its word.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::Run;
+use crate::lane::{Used, orca};
+
+/// The time between two looks at what a worker has used: as often as a far sidecar is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Run {
+    /// Looks at what its worker has used, again and again, while `sending` runs.
+    pub(super) async fn while_looking<F: Future>(&self, sending: F) -> F::Output {
+        let looking = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                self.look();
+            }
+        };
+        tokio::pin!(sending);
+        tokio::select! {
+            biased;
+            sent = &mut sending => sent,
+            () = looking, if self.throttle.seat().is_some() => unreachable!("it looks for ever"),
+        }
+    }
+
+    /// Takes in what its worker has used.
+    pub(super) fn look(&self) {
+        if let Some(seat) = self.throttle.seat() {
+            self.take_in(seat.used());
+        }
+    }
+
+    /// Takes in what a replica says on its answer that it has used, where nothing of ours measures it.
+    pub(super) fn hear(&self, headers: &HeaderMap) {
+        if !self.network.is_sidecar() && self.throttle.seat().is_none() {
+            let orca::Said { cpu_s, memory_bytes } = orca::said(headers);
+            self.take_in(Used { cpu_s, memory_bytes, granted: None });
+        }
+    }
+
+    /// Takes in what it has used. What is not said leaves what was known.
+    pub(super) fn take_in(&self, used: Used) {
+        if used == Used::default() {
+            return;
+        }
+        self.board.shadow(self.network.id, |shadow| {
+            shadow.cpu_s = used.cpu_s.or(shadow.cpu_s);
+            shadow.memory_bytes = used.memory_bytes.or(shadow.memory_bytes);
+            shadow.granted = used.granted.or(shadow.granted);
+        });
+    }
+}
