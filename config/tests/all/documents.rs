@@ -32,6 +32,13 @@ fn the_example_is_valid() {
 }
 
 #[test]
+fn the_example_for_run_is_valid_and_leaves_home_to_it() {
+    let text = include_str!("../../../deploy/adumbra.run.example.toml");
+    let config = parse(text, "adumbra.run.example.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(config.is_for_run());
+}
+
+#[test]
 fn the_example_has_every_key() {
     let text = example_with_all();
     let example: Table = text.parse().unwrap_or_else(|error| panic!("{error}"));
