@@ -6,6 +6,7 @@
 //! in virtual time. The rest are tools.
 
 pub mod load;
+pub mod shadow_tax;
 
 pub mod arguments;
 pub mod backend;
