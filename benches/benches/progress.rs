@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use benches::machine::Machine;
 use benches::replay::{self, Arm, Came, Odds};
 use benches::statistics::Summary;
 use benches::trace::{self, TraceError, Traced};
@@ -44,6 +45,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    let machine = Machine::read();
+    println!("machine  {}, {} cores, {}; virtual time", machine.processor, machine.cores, machine.kernel);
+    println!("commit   {} · {}\ncommand  {}", machine.commit, machine.date, machine.command);
     match options.traces.iter().try_for_each(|path| replay_one(&options, path)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -100,7 +100,7 @@ const STUCK: f64 = 6.0;
 
 impl Odds {
     /// For jobs of these classes; `job_sigma` is how much jobs of one class differ in how they take to the other network, and
-    /// `stuck` the share of runs that are `STUCK` times as slow as they should be.
+    /// `stuck` the share of runs that are six times as slow as they should be.
     #[must_use]
     pub fn draw(seed: u64, classes: impl Iterator<Item = u16>, job_sigma: f64, stuck: f64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);

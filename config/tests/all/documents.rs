@@ -39,6 +39,14 @@ fn the_example_for_run_is_valid_and_leaves_home_to_it() {
 }
 
 #[test]
+fn the_configuration_beside_ffmpeg_is_valid() {
+    let text = include_str!("../../../deploy/ffmpeg/adumbra.toml");
+    let config = parse(text, "adumbra.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    let poll = config.routes[0].progress.as_ref().expect("it names a counter");
+    assert_eq!(poll.path("1f-2-s1"), "/progress/1f-2-s1");
+}
+
+#[test]
 fn the_example_has_every_key() {
     let text = example_with_all();
     let example: Table = text.parse().unwrap_or_else(|error| panic!("{error}"));
