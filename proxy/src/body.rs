@@ -17,7 +17,7 @@ use crate::path::settle::JobBody;
 use crate::path::{Adopted, ServedBody};
 use crate::spool;
 use crate::throttle::Throttled;
-use crate::upstream::{Answer, Outgoing};
+use crate::upstream::{Answer, Outgoing, Ticket};
 
 /// Why a body broke off. What is behind it is for logs; the reader of the body only learns that it is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,16 @@ impl Body {
     /// One piece.
     pub(crate) fn full(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
+    }
+
+    /// The job's place in the ledger, to be given up when its time is up, even if nobody reads the answer.
+    pub(crate) fn frees(&mut self, ticket: Ticket) {
+        match self {
+            Self::Answer(answer) => answer.frees(ticket),
+            Self::Served(answer) => answer.frees(ticket),
+            // It is a shadow's, whose task has its place, or here whole.
+            _ => {}
+        }
     }
 }
 

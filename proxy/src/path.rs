@@ -23,7 +23,7 @@ use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use policy::{Job, PerNetwork, Shadowing, View};
+use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
 
 use crate::body::Body;
 use crate::clock;
@@ -36,7 +36,7 @@ use crate::upstream::{SendError, Upload};
 
 use classify::Classified;
 use contest::{Contest, Failure};
-use course::{Course, Head, Spare};
+use course::{Course, Head, Left, Spare};
 use settle::{JobBody, Settle};
 
 pub(crate) use preview::preview;
@@ -155,6 +155,7 @@ fn plan(
         plan,
         planned_s: arrived_s,
         upload,
+        left: Left::default(),
     })
 }
 
@@ -221,6 +222,7 @@ async fn direct(course: Arc<Course>, mut settle: Settle, request: Request<Body>)
 async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
     let target = course.plan.target;
     let flight = course.network(target).depart(course.predicted_s(target));
+    course.left.set(NetworkSet::EMPTY, 1);
     let failure = match contest::answer_of(&course, target, request).await {
         Ok(response) => {
             settle.answered(response.status(), Some(flight));
@@ -229,6 +231,7 @@ async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Bod
         Err(failure) => failure,
     };
     drop(flight);
+    course.left.set(NetworkSet::EMPTY, 0);
     // A kept connection may close just as a request goes out on it. That says nothing about the network, so a job that may
     // be repeated is, once, at the same place.
     if let Failure::Send(SendError::BrokeOff { reused: true, .. }) = &failure
@@ -294,7 +297,7 @@ async fn drain(mut body: Body, idle: Duration) -> Result<(), (Problem, String)> 
 }
 
 /// Starts the shadows of a sample, as soon as the body is whole.
-fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: policy::NetworkSet, window_s: f64) -> Settle {
+fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: NetworkSet, window_s: f64) -> Settle {
     let Some(head) = &spare.head else { return settle };
     settle.keep_background(shadow::later(course, on, head, spare.body.as_ref(), window_s));
     settle

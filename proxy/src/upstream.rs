@@ -31,7 +31,7 @@ use policy::{NetworkId, NetworkView};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
-pub(crate) use flight::{Flight, ShadowPermit};
+pub(crate) use flight::{Flight, ShadowPermit, Ticket};
 pub(crate) use send::{Lane, Purpose};
 pub(crate) use upload::{Outgoing, Upload};
 

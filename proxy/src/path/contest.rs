@@ -79,6 +79,8 @@ pub(super) struct Contest {
     /// Shadows that may start when the body is whole, and for how long they may run.
     to_shadow: Option<(NetworkSet, f64)>,
     head: Option<Arc<Head>>,
+    /// It has been won.
+    over: bool,
 }
 
 impl Contest {
@@ -99,6 +101,7 @@ impl Contest {
             may_have_run: false,
             sent_again: 0,
             to_shadow: None,
+            over: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl Contest {
             self.fork(true);
         }
         loop {
+            self.note_shadows();
             let wait_until = match settled {
                 Some(_) => None,
                 // Before the body is whole there is no window, and while the lead runs there is nothing to decide.
@@ -255,8 +259,27 @@ impl Contest {
         }
     }
 
+    /// Tells the fence which shadows have ended by themselves. What was let go of is not known by what the board says.
+    fn note_shadows(&mut self) {
+        let held: NetworkSet = self.shadows.iter().map(Shadow::on).collect();
+        for on in held.iter() {
+            self.note_shadow(on);
+        }
+    }
+
+    fn note_shadow(&mut self, on: NetworkId) {
+        let end = match self.board.read().shadows[on].map(|shadow| shadow.phase) {
+            Some(Phase::Finished { good: true, .. }) => End::Answered,
+            Some(Phase::Finished { good: false, .. } | Phase::Refused) => End::Gone,
+            Some(Phase::Failed) => End::Lost,
+            Some(Phase::Running | Phase::Head { .. } | Phase::BlockedOnData) | None => return,
+        };
+        self.fence.ended(Dispatch::Shadow(on), end);
+    }
+
     fn note_head(&mut self, response: Response<Body>, answer: &mut Option<Response<Body>>) {
         let good = observation::lead_is_good(response.status().as_u16());
+        self.fence.begun();
         *answer = Some(response);
         self.board.write(|evidence| {
             if let Some((_, lead)) = &mut evidence.lead {
@@ -304,6 +327,7 @@ impl Contest {
     fn won(mut self, response: Response<Body>, decision: Decision, token: Token) -> Won {
         let flight = self.lead.take().and_then(|lead| lead.flight);
         let possibly_running = self.possibly_running();
+        self.over = true;
         Won { response, decision, flight, shadows: self.started, possibly_running, _token: token }
     }
 
@@ -318,6 +342,17 @@ impl Contest {
 
     fn possibly_running(&self) -> u8 {
         u8::try_from(self.fence.possibly_running().count()).unwrap_or(u8::MAX)
+    }
+}
+
+impl Drop for Contest {
+    /// Whatever way it ends: what still runs is given up, but for what answers.
+    fn drop(&mut self) {
+        let answers = std::mem::take(&mut self.over);
+        if !answers {
+            self.fence.abandon();
+        }
+        self.course.left.set(self.started, self.possibly_running().saturating_add(u8::from(answers)));
     }
 }
 

@@ -150,6 +150,11 @@ impl Settle {
                 background.run_on();
             }
         }
+        if outcome == Outcome::ClientGone {
+            let left = &self.course.left;
+            record.shadows = left.shadows().iter().fold(record.shadows, policy::NetworkSet::with);
+            record.possibly_running = left.possibly_running();
+        }
         let succeeded = outcome == Outcome::Answered && record.status < 400;
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
@@ -213,8 +218,8 @@ impl JobBody {
             return Body::Empty;
         }
         let mut inner = inner;
-        if let (Body::Answer(answer), Some(flight)) = (&mut inner, &settle.flight) {
-            answer.frees(flight.ticket());
+        if let Some(flight) = &settle.flight {
+            inner.frees(flight.ticket());
         }
         Body::Job(Box::new(Self { inner, settle, bytes: 0, handed_s: None }))
     }

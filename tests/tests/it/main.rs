@@ -4,6 +4,7 @@ mod admin;
 mod contest;
 mod disconnect;
 mod failover;
+mod fenced;
 mod hygiene;
 mod learning;
 mod limits;

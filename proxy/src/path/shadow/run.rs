@@ -8,11 +8,12 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
+use policy::fate::Fate;
 use policy::learn::{self, Label, Row};
 use policy::{NetworkId, Observation, Phase, observation};
 use tokio::sync::oneshot;
 
-use super::{Board, Fate, Tally};
+use super::{Board, Tally};
 use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
@@ -104,7 +105,7 @@ impl Run {
     pub(super) async fn until_learned(mut self, head: Arc<Head>, body: Option<Spool>) {
         let window = self.window;
         if tokio::time::timeout(window, self.exchange(&head, body, None)).await.is_err() {
-            self.lesson.tally.set_if_open(Fate::WindowEnded);
+            self.lesson.tally.end(Fate::WindowEnded);
         }
     }
 
@@ -208,7 +209,7 @@ impl Run {
     }
 
     fn end(&self, fate: Fate, phase: Phase) {
-        self.lesson.tally.set_if_open(fate);
+        self.lesson.tally.end(fate);
         self.show(phase);
     }
 }
