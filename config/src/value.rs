@@ -11,7 +11,7 @@ use std::time::Duration;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
-pub use route::{ClassBy, Extract, Match, Mode, Route};
+pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Route, Sign};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]

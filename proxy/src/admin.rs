@@ -26,6 +26,7 @@ use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::metrics::{self, Metrics};
 use crate::oracle::Oracle;
+use crate::path::Located;
 use crate::problem::Problem;
 use crate::record::Recorder;
 
@@ -59,6 +60,7 @@ struct Seen<'a> {
     recorder: &'a Recorder,
     oracle: &'a Oracle,
     ready: bool,
+    located: &'a Located,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -72,6 +74,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         recorder: &shared.recorder,
         oracle: &shared.oracle,
         ready: shared.ready.load(Ordering::Acquire),
+        located: &shared.located,
         networks: &|| statuses(&generation),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

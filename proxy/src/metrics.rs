@@ -28,7 +28,7 @@ pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ServedEnd, ShadowEnd, UpstreamConnection,
+    Asynchronous, ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ServedEnd, ShadowEnd, UpstreamConnection,
 };
 
 use edge::EdgeCounters;

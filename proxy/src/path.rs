@@ -3,6 +3,7 @@
 //! Each step is one line here and one small file below. Decisions are `policy`'s: what stands here is what they are made
 //! from and how they are carried out.
 
+mod asynchronous;
 mod classify;
 mod contest;
 mod course;
@@ -34,11 +35,13 @@ use crate::problem::Problem;
 use crate::runtime::Owner;
 use crate::upstream::{SendError, Upload};
 
+use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
 use settle::{JobBody, Settle};
 
+pub(crate) use asynchronous::{Located, Polled};
 pub(crate) use preview::preview;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
@@ -136,7 +139,9 @@ fn plan(
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
-    let Classified { job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let Classified { mut job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let about = about(shared, request);
+    job.located = about.as_ref().and_then(|about| about.task.on(&generation));
     let mut view = view(&generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
@@ -156,7 +161,17 @@ fn plan(
         planned_s: arrived_s,
         upload,
         left: Left::default(),
+        about: about.map(Box::new),
+        uri: request.uri().clone(),
+        host: request.headers().get(http::header::HOST).cloned(),
     })
+}
+
+/// The asynchronous job that a request is about, if it is about one.
+fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
+    shared.located.forget(shared);
+    let task = shared.located.find(request.uri().path_and_query()?.as_str())?;
+    Some(About { task, method: request.method().clone() })
 }
 
 /// What is known of the networks now.
@@ -308,6 +323,7 @@ fn passed_on(response: Response<Body>, settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
+    let body = settle.note(&parts, body);
     if let Some(decision) = settle.header() {
         parts.headers.insert(DECISION, decision);
     }

@@ -5,12 +5,14 @@ use policy::job::EXTRACTED;
 use policy::units::{NetworkSet, Urgency};
 use toml::de::DeValue;
 
-use super::form::{CLASS_BY, FLAG, HEADER_VALUE, LEVEL, METHOD, MODE, NAME, PATH_PATTERN, SHARE, shortened};
+use super::form::{
+    CLASS_BY, FLAG, HEADER_VALUE, LEVEL, LONG, METHOD, MODE, NAME, PATH_PATTERN, SHARE, SIGN, shortened,
+};
 use super::network::Networks;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Extract, Match, Route};
+use crate::value::{Asynchronous, Extract, Match, Route};
 
 const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
@@ -94,6 +96,11 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
         `Priority: u=N` (RFC 9218): 0 is the most urgent, 7 the least, and 3 is what a request that does not say means."));
     let extract = extract(table);
     let warm = table.or("warm", &FLAG, "true", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
+    let asynchronous = asynchronous(table.table(
+        "asynchronous",
+        "What to make of jobs that are answered `202` with a `Location`. Later requests to it go to the network that runs \
+         the job, whatever this says.",
+    ));
     Some(Route {
         name: name?,
         matches,
@@ -109,7 +116,30 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
         urgency_least,
         extract,
         warm,
+        asynchronous,
     })
+}
+
+fn asynchronous(mut table: Table<'_>) -> Asynchronous {
+    Asynchronous {
+        done: table.maybe(
+            "done",
+            &SIGN,
+            "What an answer to GET there says when the job is done. Without it: any status below 400 but 202.",
+        ),
+        failed: table.maybe(
+            "failed",
+            &SIGN.like("\"json:/state=failed\""),
+            "What it says when the job has failed. Without it: the status is 404 or 410.",
+        ),
+        delete: table.maybe(
+            "delete",
+            &METHOD.like("\"DELETE\""),
+            "How an execution that lost is deleted, at its own location on its own network. Without it, jobs of a route \
+             that has answered `202` once are not shadowed.",
+        ),
+        keep: table.or("keep", &LONG, "'1h'", "How long a location is remembered."),
+    }
 }
 
 fn matches(mut table: Table<'_>) -> Match {

@@ -39,6 +39,7 @@ impl Port {
             recorder: &self.recorder,
             oracle: &self.oracle,
             ready: self.ready,
+            located: &crate::path::Located::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };

@@ -53,8 +53,19 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + 
 /// The dispatch that answers if nothing else happens.
 struct Lead {
     dispatch: Dispatch,
-    answering: Answering,
+    /// `None` once it has come to something.
+    answering: Option<Answering>,
     flight: Option<Flight>,
+}
+
+impl Lead {
+    /// What it comes to. Never ends once it has.
+    async fn answered(&mut self) -> Result<Response<Body>, Failure> {
+        let Some(answering) = &mut self.answering else { return std::future::pending().await };
+        let answered = answering.as_mut().await;
+        self.answering = None;
+        answered
+    }
 }
 
 /// A job under contest.
@@ -216,7 +227,7 @@ impl Contest {
         };
         let answering = async {
             match &mut self.lead {
-                Some(lead) if !has_answer => lead.answering.as_mut().await,
+                Some(lead) if !has_answer => lead.answered().await,
                 _ => std::future::pending().await,
             }
         };
@@ -351,6 +362,9 @@ impl Drop for Contest {
         let answers = std::mem::take(&mut self.over);
         if !answers {
             self.fence.abandon();
+            if let Some(lead) = self.lead.take() {
+                self.let_go(lead);
+            }
         }
         self.course.left.set(self.started, self.possibly_running().saturating_add(u8::from(answers)));
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 
+use super::asynchronous::About;
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::peer;
@@ -28,6 +29,11 @@ pub(super) struct Course {
     pub(super) planned_s: f64,
     pub(super) upload: Arc<Upload>,
     pub(super) left: Left,
+    /// The asynchronous job that it is about.
+    pub(super) about: Option<Box<About>>,
+    /// What was asked for, and of whom.
+    pub(super) uri: Uri,
+    pub(super) host: Option<HeaderValue>,
 }
 
 /// What a job leaves behind if its client goes now: kept here, for then nobody is there to hand it over.
@@ -77,6 +83,11 @@ impl Course {
     /// Whether the job runs on when its client goes away.
     pub(super) fn runs_on(&self) -> bool {
         self.route.is_some_and(|place| self.generation.config.routes[place].finish)
+    }
+
+    /// How an execution of it that lost is deleted, if there is a way.
+    pub(super) fn delete_by(&self) -> Option<&Method> {
+        self.generation.config.routes[self.route?].asynchronous.delete.as_ref()
     }
 
     /// Seconds until what the job needs has arrived at a network.

@@ -227,7 +227,7 @@ impl Served {
             };
             tokio::spawn(watch).abort_handle()
         });
-        Body::Served(Box::new(Self { held, _entered: entered, _watch: AbortOnDrop(watched) }))
+        Body::Served(Box::new(Self { held, _entered: entered, _watch: AbortOnDrop::new(watched) }))
     }
 
     /// The place in the ledger of a transferred job, to be given up when its time is up, even if its peer does not read.

@@ -17,6 +17,7 @@ use crate::record::{Outcome, Record};
 use crate::spool::Spool;
 use crate::upstream::Flight;
 
+use super::asynchronous;
 use super::course::Course;
 use super::shadow::Background;
 use super::warm::OnItsWay;
@@ -120,6 +121,15 @@ impl Settle {
         record.head_s = head_s;
     }
 
+    /// Takes in what the answer says of asynchronous jobs.
+    pub(super) fn note(&self, parts: &http::response::Parts, body: Body) -> Body {
+        let concerned = parts.status == StatusCode::ACCEPTED || self.course.about.is_some();
+        match self.record.as_ref().filter(|_| concerned) {
+            Some(record) => asynchronous::note(&self.course, record.target, parts, body),
+            None => body,
+        }
+    }
+
     /// What the client is told: where its answer came from and why.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         let record = self.record.as_ref()?;
@@ -155,7 +165,8 @@ impl Settle {
             record.shadows = left.shadows().iter().fold(record.shadows, policy::NetworkSet::with);
             record.possibly_running = left.possibly_running();
         }
-        let succeeded = outcome == Outcome::Answered && record.status < 400;
+        // A job that was only accepted has not shown how long it takes.
+        let succeeded = outcome == Outcome::Answered && record.status < 400 && record.status != 202;
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
             let took_s = (ran_s - self.stalled_s - self.course.arriving_s(record.target)).max(f64::MIN_POSITIVE);

@@ -31,6 +31,7 @@ use crate::spool::Spool;
 use crate::throttle::Throttle;
 use crate::upstream::Network;
 
+use super::asynchronous::{Twin, outlive};
 use super::course::{Course, Head};
 use run::Run;
 
@@ -87,13 +88,20 @@ struct Tally {
     took_s: Mutex<Option<f64>>,
     fate: Mutex<fate::Tally>,
     count: Mutex<Option<ShadowCount>>,
+    /// What it leaves running if it loses.
+    twin: Mutex<Option<Twin>>,
 }
 
 impl Tally {
     fn start(shared: &Arc<Shared>, on: NetworkId, predicted: Option<Prediction>) -> Arc<Self> {
         let count = Mutex::new(Some(shared.metrics.shadow_started(on)));
         let (fate, took_s) = (Mutex::default(), Mutex::new(None));
-        Arc::new(Self { shared: Arc::clone(shared), on, predicted, took_s, fate, count })
+        Arc::new(Self { shared: Arc::clone(shared), on, predicted, took_s, fate, count, twin: Mutex::default() })
+    }
+
+    /// It was accepted there, to be done later.
+    fn accepted(&self, twin: Option<Twin>) {
+        *self.twin.lock() = twin;
     }
 
     fn took(&self, seconds: f64) {
@@ -102,6 +110,11 @@ impl Tally {
 
     fn fate(&self) -> Fate {
         self.fate.lock().fate()
+    }
+
+    /// Whether it was: then it has not shown how long it takes.
+    fn is_accepted(&self) -> bool {
+        self.twin.lock().is_some()
     }
 
     /// From now on it is a job, and no shadow in flight, unless it broke before.
@@ -133,6 +146,9 @@ impl Drop for Tally {
     fn drop(&mut self) {
         let counted = self.fate.lock().close();
         self.count(counted);
+        if let Some(twin) = self.twin.lock().take().filter(|_| self.fate() != Fate::Adopted) {
+            twin.lost();
+        }
         // Only now is it known to have been the real job, and how long that took: either may come first.
         if let Some(took_s) = self.took_s.lock().filter(|_| self.fate() == Fate::Adopted) {
             self.shared.metrics.predicted(self.on, self.predicted.as_ref(), took_s);
@@ -142,12 +158,22 @@ impl Drop for Tally {
 
 /// Ends a task when it is dropped.
 #[derive(Debug)]
-pub(super) struct AbortOnDrop(pub(super) Option<AbortHandle>);
+pub(super) struct AbortOnDrop {
+    task: Option<AbortHandle>,
+    /// Whether it may go on for a little, for what it leaves can be deleted.
+    outlives: bool,
+}
+
+impl AbortOnDrop {
+    pub(super) fn new(task: Option<AbortHandle>) -> Self {
+        Self { task, outlives: false }
+    }
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
+        if let Some(task) = self.task.take() {
+            outlive(task, self.outlives);
         }
     }
 }
@@ -209,7 +235,7 @@ impl Shadow {
             throttle,
             tally,
             head: Some(head_receiver),
-            task: AbortOnDrop(Some(task)),
+            task: AbortOnDrop { task: Some(task), outlives: course.delete_by().is_some() },
         })
     }
 
@@ -274,6 +300,7 @@ pub(super) fn later(
     window_s: f64,
 ) -> Background {
     let started = Arc::new(Mutex::new(NetworkSet::EMPTY));
+    let outlives = course.delete_by().is_some();
     let start = |network| {
         let (course, head, body, started) = (Arc::clone(course), Arc::clone(head), body.cloned(), Arc::clone(&started));
         let task = tokio::spawn(async move {
@@ -289,7 +316,7 @@ pub(super) fn later(
                 run.until_learned(head, body).await;
             }
         });
-        AbortOnDrop(Some(task.abort_handle()))
+        AbortOnDrop { task: Some(task.abort_handle()), outlives }
     };
     Background { tasks: on.iter().map(start).collect(), started }
 }
@@ -303,7 +330,7 @@ impl Background {
     /// Nobody holds them any more: they run on until their window ends.
     pub(super) fn run_on(mut self) {
         for task in &mut self.tasks {
-            task.0 = None;
+            task.task = None;
         }
     }
 }

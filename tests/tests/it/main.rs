@@ -1,6 +1,7 @@
 //! The whole sidecar, seen from outside: a file for each behaviour, and the name of each test is a fact.
 
 mod admin;
+mod asynchronous;
 mod contest;
 mod disconnect;
 mod failover;

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use toml::de::DeValue;
 
 use super::{Bad, Form, text};
-use crate::value::{ClassBy, Mode, Protocol};
+use crate::value::{ClassBy, Mode, Protocol, Sign};
 
 /// A path or a prefix of paths.
 pub(crate) const PATH_PATTERN: Form<String> = Form {
@@ -77,6 +77,15 @@ pub(crate) const CLASS_BY: Form<ClassBy> = Form {
     reader: class_by,
 };
 
+/// Something that an answer says.
+pub(crate) const SIGN: Form<Sign> = Form {
+    name: "a sign in an answer",
+    unit: "",
+    write: "`status:NUMBER`, `header:NAME=VALUE` or `json:/POINTER=VALUE` in quotes",
+    example: "\"json:/state=done\"",
+    reader: sign,
+};
+
 /// How far adumbra may go.
 pub(crate) const MODE: Form<Mode> = Form {
     name: "a mode",
@@ -120,6 +129,28 @@ fn path(path: &str) -> Result<(), Bad> {
         return Err(Bad::Why("paths are compared as they come, so write other characters as `%XX`"));
     }
     Ok(())
+}
+
+fn sign(value: &DeValue<'_>) -> Result<Sign, Bad> {
+    let text = text(value)?;
+    let Some((kind, rest)) = text.split_once(':') else {
+        return Err(Bad::Why("it has no `:`"));
+    };
+    if kind == "status" {
+        return rest.parse().map(Sign::Status).map_err(|_| Bad::Why("a status is a number from 100 to 999"));
+    }
+    let Some((place, wanted)) = rest.split_once('=') else {
+        return Err(Bad::Why("it has no `=` before the value"));
+    };
+    match kind {
+        "header" => match HeaderName::from_bytes(place.as_bytes()) {
+            Ok(name) => Ok(Sign::Header(name, wanted.to_owned())),
+            Err(_) => Err(Bad::Why("no header can have that name")),
+        },
+        "json" if place.starts_with('/') => Ok(Sign::Json(place.to_owned(), wanted.to_owned())),
+        "json" => Err(Bad::Why("a JSON pointer starts with `/`")),
+        _ => Err(Bad::Why("it starts with none of `status:`, `header:`, `json:`")),
+    }
 }
 
 fn class_by(value: &DeValue<'_>) -> Result<ClassBy, Bad> {

@@ -10,6 +10,7 @@ use policy::{Action, Decision, NetworkId, Observation, Phase, Reason};
 use super::{Contest, Failure, Lead, NotAdopted};
 use crate::body::Body;
 use crate::clock;
+use crate::path::asynchronous;
 use crate::path::course::Course;
 use crate::path::progress;
 use crate::path::shadow::Shadow;
@@ -76,7 +77,7 @@ impl Contest {
             evidence.lead = Some((on, observed));
         });
         let answering = Box::pin(async move { shadow.answer().await.map_err(Failure::from) });
-        self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering, flight: None });
+        self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering: Some(answering), flight: None });
         Ok(())
     }
 
@@ -94,7 +95,7 @@ impl Contest {
             let Some(lead) = self.lead.as_mut().filter(|_| answer.is_none()) else { return asked.await };
             tokio::select! {
                 biased;
-                answered = lead.answering.as_mut() => match answered {
+                answered = lead.answered() => match answered {
                     Ok(response) => {
                         self.note_head(response, answer);
                         return Err(NotAdopted::Overtaken);
@@ -174,7 +175,7 @@ impl Contest {
                 () = &mut watching => sent.await,
             }
         });
-        self.lead = Some(Lead { dispatch, answering, flight: Some(flight) });
+        self.lead = Some(Lead { dispatch, answering: Some(answering), flight: Some(flight) });
     }
 
     pub(super) fn drop_lead(&mut self, end: End) {
@@ -183,6 +184,16 @@ impl Contest {
         }
         if let Some(lead) = self.lead.take() {
             self.fence.ended(lead.dispatch, end);
+            self.let_go(lead);
+        }
+    }
+
+    /// A lead that is given up before it has answered may leave something behind.
+    pub(super) fn let_go(&self, lead: Lead) {
+        let Lead { dispatch, answering, flight } = lead;
+        drop(flight);
+        if let Some(answering) = answering {
+            asynchronous::reap(&self.course, self.head.as_ref(), dispatch.network(), answering);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::clock;
 use crate::hygiene;
 use crate::metrics::Direction;
+use crate::path::asynchronous::Twin;
 use crate::path::course::{Course, Head};
 use crate::path::progress;
 use crate::peer::{self, ShadowAsk};
@@ -111,7 +112,7 @@ impl Run {
 
     async fn exchange(
         &mut self,
-        head: &Head,
+        head: &Arc<Head>,
         body: Option<Spool>,
         answered: Option<oneshot::Sender<Response<Source>>>,
     ) {
@@ -133,7 +134,12 @@ impl Run {
             Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
                 self.end(Fate::Refused, Phase::Refused)
             }
-            Ok(response) => self.keep(response, answered).await,
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers());
+                let twin = Twin::of(&self.lesson.course, head, on, status, headers);
+                self.lesson.tally.accepted(twin);
+                self.keep(response, answered).await;
+            }
             Err(error) => {
                 tracing::debug!(network = self.network.name(), %error, "a shadow failed");
                 let (fate, phase) =
@@ -176,7 +182,9 @@ impl Run {
                     sink.finish();
                 }
                 let at_s = self.since_sent_s();
-                self.lesson.learn_it_took();
+                if !self.lesson.tally.is_accepted() {
+                    self.lesson.learn_it_took();
+                }
                 self.end(Fate::Finished, Phase::Finished { at_s, good });
             }
             Ok(()) => {
