@@ -23,10 +23,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use config::value as cfg;
 use parking_lot::Mutex;
-use policy::budget::{NoPermit, ShadowBudget};
+use policy::budget::{Load, NoPermit, ShadowBudget};
 use policy::ledger;
 use policy::link::Link;
 use policy::{NetworkId, NetworkView};
+use tokio::sync::Notify;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::SendError;
@@ -61,6 +62,8 @@ struct State {
     ledger: flight::Ledger,
     link: Link,
     budget: ShadowBudget,
+    /// Whom to tell that its shadow must go, youngest last. Who was told is not here any more.
+    sheddable: Vec<Arc<Notify>>,
 }
 
 /// What the network's own sidecar last said of it.
@@ -92,7 +95,9 @@ impl Network {
             state: Mutex::new(State {
                 ledger: flight::Ledger::new(network.capacity),
                 link: Link::default(),
-                budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second),
+                budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
+                    .within(budget.share),
+                sheddable: Vec::new(),
             }),
             reported: Reported::default(),
             pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(network.endpoints.len()))).collect(),
@@ -129,7 +134,7 @@ impl Network {
             rtt_s: if self.home { 0.0 } else { state.link.rtt_s() },
             link_bytes_per_s: if self.home { 0.0 } else { link_bytes_per_s },
             link_queued_bytes: 0.0,
-            shadow_room: state.budget.would_spend(bytes, has_room(in_flight, capacity), now_s),
+            shadow_room: state.budget.would_spend(bytes, Load { in_flight, capacity }, now_s),
             warm_bytes: 0,
             price: self.config.price,
         }
@@ -140,9 +145,11 @@ impl Network {
         let capacity = self.capacity();
         let others = self.others_in_flight();
         let mut state = self.state.lock();
-        let room = has_room(state.ledger.len().saturating_add(others), capacity);
-        state.budget.spend(bytes, room, clock::now_s())?;
-        Ok(ShadowPermit::new(Arc::clone(self)))
+        let in_flight = state.ledger.len().saturating_add(others);
+        state.budget.spend(bytes, Load { in_flight, capacity }, clock::now_s())?;
+        let shed = Arc::new(Notify::new());
+        state.sheddable.push(Arc::clone(&shed));
+        Ok(ShadowPermit::new(Arc::clone(self), shed))
     }
 
     /// Charges bytes that a shadow moved to the budget of all of them.
@@ -154,7 +161,25 @@ impl Network {
 
     /// Enters a dispatch in the ledger, until the returned flight is dropped.
     pub(crate) fn depart(self: &Arc<Self>, predicted_s: Option<f64>) -> Flight {
-        Flight::depart(Arc::clone(self), predicted_s)
+        let flight = Flight::depart(Arc::clone(self), predicted_s);
+        self.shed();
+        flight
+    }
+
+    /// Stops shadows that live work needs the room of, the youngest first.
+    fn shed(&self) {
+        let (capacity, others) = (self.capacity(), self.others_in_flight());
+        if capacity == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        let in_flight = state.ledger.len().saturating_add(others);
+        let told = state.budget.in_flight().saturating_sub(u32::try_from(state.sheddable.len()).unwrap_or(u32::MAX));
+        for _ in told..state.budget.to_shed(Load { in_flight, capacity }) {
+            let Some(shadow) = state.sheddable.pop() else { return };
+            shadow.notify_one();
+            self.metrics.shadow_shed(self.id);
+        }
     }
 
     /// Jobs it can run at once: what its own sidecar says, else what the configuration says; 0 if nobody knows.
@@ -230,9 +255,4 @@ impl Network {
     pub(crate) fn name(&self) -> &str {
         &self.config.name
     }
-}
-
-/// Whether live work leaves a slot for a shadow: one more than the job itself will take.
-fn has_room(in_flight: u32, capacity: u32) -> bool {
-    capacity == 0 || in_flight < capacity
 }

@@ -25,6 +25,7 @@ pub(super) struct ShadowCounters {
     refused: Family<2>,
     bytes: Family<2>,
     served: Family<1>,
+    shed: Family<1>,
 }
 
 impl ShadowCounters {
@@ -57,11 +58,15 @@ impl ShadowCounters {
                 Head::new("adumbra_shadows_served", "Shadows run here for other sidecars, by how they ended"),
                 [&Axis::of::<ServedEnd>("end")],
             ),
+            shed: Family::counters(
+                Head::new("adumbra_shadows_shed", "Shadows stopped since live work needed their room, by network"),
+                [network],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 6] {
-        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes, &self.served]
+    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
+        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes, &self.served, &self.shed]
     }
 
     fn ended_so_far(&self, end: ShadowEnd) -> u64 {
@@ -148,6 +153,11 @@ impl Metrics {
     /// A planned shadow got no permit.
     pub(crate) fn shadow_refused(&self, network: NetworkId, why: NoPermit) {
         self.shadows.refused.add([network.index(), why.place()], 1);
+    }
+
+    /// A shadow is stopped, for live work needs its room.
+    pub(crate) fn shadow_shed(&self, network: NetworkId) {
+        self.shadows.shed.add([network.index()], 1);
     }
 
     /// Bytes of a shadow's bodies passed.

@@ -33,6 +33,8 @@ pub(crate) enum ServedEnd {
     Refused,
     /// The service broke off.
     Failed,
+    /// Live work needed its room.
+    Shed,
 }
 
 /// Which way a shadow's bytes went.
@@ -181,6 +183,7 @@ words!(ServedEnd:
     ServedEnd::LeaseOver => "lease_over",
     ServedEnd::Refused => "refused",
     ServedEnd::Failed => "failed",
+    ServedEnd::Shed => "shed",
 );
 words!(Direction: Direction::Sent => "sent", Direction::Received => "received");
 words!(ConnectionRefusal:
@@ -237,6 +240,7 @@ words!(NoPermit:
     NoPermit::Rate => "rate",
     NoPermit::Bytes => "bytes",
     NoPermit::LiveWork => "live_work",
+    NoPermit::Share => "share",
 );
 words!(Unspooled:
     Unspooled::TooLong => "too_long",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use policy::fence::{Dispatch, End, Fence, Token};
-use policy::{Decision, Evidence, NetworkId, NetworkSet, Observation, Phase, Plan, Step, observation};
+use policy::{Action, Decision, Evidence, NetworkId, NetworkSet, Observation, Phase, Plan, Reason, Step, observation};
 
 use super::course::{Course, Head, Spare};
 use super::shadow::{Board, NotAdopted, Shadow};
@@ -90,6 +90,8 @@ pub(super) struct Contest {
     /// Shadows that may start when the body is whole, and for how long they may run.
     to_shadow: Option<(NetworkSet, f64)>,
     head: Option<Arc<Head>>,
+    /// What the window's end has settled, if the lead is watched after it.
+    confirmed: Option<Decision>,
     /// It has been won.
     over: bool,
 }
@@ -112,6 +114,7 @@ impl Contest {
             may_have_run: false,
             sent_again: 0,
             to_shadow: None,
+            confirmed: None,
             over: false,
         }
     }
@@ -153,11 +156,17 @@ impl Contest {
                     Step::WaitUntil(at_s) => Some(at_s),
                     Step::Settled(decision) => {
                         // What stood against it is in the evidence now, so the next look comes to something else.
+                        let shadowed = !self.shadows.is_empty();
                         if let Err(failed) = self.act(&decision, &mut answer).await {
                             failure = failed.or(failure);
                             continue;
                         }
-                        settled = Some(decision);
+                        if shadowed && decision.action == Action::Keep && answer.is_none() {
+                            // The window is over, and the lead alone may still show that it is a straggler.
+                            self.confirmed = Some(decision);
+                            continue;
+                        }
+                        settled = Some(self.confirmed.filter(|_| stands(&decision)).unwrap_or(decision));
                         None
                     }
                 },
@@ -368,6 +377,11 @@ impl Drop for Contest {
         }
         self.course.left.set(self.started, self.possibly_running().saturating_add(u8::from(answers)));
     }
+}
+
+/// Whether a decision leaves what the window's end has settled as it is.
+fn stands(decision: &Decision) -> bool {
+    decision.action == Action::Keep && decision.reason != Reason::LeadFailed
 }
 
 /// What is known of a dispatch that failed.

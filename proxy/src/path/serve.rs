@@ -15,6 +15,7 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::lease::Ending;
+use tokio::sync::Notify;
 
 use super::contest::answer_of;
 use super::course::Course;
@@ -70,6 +71,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let shadow = &course.generation.config.shadow;
     let throttle = Throttle::new(ask.bytes_per_s.min(shadow.bytes_per_second));
     let window = ask.window.min(std::time::Duration::from_secs_f64(shadow.limits.window_max_s.max(0.0)));
+    let shed = permit.shed();
     throttle.hold(permit);
     let served = peer::Served::shadow(Arc::clone(&throttle), window);
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
@@ -97,12 +99,16 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             running.ended(ServedEnd::LeaseOver);
             return Err((Problem::NoAnswer, "the shadow's lease is over and nobody has adopted it".to_owned()));
         }
+        () = shed.notified() => {
+            running.ended(ServedEnd::Shed);
+            return Err((Problem::BrokeOff, "live work needs the shadow's room".to_owned()));
+        }
     };
     match answered {
         Ok(response) => Ok(to_peer(response.map(|mut answer| {
             answer.frees(running.flight.ticket());
             let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
-            Served::wrap(body, Some(entered), Some(running))
+            Served::wrap(body, Some(entered), Some((running, shed)))
         }))),
         Err(error) => {
             let (end, problem) = if error.not_executed() {
@@ -147,7 +153,7 @@ const fn ending(how: ServedEnd) -> Ending {
         ServedEnd::Finished => Ending::Finished,
         ServedEnd::Failed | ServedEnd::Refused => Ending::Failed,
         ServedEnd::LeaseOver => Ending::LeaseOver,
-        ServedEnd::Cut => Ending::Cut,
+        ServedEnd::Cut | ServedEnd::Shed => Ending::Cut,
     }
 }
 
@@ -197,13 +203,13 @@ impl Held {
     }
 
     /// Takes all of it away: its connection closes, its slot and its permit are free.
-    fn take_away(&self) {
+    fn take_away(&self, how: ServedEnd) {
         let (inner, reading) = {
             let mut holding = self.0.lock();
             (holding.inner.take(), holding.reading.take())
         };
         drop(inner);
-        self.over(ServedEnd::LeaseOver);
+        self.over(how);
         if let Some(reading) = reading {
             reading.wake();
         }
@@ -211,19 +217,23 @@ impl Held {
 }
 
 impl Served {
-    fn wrap(inner: Body, entered: Option<Entered>, shadow: Option<Running>) -> Body {
-        let served = shadow.as_ref().map(|shadow| Arc::clone(&shadow.served));
+    fn wrap(inner: Body, entered: Option<Entered>, shadow: Option<(Running, Arc<Notify>)>) -> Body {
+        let (shadow, shed) = shadow.unzip();
+        let served = shadow.as_ref().map(|shadow| Arc::clone(&shadow.served)).zip(shed);
         let is_whole = inner.is_end_stream();
         let held = Arc::new(Held(Mutex::new(Holding { inner: Some(inner), shadow, reading: None })));
         if is_whole {
             // Nobody will ask it for a frame.
             held.over(ServedEnd::Finished);
         }
-        let watched = served.filter(|_| !is_whole).map(|served| {
+        let watched = served.filter(|_| !is_whole).map(|(served, shed)| {
             let held = Arc::clone(&held);
             let watch = async move {
-                served.lease_ends().await;
-                held.take_away();
+                let how = tokio::select! {
+                    () = served.lease_ends() => ServedEnd::LeaseOver,
+                    () = shed.notified() => ServedEnd::Shed,
+                };
+                held.take_away(how);
             };
             tokio::spawn(watch).abort_handle()
         });

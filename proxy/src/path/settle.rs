@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use policy::learn::{Label, Row};
-use policy::{Action, Decision, Shadowing};
+use policy::{Action, Decision, Reason, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
@@ -96,8 +96,13 @@ impl Settle {
 
     /// Where the job is answered from, as decided.
     pub(super) fn decided(&mut self, decision: &Decision) {
-        if decision.target != self.course.plan.target {
+        let moved = decision.target != self.course.plan.target;
+        if moved {
             self.warming = OnItsWay::default();
+        }
+        if !moved && decision.reason == Reason::LeadAnswered && self.course.plan.shadowing == Shadowing::Direct {
+            // It went as it was planned.
+            return;
         }
         let record = self.record();
         record.target = decision.target;

@@ -77,6 +77,24 @@ pub(crate) const CLASS_BY: Form<ClassBy> = Form {
     reader: class_by,
 };
 
+/// A header that may be taken off a request.
+pub(crate) const STRIPPED: Form<HeaderName> = Form {
+    name: "a header's name",
+    unit: "",
+    write: "the name in quotes",
+    example: "\"authorization\"",
+    reader: |value| {
+        // What frames a message or says where it goes cannot be left out of it.
+        const NEEDED: [HeaderName; 3] =
+            [http::header::HOST, http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING];
+        match HeaderName::from_bytes(text(value)?.as_bytes()) {
+            Ok(name) if NEEDED.contains(&name) => Err(Bad::Why("no request can be sent without it")),
+            Ok(name) => Ok(name),
+            Err(_) => Err(Bad::Why("no header can have that name")),
+        }
+    },
+};
+
 /// Something that an answer says.
 pub(crate) const SIGN: Form<Sign> = Form {
     name: "a sign in an answer",

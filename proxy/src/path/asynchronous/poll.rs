@@ -81,9 +81,9 @@ fn seen(task: &Task, status: StatusCode, headers: &HeaderMap, body: Option<&serd
 }
 
 fn is(value: &serde_json::Value, wanted: &str) -> bool {
-    match value {
-        serde_json::Value::String(text) => text == wanted,
-        other => other.to_string() == wanted,
+    match value.as_str() {
+        Some(text) => text == wanted,
+        None => format!("{value}").as_str() == wanted,
     }
 }
 

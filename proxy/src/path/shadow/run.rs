@@ -11,7 +11,7 @@ use policy::budget::NoPermit;
 use policy::fate::Fate;
 use policy::learn::{self, Label, Row};
 use policy::{NetworkId, Observation, Phase, observation};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Board, Tally};
 use crate::answer::{self, Sink, Source};
@@ -38,6 +38,8 @@ pub(super) struct Run {
     window: Duration,
     answer_bytes: usize,
     bytes_per_s: f64,
+    /// Told when live work needs its room.
+    shed: Arc<Notify>,
 }
 
 /// What is owed at the end, whatever way it comes.
@@ -66,6 +68,7 @@ impl Run {
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let shadow = &course.generation.config.shadow;
         let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
+        let shed = permit.shed();
         throttle.hold(permit);
         Ok(Self {
             lesson: Lesson {
@@ -84,6 +87,7 @@ impl Run {
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
             answer_bytes: shadow.answer_bytes,
             bytes_per_s: shadow.bytes_per_second,
+            shed,
         })
     }
 
@@ -99,13 +103,28 @@ impl Run {
         body: Option<Spool>,
         answered: oneshot::Sender<Response<Source>>,
     ) {
-        self.exchange(&head, body, Some(answered)).await;
+        self.until_shed(&head, body, Some(answered)).await;
+    }
+
+    /// Ends early if live work needs its room: it is the first to go.
+    async fn until_shed(
+        &mut self,
+        head: &Arc<Head>,
+        body: Option<Spool>,
+        answered: Option<oneshot::Sender<Response<Source>>>,
+    ) {
+        let shed = Arc::clone(&self.shed);
+        tokio::select! {
+            biased;
+            () = self.exchange(head, body, answered) => {}
+            () = shed.notified() => self.show(Phase::Failed),
+        }
     }
 
     /// Runs the shadow for its window at the most and throws its answer away as it comes.
     pub(super) async fn until_learned(mut self, head: Arc<Head>, body: Option<Spool>) {
         let window = self.window;
-        if tokio::time::timeout(window, self.exchange(&head, body, None)).await.is_err() {
+        if tokio::time::timeout(window, self.until_shed(&head, body, None)).await.is_err() {
             self.lesson.tally.end(Fate::WindowEnded);
         }
     }
