@@ -235,6 +235,8 @@ fn synthetic_job(dice: &mut Dice) -> Job {
         spoolable: true,
         hold: false,
         last_hop: false,
+        located: None,
+        leaves_twin: false,
         body_bytes: (dice.uniform() < 0.8).then(|| (1e6 * dice.uniform()) as u64),
         input_bytes: None,
         hour: (24.0 * dice.uniform()) as f32,

@@ -14,7 +14,7 @@ use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
 pub use lane::{Lane, LaneKind, Run};
-pub use route::{ClassBy, Extract, Match, Mode, Poll, Route};
+pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +102,8 @@ pub struct Network {
     pub budget: Budget,
     /// Verify its certificate against these roots instead of the public ones, where endpoints are `https`.
     pub ca: Option<PathBuf>,
+    /// Headers that everything is sent there without, such as credentials that are not for it.
+    pub strip_headers: Vec<http::HeaderName>,
 }
 
 /// What stands at a network's endpoints.
@@ -164,7 +166,7 @@ pub struct Health {
 }
 
 /// Budgets of shadow work on one network.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     /// Shadows at once.
     pub in_flight: u32,
@@ -172,6 +174,10 @@ pub struct Budget {
     pub per_second: f64,
     /// Bytes a second, both ways together, over all shadows.
     pub bytes_per_second: f64,
+    /// Shadows at once, as a share of the network's capacity where that is known.
+    pub share: f64,
+    /// Headers that shadows are sent without, beside those that every request there is.
+    pub strip_headers: Vec<http::HeaderName>,
 }
 
 /// How shadows are bounded, over all networks.

@@ -1,4 +1,4 @@
-//! What may be spent on shadows on one network: in flight, per second, bytes per second.
+//! What may be spent on shadows on one network: in flight, of its capacity, per second, bytes per second.
 //!
 //! Token buckets that are refilled when they are looked at, so a budget needs no timer. Each holds one second's worth. A
 //! shadow that says it will send more than the byte bucket holds is let in when the bucket is full and leaves it in debt:
@@ -18,6 +18,17 @@ pub enum NoPermit {
     LiveWork,
     /// Every worker that runs shadows there is busy, or not up.
     Worker,
+    /// Shadows have their share of the network's capacity.
+    Share,
+}
+
+/// How full a network is, shadows included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// What is in flight there.
+    pub in_flight: u32,
+    /// How much can be; 0 if nobody knows, and then neither a share nor room is asked for.
+    pub capacity: u32,
 }
 
 /// A network's shadow budget. Every shadow spends one permit; there is no queue for them.
@@ -25,6 +36,8 @@ pub enum NoPermit {
 pub struct ShadowBudget {
     in_flight_most: u32,
     in_flight: u32,
+    /// Of the network's capacity, 0..=1.
+    share: f64,
     starts: Bucket,
     bytes: Bucket,
 }
@@ -35,13 +48,25 @@ impl ShadowBudget {
     pub fn new(in_flight: u32, per_second: f64, bytes_per_second: f64) -> Self {
         let starts = Bucket::full(per_second, if per_second > 0.0 { per_second.max(1.0) } else { 0.0 });
         let bytes = Bucket::full(bytes_per_second, bytes_per_second);
-        Self { in_flight_most: in_flight, in_flight: 0, starts, bytes }
+        Self { in_flight_most: in_flight, in_flight: 0, share: 1.0, starts, bytes }
     }
 
-    /// Spends a permit for a shadow that will send `bytes`, or says what was lacking. `live_room` says whether the
-    /// network has a slot that live work does not need.
-    pub fn spend(&mut self, bytes: u64, live_room: bool, now_s: f64) -> Result<(), NoPermit> {
-        self.lacking(bytes, live_room, now_s).map_or(Ok(()), Err)?;
+    /// The same, and no more of the network's capacity than this share, rounded up to a whole shadow.
+    #[must_use]
+    pub const fn within(self, share: f64) -> Self {
+        Self { share, ..self }
+    }
+
+    /// How many shadows must go, for the network has less room than what is in flight there takes: they are the first to.
+    #[must_use]
+    pub fn to_shed(&self, load: Load) -> u32 {
+        if load.capacity == 0 { 0 } else { load.in_flight.saturating_sub(load.capacity).min(self.in_flight) }
+    }
+
+    /// Spends a permit for a shadow that will send `bytes`, or says what was lacking. Without a slot that
+    /// live work does not need, there is none.
+    pub fn spend(&mut self, bytes: u64, load: Load, now_s: f64) -> Result<(), NoPermit> {
+        self.lacking(bytes, load, now_s).map_or(Ok(()), Err)?;
         self.starts.take(1.0, now_s);
         self.bytes.take(bytes as f64, now_s);
         self.in_flight += 1;
@@ -50,8 +75,8 @@ impl ShadowBudget {
 
     /// Whether `spend` would give a permit.
     #[must_use]
-    pub fn would_spend(&self, bytes: u64, live_room: bool, now_s: f64) -> bool {
-        self.lacking(bytes, live_room, now_s).is_none()
+    pub fn would_spend(&self, bytes: u64, load: Load, now_s: f64) -> bool {
+        self.lacking(bytes, load, now_s).is_none()
     }
 
     /// A shadow has ended; its permit's place in flight is free again.
@@ -71,12 +96,17 @@ impl ShadowBudget {
     }
 
     /// What a permit asked for now would lack: the cheapest question first, the same answer for every caller.
-    fn lacking(&self, bytes: u64, live_room: bool, now_s: f64) -> Option<NoPermit> {
-        if !live_room {
+    fn lacking(&self, bytes: u64, load: Load, now_s: f64) -> Option<NoPermit> {
+        if load.capacity > 0 && load.in_flight >= load.capacity {
             return Some(NoPermit::LiveWork);
         }
         if self.in_flight >= self.in_flight_most {
             return Some(NoPermit::InFlight);
+        }
+        // A share that is not a number is none.
+        let has_share = f64::from(self.in_flight) < (self.share * f64::from(load.capacity)).ceil();
+        if load.capacity > 0 && !has_share {
+            return Some(NoPermit::Share);
         }
         if !self.starts.has(1.0, now_s) {
             return Some(NoPermit::Rate);
@@ -139,6 +169,7 @@ impl NoPermit {
             Self::Bytes => "bytes",
             Self::LiveWork => "live_work",
             Self::Worker => "worker",
+            Self::Share => "share",
         }
     }
 }
@@ -149,52 +180,80 @@ mod tests {
 
     use super::*;
 
+    const ROOM: Load = Load { in_flight: 0, capacity: 0 };
+    const FULL: Load = Load { in_flight: 4, capacity: 4 };
+
+    #[test]
+    fn shadows_stay_under_their_share_of_the_capacity_and_are_the_first_to_go() {
+        let check = |share, capacity, expected: u32| {
+            let mut budget = ShadowBudget::new(64, 100.0, 1e9).within(share);
+            let load = Load { in_flight: 0, capacity };
+            let started = (0..64).take_while(|_| budget.spend(0, load, 0.0) == Ok(())).count();
+            assert_eq!(started, expected as usize, "{share} of {capacity}");
+            if expected < 64 {
+                assert_eq!(budget.spend(0, load, 0.0), Err(NoPermit::Share));
+            }
+        };
+        check(0.5, 8, 4);
+        check(0.25, 8, 2);
+        check(0.25, 1, 1);
+        check(0.1, 8, 1);
+        check(0.0, 8, 0);
+        check(0.5, 0, 64);
+        check(f64::NAN, 8, 0);
+        let mut budget = ShadowBudget::new(64, 100.0, 1e9);
+        assert_eq!(budget.spend(0, ROOM, 0.0), Ok(()));
+        assert_eq!(budget.spend(0, ROOM, 0.0), Ok(()));
+        let to_shed = |in_flight, capacity| budget.to_shed(Load { in_flight, capacity });
+        assert_eq!((to_shed(4, 4), to_shed(5, 4), to_shed(9, 4), to_shed(9, 0)), (0, 1, 2, 0));
+    }
+
     #[test]
     fn each_bound_bites_and_says_so() {
-        let check = |budget: ShadowBudget, bytes, room, expected| {
+        let check = |budget: ShadowBudget, bytes, load, expected| {
             let mut budget = budget;
-            assert_eq!(budget.would_spend(bytes, room, 0.0), expected == Ok(()));
-            assert_eq!(budget.spend(bytes, room, 0.0), expected);
+            assert_eq!(budget.would_spend(bytes, load, 0.0), expected == Ok(()));
+            assert_eq!(budget.spend(bytes, load, 0.0), expected);
         };
         let budget = ShadowBudget::new(2, 5.0, 1000.0);
-        check(budget, 1000, true, Ok(()));
-        check(budget, 0, false, Err(NoPermit::LiveWork));
-        check(ShadowBudget::new(0, 5.0, 1000.0), 0, true, Err(NoPermit::InFlight));
-        check(ShadowBudget::new(2, 0.0, 1000.0), 0, true, Err(NoPermit::Rate));
-        check(ShadowBudget::new(2, 5.0, 0.0), 1, true, Err(NoPermit::Bytes));
-        check(ShadowBudget::new(2, 5.0, 0.0), 0, true, Ok(()));
-        check(ShadowBudget::new(2, f64::INFINITY, f64::INFINITY), u64::MAX, true, Ok(()));
-        check(ShadowBudget::new(2, f64::NAN, 10.0), 0, true, Err(NoPermit::Rate));
+        check(budget, 1000, ROOM, Ok(()));
+        check(budget, 0, FULL, Err(NoPermit::LiveWork));
+        check(ShadowBudget::new(0, 5.0, 1000.0), 0, ROOM, Err(NoPermit::InFlight));
+        check(ShadowBudget::new(2, 0.0, 1000.0), 0, ROOM, Err(NoPermit::Rate));
+        check(ShadowBudget::new(2, 5.0, 0.0), 1, ROOM, Err(NoPermit::Bytes));
+        check(ShadowBudget::new(2, 5.0, 0.0), 0, ROOM, Ok(()));
+        check(ShadowBudget::new(2, f64::INFINITY, f64::INFINITY), u64::MAX, ROOM, Ok(()));
+        check(ShadowBudget::new(2, f64::NAN, 10.0), 0, ROOM, Err(NoPermit::Rate));
     }
 
     #[test]
     fn a_place_in_flight_is_free_again_after_the_end() {
         let mut budget = ShadowBudget::new(1, 100.0, 1e9);
-        assert_eq!(budget.spend(0, true, 0.0), Ok(()));
-        assert_eq!(budget.spend(0, true, 1.0), Err(NoPermit::InFlight));
+        assert_eq!(budget.spend(0, ROOM, 0.0), Ok(()));
+        assert_eq!(budget.spend(0, ROOM, 1.0), Err(NoPermit::InFlight));
         budget.ended();
         budget.ended();
         assert_eq!(budget.in_flight(), 0);
-        assert_eq!(budget.spend(0, true, 2.0), Ok(()));
+        assert_eq!(budget.spend(0, ROOM, 2.0), Ok(()));
     }
 
     #[test]
     fn a_body_larger_than_the_bucket_is_paid_off_in_time() {
         let mut budget = ShadowBudget::new(9, 100.0, 1000.0);
-        assert_eq!(budget.spend(5000, true, 0.0), Ok(()));
-        assert_eq!(budget.spend(1, true, 3.9), Err(NoPermit::Bytes));
-        assert_eq!(budget.spend(1, true, 4.1), Ok(()));
+        assert_eq!(budget.spend(5000, ROOM, 0.0), Ok(()));
+        assert_eq!(budget.spend(1, ROOM, 3.9), Err(NoPermit::Bytes));
+        assert_eq!(budget.spend(1, ROOM, 4.1), Ok(()));
         budget.moved(100_000, 4.1);
-        assert_eq!(budget.spend(1, true, 100.0), Err(NoPermit::Bytes));
-        assert_eq!(budget.spend(0, true, 100.0), Err(NoPermit::Bytes));
+        assert_eq!(budget.spend(1, ROOM, 100.0), Err(NoPermit::Bytes));
+        assert_eq!(budget.spend(0, ROOM, 100.0), Err(NoPermit::Bytes));
     }
 
     #[test]
     fn less_than_one_start_a_second_still_starts_one() {
         let mut budget = ShadowBudget::new(9, 0.5, 1e9);
-        assert_eq!(budget.spend(0, true, 0.0), Ok(()));
-        assert_eq!(budget.spend(0, true, 1.0), Err(NoPermit::Rate));
-        assert_eq!(budget.spend(0, true, 2.0), Ok(()));
+        assert_eq!(budget.spend(0, ROOM, 0.0), Ok(()));
+        assert_eq!(budget.spend(0, ROOM, 1.0), Err(NoPermit::Rate));
+        assert_eq!(budget.spend(0, ROOM, 2.0), Ok(()));
     }
 
     proptest! {
@@ -207,7 +266,7 @@ mod tests {
             let (mut now_s, mut starts) = (0.0, 0);
             for step in steps {
                 now_s += step;
-                starts += u32::from(budget.spend(10, true, now_s).is_ok());
+                starts += u32::from(budget.spend(10, ROOM, now_s).is_ok());
             }
             prop_assert!(f64::from(starts) <= per_second * now_s + per_second.max(1.0) + 1e-6);
         }
@@ -215,8 +274,8 @@ mod tests {
         #[test]
         fn no_float_panics(rate: f64, bytes_rate: f64, now_s: f64, later_s: f64, bytes: u64) {
             let mut budget = ShadowBudget::new(3, rate, bytes_rate);
-            let would = budget.would_spend(bytes, true, now_s);
-            prop_assert_eq!(budget.spend(bytes, true, now_s).is_ok(), would);
+            let would = budget.would_spend(bytes, ROOM, now_s);
+            prop_assert_eq!(budget.spend(bytes, ROOM, now_s).is_ok(), would);
             budget.moved(bytes, later_s);
             prop_assert!(budget.in_flight() <= 1);
         }

@@ -22,10 +22,11 @@ mod estimate;
 mod failure;
 mod probe;
 
+use crate::cost::known;
 use crate::job::Job;
 use crate::model::Model;
 use crate::observation::{Evidence, Observation};
-use crate::plan::Plan;
+use crate::plan::{Plan, Shadowing};
 use crate::prediction::Prediction;
 use crate::reason::Reason;
 use crate::units::{NetworkId, PerNetwork};
@@ -111,6 +112,19 @@ fn others(view: &View, evidence: &Evidence) -> View {
         }
     }
     others
+}
+
+/// Whether the lead of a job that is sent without shadows must be watched all the same: what it shows could move it. Of most
+/// jobs it could not, and nobody need look.
+#[must_use]
+pub fn is_watched(job: &Job, view: &View, plan: &Plan) -> bool {
+    let predicted_s = plan.predictions[plan.target].map_or(0.0, |prediction| known(prediction.mean_s));
+    plan.shadowing == Shadowing::Direct
+        && case::may_move(job)
+        && predicted_s > 0.0
+        && predicted_s >= known(view.shadowing.worthwhile_s)
+        && plan.eligible.contains(plan.target)
+        && plan.eligible.len() > 1
 }
 
 #[cfg(test)]

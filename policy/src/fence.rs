@@ -1,12 +1,17 @@
 //! One fenced execution answers: the state of a job's dispatches, and who may answer.
 //!
 //! A job may run on several networks at once, and each of those runs may come to an answer. What keeps two of them from
-//! reaching the client is not care taken in many places but this: only the holder of the [`Token`] may answer, there is
-//! one token, and it cannot be copied. It comes back only when its dispatch broke before a byte of it was passed on, and
-//! then that dispatch is dead for good. A loser that was told to stop may not have heard: it is counted as possibly still
-//! running until its end is known.
+//! reaching the client is not care taken in many places but this: one dispatch leads, only the lead can be given the
+//! [`Token`], there is one token, and it cannot be copied. It comes back only when its dispatch broke before a byte of it
+//! was passed on, and then that dispatch is dead for good. A loser that was told to stop may not have heard: it is counted
+//! as possibly still running until its end is known.
 //!
-//! It holds no clock and sends nothing; it says what must be cancelled, and the caller does it.
+//! A shadow becomes the lead by adoption, and where it runs under another sidecar's lease, only when that side has agreed
+//! ([`Fence::ask`], [`Fence::replied`]). What happens meanwhile counts: a lead whose head is here first answers, a shadow that
+//! broke is not taken whatever was agreed, and one of which nobody knows whether it was agreed is never used. Then it is
+//! dropped, for it may run or not, and either is only a loser.
+//!
+//! It holds no clock and sends nothing. Who drives it drops what it says is lost.
 
 use crate::units::{MAX_NETWORKS, NetworkId};
 
@@ -71,16 +76,42 @@ pub enum Fenced {
     /// It has ended without an answer, or never started.
     #[error("this dispatch does not run and has no answer; choose one that does")]
     NotLive,
+    /// Something else leads, and has not ended.
+    #[error("another dispatch leads; it must end, or a shadow be adopted in its place")]
+    Led,
+    /// The lead's head is here, and what a client may have begun to read is never switched.
+    #[error("the lead's answer has begun; it is never switched")]
+    Begun,
+    /// One adoption is asked for at a time.
+    #[error("another shadow is being adopted; its reply must come first, or its time be over")]
+    Asking,
     /// The job has as many dispatches as it can have.
     #[error("the job has had its {DISPATCHES_MOST} dispatches; it must fail")]
     Full,
 }
 
+/// What the side that runs a shadow says to its adoption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is ours: its lease is gone, its answer is to come or on its way.
+    Granted,
+    /// It ended without an answer, or its lease did.
+    TooLate,
+    /// It said nothing in time, or nothing that makes sense. It may have agreed.
+    Unknown,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// It runs, as far as is known.
     Running,
+    /// A shadow that runs, and whose adoption was asked for.
+    Asked,
+    /// Its answer is here, whole.
     Answered,
+    /// Given up, and whether it runs is not known.
     Lost,
+    /// Known to run no more, without an answer that could be used.
     Dead,
 }
 
@@ -88,7 +119,13 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Fence {
     dispatches: [Option<(Dispatch, State)>; DISPATCHES_MOST],
+    /// What answers if nothing else happens.
+    lead: Option<Dispatch>,
+    /// Whether the lead's head is here.
+    begun: bool,
     chosen: Option<Dispatch>,
+    /// Whether the client has gone: nothing answers any more.
+    abandoned: bool,
 }
 
 impl Fence {
@@ -98,58 +135,147 @@ impl Fence {
         Self::default()
     }
 
-    /// A dispatch is about to be sent; only if this says so may it be.
+    /// A dispatch is about to be sent; only if this says so may it be. All but shadows lead.
     pub fn started(&mut self, dispatch: Dispatch) -> Result<(), Fenced> {
-        if self.chosen.is_some() {
+        if self.chosen.is_some() || self.abandoned {
             return Err(Fenced::Taken);
         }
         if self.state(dispatch).is_some() {
             return Err(Fenced::Started);
         }
+        let leads = !matches!(dispatch, Dispatch::Shadow(_));
+        if leads && self.lead.is_some() {
+            return Err(Fenced::Led);
+        }
         let free = self.dispatches.iter_mut().find(|slot| slot.is_none()).ok_or(Fenced::Full)?;
         *free = Some((dispatch, State::Running));
+        if leads {
+            self.lead = Some(dispatch);
+        }
         Ok(())
     }
 
-    /// A dispatch has ended. What is dead stays dead; one that was lost may still turn out to be gone.
+    /// A dispatch has ended, or is given up. What is dead stays dead; one that was lost may still turn out to be gone. A lead
+    /// without an answer leads no more.
     pub fn ended(&mut self, dispatch: Dispatch, end: End) {
         let Some(state) = self.state_mut(dispatch) else { return };
         *state = match (*state, end) {
-            (State::Running, End::Answered) => State::Answered,
-            (State::Running, End::Lost) => State::Lost,
-            (State::Running | State::Lost, End::Gone) => State::Dead,
+            (State::Running | State::Asked, End::Answered) => State::Answered,
+            (State::Running | State::Asked, End::Lost) => State::Lost,
+            (State::Running | State::Asked | State::Lost, End::Gone) => State::Dead,
             (State::Lost, End::Answered) => State::Dead,
+            // Its answer is whole, so nothing of it runs; given up, it is not used either.
+            (State::Answered, End::Lost | End::Gone) => State::Dead,
             (unchanged, _) => unchanged,
         };
+        if matches!(*state, State::Lost | State::Dead) && self.lead == Some(dispatch) {
+            self.lead = None;
+            self.begun = false;
+        }
     }
 
-    /// Chooses the dispatch that answers: one that runs, or whose answer is here.
-    pub fn choose(&mut self, dispatch: Dispatch) -> Result<Token, Fenced> {
-        if self.chosen.is_some() {
+    /// The lead's head is here. From now on it answers, or breaks; an adoption that was asked for is given up.
+    pub fn begun(&mut self) {
+        let Some(lead) = self.lead else { return };
+        self.begun = true;
+        let asked = self.in_state(State::Asked).find(|asked| *asked != lead);
+        if let Some(asked) = asked {
+            self.ended(asked, End::Lost);
+        }
+    }
+
+    /// The side that runs a shadow is about to be asked to let it become the real job. Until it replies what led goes on.
+    pub fn ask(&mut self, on: NetworkId) -> Result<(), Fenced> {
+        self.may_take(on)?;
+        if self.in_state(State::Asked).next().is_some() {
+            return Err(Fenced::Asking);
+        }
+        if let Some(state) = self.state_mut(Dispatch::Shadow(on)).filter(|state| **state == State::Running) {
+            *state = State::Asked;
+        }
+        Ok(())
+    }
+
+    /// What that side said. `Ok` if the shadow leads now; if not, it is given up, and what led goes on.
+    pub fn replied(&mut self, on: NetworkId, reply: Reply) -> Result<(), Fenced> {
+        let shadow = Dispatch::Shadow(on);
+        if self.lead == Some(shadow) {
+            // It was said before.
+            return Ok(());
+        }
+        // What is here whole needs nobody's leave.
+        if reply == Reply::Granted || self.state(shadow) == Some(State::Answered) {
+            let taken = self.take(on);
+            if taken.is_err() {
+                self.ended(shadow, End::Lost);
+            }
+            return taken;
+        }
+        self.ended(shadow, if reply == Reply::TooLate { End::Gone } else { End::Lost });
+        Err(Fenced::NotLive)
+    }
+
+    /// The shadow there leads from now on; everything else that ran is lost. This alone is for shadows that run under nobody
+    /// else's lease.
+    pub fn take(&mut self, on: NetworkId) -> Result<(), Fenced> {
+        self.may_take(on)?;
+        let shadow = Dispatch::Shadow(on);
+        self.lead = Some(shadow);
+        for (dispatch, state) in self.dispatches.iter_mut().flatten().filter(|(dispatch, _)| *dispatch != shadow) {
+            *state = match (*state, *dispatch) {
+                (State::Running | State::Asked, _) => State::Lost,
+                (State::Answered, _) => State::Dead,
+                (unchanged, _) => unchanged,
+            };
+        }
+        if let Some(state) = self.state_mut(shadow).filter(|state| **state == State::Asked) {
+            *state = State::Running;
+        }
+        Ok(())
+    }
+
+    /// Whether the shadow there could become the lead.
+    fn may_take(&self, on: NetworkId) -> Result<(), Fenced> {
+        if self.chosen.is_some() || self.abandoned {
             return Err(Fenced::Taken);
         }
-        match self.state(dispatch) {
-            Some(State::Running | State::Answered) => {
-                self.chosen = Some(dispatch);
-                Ok(Token { dispatch })
-            }
-            _ => Err(Fenced::NotLive),
+        if self.begun {
+            return Err(Fenced::Begun);
         }
+        match self.state(Dispatch::Shadow(on)) {
+            Some(State::Running | State::Asked | State::Answered) => Ok(()),
+            Some(State::Lost | State::Dead) | None => Err(Fenced::NotLive),
+        }
+    }
+
+    /// Chooses the dispatch that answers: the lead.
+    pub fn choose(&mut self) -> Result<Token, Fenced> {
+        if self.chosen.is_some() || self.abandoned {
+            return Err(Fenced::Taken);
+        }
+        let dispatch = self.lead.ok_or(Fenced::NotLive)?;
+        self.chosen = Some(dispatch);
+        Ok(Token { dispatch })
     }
 
     /// The token comes back: its dispatch broke before any byte of it went to the client. That dispatch never answers;
     /// another may be started and chosen. Only a dispatch known to be gone is not counted as possibly still running.
     pub fn give_back(&mut self, token: Token) {
         let Token { dispatch } = token;
-        if self.chosen != Some(dispatch) {
-            return;
+        if self.chosen == Some(dispatch) {
+            self.chosen = None;
+            self.ended(dispatch, End::Lost);
         }
+    }
+
+    /// The client has gone: nothing answers any more, and what ran is given up.
+    pub fn abandon(&mut self) {
+        self.abandoned = true;
         self.chosen = None;
-        if let Some(state) = self.state_mut(dispatch) {
-            *state = match *state {
-                State::Running | State::Lost => State::Lost,
-                State::Answered | State::Dead => State::Dead,
-            };
+        for (_, state) in self.dispatches.iter_mut().flatten() {
+            if matches!(state, State::Running | State::Asked) {
+                *state = State::Lost;
+            }
         }
     }
 
@@ -159,15 +285,21 @@ impl Fence {
         self.chosen
     }
 
+    /// Who answers if nothing else happens.
+    #[must_use]
+    pub fn leading(&self) -> Option<Dispatch> {
+        self.lead
+    }
+
     /// Those that must be cancelled now: they run, and another answers. Empty until one is chosen.
     pub fn losers(&self) -> impl Iterator<Item = Dispatch> {
         let chosen = self.chosen;
-        self.in_state(State::Running).filter(move |dispatch| chosen.is_some_and(|c| c != *dispatch))
+        self.running().filter(move |dispatch| chosen.is_some_and(|c| c != *dispatch))
     }
 
     /// Those that run, whoever answers: what must be cancelled when the client goes away.
     pub fn running(&self) -> impl Iterator<Item = Dispatch> {
-        self.in_state(State::Running)
+        self.in_state(State::Running).chain(self.in_state(State::Asked))
     }
 
     /// Those that were told to stop, or lost sight of, and may be running still.
@@ -189,155 +321,4 @@ impl Fence {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn network(index: usize) -> NetworkId {
-        NetworkId::new(index).expect("below the most networks")
-    }
-
-    fn lead() -> Dispatch {
-        Dispatch::Lead(network(0))
-    }
-
-    fn shadow() -> Dispatch {
-        Dispatch::Shadow(network(1))
-    }
-
-    #[test]
-    fn one_is_chosen_and_the_rest_are_losers() {
-        let mut fence = Fence::new();
-        assert_eq!(fence.started(lead()), Ok(()));
-        assert_eq!(fence.started(lead()), Err(Fenced::Started));
-        assert_eq!(fence.started(shadow()), Ok(()));
-        assert_eq!(fence.losers().count(), 0);
-        let token = fence.choose(shadow()).expect("nobody was chosen before");
-        assert_eq!(token.dispatch(), shadow());
-        assert_eq!(fence.choose(lead()), Err(Fenced::Taken));
-        assert_eq!(fence.choose(shadow()), Err(Fenced::Taken));
-        assert_eq!(fence.started(Dispatch::Again(network(2), 1)), Err(Fenced::Taken));
-        assert_eq!(fence.losers().collect::<Vec<_>>(), [lead()]);
-        fence.ended(lead(), End::Lost);
-        assert_eq!(fence.losers().count(), 0);
-        assert_eq!(fence.possibly_running().collect::<Vec<_>>(), [lead()]);
-        fence.ended(lead(), End::Gone);
-        assert_eq!(fence.possibly_running().count(), 0);
-    }
-
-    #[test]
-    fn a_broken_winner_gives_way_and_never_answers_again() {
-        let mut fence = Fence::new();
-        assert_eq!(fence.started(lead()), Ok(()));
-        let token = fence.choose(lead()).expect("nobody was chosen before");
-        fence.ended(lead(), End::Gone);
-        fence.give_back(token);
-        assert_eq!(fence.choose(lead()), Err(Fenced::NotLive));
-        let again = Dispatch::Again(network(1), 1);
-        assert_eq!(fence.started(again), Ok(()));
-        assert!(fence.choose(again).is_ok());
-    }
-
-    #[test]
-    fn a_finished_shadow_may_answer_and_a_lost_or_unknown_one_may_not() {
-        let mut fence = Fence::new();
-        assert_eq!(fence.choose(shadow()), Err(Fenced::NotLive));
-        assert_eq!(fence.started(shadow()), Ok(()));
-        assert_eq!(fence.started(lead()), Ok(()));
-        fence.ended(lead(), End::Lost);
-        assert_eq!(fence.choose(lead()), Err(Fenced::NotLive));
-        fence.ended(lead(), End::Answered);
-        assert_eq!(fence.choose(lead()), Err(Fenced::NotLive), "a late answer of a lost dispatch is not used");
-        fence.ended(shadow(), End::Answered);
-        assert!(fence.choose(shadow()).is_ok());
-    }
-
-    /// What a caller may do, on one of six dispatches.
-    #[derive(Clone, Copy, Debug)]
-    enum Act {
-        Start(usize),
-        End(usize, End),
-        Choose(usize),
-        GiveBack,
-    }
-
-    fn dispatch(index: usize) -> Dispatch {
-        match index {
-            0..2 => Dispatch::Lead(network(index)),
-            2..4 => Dispatch::Shadow(network(index - 2)),
-            _ => Dispatch::Again(network(index - 4), 1),
-        }
-    }
-
-    fn act() -> impl Strategy<Value = Act> {
-        let end = prop_oneof![Just(End::Answered), Just(End::Gone), Just(End::Lost)];
-        prop_oneof![
-            (0_usize..6).prop_map(Act::Start),
-            (0_usize..6, end).prop_map(|(d, e)| Act::End(d, e)),
-            (0_usize..6).prop_map(Act::Choose),
-            Just(Act::GiveBack),
-        ]
-    }
-
-    /// Carries `acts` out and checks after each that there is at most one token and that the dead do not answer.
-    fn holds(acts: &[Act]) {
-        let mut fence = Fence::new();
-        let mut token: Option<Token> = None;
-        let mut dead = BTreeSet::new();
-        for act in acts {
-            match *act {
-                Act::Start(d) => assert!(fence.started(dispatch(d)).is_err() || token.is_none(), "{acts:?}"),
-                Act::End(d, end) => {
-                    let runs = fence.running().any(|running| running == dispatch(d));
-                    if runs && end != End::Answered {
-                        dead.insert(d);
-                    }
-                    fence.ended(dispatch(d), end);
-                }
-                Act::Choose(d) => {
-                    if let Ok(new) = fence.choose(dispatch(d)) {
-                        assert!(token.is_none(), "two tokens: {acts:?}");
-                        assert!(!dead.contains(&d), "the dead answers: {acts:?}");
-                        token = Some(new);
-                    }
-                }
-                Act::GiveBack => {
-                    if let Some(old) = token.take() {
-                        dead.extend((0..6).filter(|d| dispatch(*d) == old.dispatch()));
-                        fence.give_back(old);
-                    }
-                }
-            }
-            assert_eq!(fence.answering(), token.as_ref().map(Token::dispatch), "{acts:?}");
-            assert!(fence.losers().all(|loser| Some(loser) != fence.answering()), "{acts:?}");
-        }
-    }
-
-    #[test]
-    fn every_interleaving_of_two_dispatches_keeps_one_token() {
-        let acts: Vec<Act> = [0, 2]
-            .into_iter()
-            .flat_map(|d| [Act::Start(d), Act::End(d, End::Answered), Act::End(d, End::Gone), Act::Choose(d)])
-            .chain([Act::End(0, End::Lost), Act::GiveBack])
-            .collect();
-        // Every word of length 5 over the acts: 100,000 of them.
-        for word in 0..acts.len().pow(5) {
-            let (mut word, mut run) = (word, [acts[0]; 5]);
-            for act in &mut run {
-                *act = acts[word % acts.len()];
-                word /= acts.len();
-            }
-            holds(&run);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn long_interleavings_of_six_dispatches_keep_one_token(acts in prop::collection::vec(act(), 0..60)) {
-            holds(&acts);
-        }
-    }
-}
+mod tests;

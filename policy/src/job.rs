@@ -2,7 +2,7 @@
 //!
 //! It holds no request. Everything that decides is a number or a set, so that a trace can be replayed as jobs.
 
-use crate::units::{ClassId, NetworkSet, Urgency};
+use crate::units::{ClassId, NetworkId, NetworkSet, Urgency};
 
 /// How many numbers a route may extract from a request (`x_*` in the configuration).
 pub const EXTRACTED: usize = 4;
@@ -37,6 +37,11 @@ pub struct Job {
     pub hold: bool,
     /// Whether this sidecar must run it where it stands: a transfer that has arrived, or somebody's shadow.
     pub last_hop: bool,
+    /// Where the asynchronous job runs that this request is about, if it is about one: nothing is known of it elsewhere.
+    pub located: Option<NetworkId>,
+    /// Whether an execution that loses would run on for good: the first answer comes long before the end, and nobody may
+    /// delete what it left.
+    pub leaves_twin: bool,
     /// Bytes of the request's body, where the request says.
     pub body_bytes: Option<u64>,
     /// Bytes of the inputs it declares, where they are known.

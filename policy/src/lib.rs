@@ -25,14 +25,18 @@ pub mod decide;
 pub mod plan;
 
 pub mod budget;
+pub mod fate;
 pub mod fence;
 pub mod health;
+pub mod lease;
 pub mod ledger;
 pub mod link;
 
 pub mod learn;
 pub mod model;
 
+#[cfg(test)]
+mod adoption;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -85,6 +85,9 @@ pub struct Plan {
 /// it is made, and no caller has to change then.
 #[must_use]
 pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan {
+    if let Some(on) = located(job, view) {
+        return at(on);
+    }
     let gates = gate::gates(job, view);
     let predictions =
         model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
@@ -133,6 +136,27 @@ impl Shadowing {
             Self::Probe { .. } => "probe",
             Self::Sample { .. } => "sample",
         }
+    }
+}
+
+/// Where the asynchronous job runs that this one is about. A job that may leave no byte there is not sent there, whatever it
+/// is about; one that has made its last hop goes nowhere.
+fn located(job: &Job, view: &View) -> Option<NetworkId> {
+    job.located.filter(|on| !job.last_hop && job.residency.and(gate::existing(view)).contains(*on))
+}
+
+/// There and nowhere else, healthy or not: what it asks for is nowhere else.
+fn at(on: NetworkId) -> Plan {
+    Plan {
+        target: on,
+        reason: Reason::Located,
+        shadowing: Shadowing::Direct,
+        level: Level::Off,
+        caps: Caps::NONE,
+        eligible: NetworkSet::only(on),
+        predictions: PerNetwork::default(),
+        costs: PerNetwork([f64::NAN; crate::units::MAX_NETWORKS]),
+        worth: 0.0,
     }
 }
 

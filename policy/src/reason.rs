@@ -39,11 +39,13 @@ pub enum Reason {
     Explore,
     /// The first target did not execute the job or may be repeated: the next network gets it.
     Failover,
+    /// It is about an asynchronous job, which runs there.
+    Located,
 }
 
 impl Reason {
     /// Every reason, in the order of the metric's documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RouteOff,
         Self::LastHop,
         Self::NoModelHome,
@@ -62,6 +64,7 @@ impl Reason {
         Self::WindowEnded,
         Self::Explore,
         Self::Failover,
+        Self::Located,
     ];
 
     /// The word for it: a metric label, a log field, a header parameter.
@@ -86,6 +89,7 @@ impl Reason {
             Self::WindowEnded => "window_ended",
             Self::Explore => "explore",
             Self::Failover => "failover",
+            Self::Located => "located",
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) fn job() -> Job {
         spoolable: true,
         hold: false,
         last_hop: false,
+        located: None,
+        leaves_twin: false,
         body_bytes: None,
         input_bytes: None,
         hour: 12.0,

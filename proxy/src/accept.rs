@@ -26,6 +26,7 @@ use crate::generation::Shared;
 use crate::hygiene::{Encryption, Forwarded};
 use crate::metrics::ConnectionRefusal;
 use crate::path::{self, Arrival, From};
+use crate::peer;
 use crate::runtime::{Owner, Stopping};
 use crate::{admin, data, problem::Problem};
 
@@ -64,7 +65,8 @@ pub(crate) struct Accepted {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
-    if let Err(error) = socket.set_nodelay(true) {
+    let lossless = if accepted.port == Port::Peers { peer::notice_loss(&socket) } else { Ok(()) };
+    if let Err(error) = lossless.and_then(|()| socket.set_nodelay(true)) {
         tracing::debug!(%error, from = %accepted.from, "a connection was gone before it was served");
         return;
     }

@@ -28,6 +28,7 @@ use crate::generation::{Generation, Shared};
 use crate::lane::Kept;
 use crate::metrics::{self, Metrics};
 use crate::oracle::Oracle;
+use crate::path::Located;
 use crate::problem::Problem;
 use crate::record::Recorder;
 
@@ -62,6 +63,7 @@ struct Seen<'a> {
     oracle: &'a Oracle,
     ready: bool,
     kept: Option<&'a Kept>,
+    located: &'a Located,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -78,6 +80,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         oracle: &shared.oracle,
         ready: shared.ready.load(Ordering::Acquire) && keeping.is_none_or(|keeping| keeping.was_up()),
         kept: kept.as_ref(),
+        located: &shared.located,
         networks: &|| statuses(&generation),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

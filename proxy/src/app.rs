@@ -240,6 +240,7 @@ fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Arc::new(Shared {
+        located: crate::path::Located::default(),
         oracle,
         recorder,
         data: Cache::new(&config.data, Arc::clone(&metrics)),

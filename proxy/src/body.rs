@@ -14,10 +14,10 @@ use crate::accept::guard::Watch;
 use crate::answer;
 use crate::data;
 use crate::path::settle::JobBody;
-use crate::path::{Adopted, ServedBody};
+use crate::path::{Adopted, Polled, ServedBody};
 use crate::spool;
 use crate::throttle::Throttled;
-use crate::upstream::{Answer, Outgoing};
+use crate::upstream::{Answer, Outgoing, Ticket};
 
 /// Why a body broke off. What is behind it is for logs; the reader of the body only learns that it is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,8 @@ pub(crate) enum Body {
     Piped(Box<answer::Source>),
     /// Data for the service, from the cache or an origin.
     Data(Box<data::Outlet>),
+    /// An answer that may say how an asynchronous job is.
+    Polled(Box<Polled>),
     /// An answer to another sidecar, with what is held for it.
     Served(Box<ServedBody>),
     /// What a client reads; its job is settled when it ends.
@@ -85,6 +87,17 @@ impl Body {
     /// One piece.
     pub(crate) fn full(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
+    }
+
+    /// The job's place in the ledger, to be given up when its time is up, even if nobody reads the answer.
+    pub(crate) fn frees(&mut self, ticket: Ticket) {
+        match self {
+            Self::Answer(answer) => answer.frees(ticket),
+            Self::Served(answer) => answer.frees(ticket),
+            Self::Polled(answer) => answer.frees(ticket),
+            // It is a shadow's, whose task has its place, or here whole.
+            _ => {}
+        }
     }
 }
 
@@ -104,6 +117,7 @@ impl http_body::Body for Body {
             Self::Piped(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Polled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Watched(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Outgoing(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -123,6 +137,7 @@ impl http_body::Body for Body {
             Self::Piped(body) => body.is_end_stream(),
             Self::Data(body) => body.is_end_stream(),
             Self::Served(body) => body.is_end_stream(),
+            Self::Polled(body) => body.is_end_stream(),
             Self::Job(body) => body.is_end_stream(),
             Self::Watched(body) => body.is_end_stream(),
             Self::Outgoing(body) => body.is_end_stream(),
@@ -142,6 +157,7 @@ impl http_body::Body for Body {
             Self::Piped(body) => body.size_hint(),
             Self::Data(body) => body.size_hint(),
             Self::Served(body) => body.size_hint(),
+            Self::Polled(body) => body.size_hint(),
             Self::Job(body) => body.size_hint(),
             Self::Watched(body) => body.size_hint(),
             Self::Outgoing(body) => body.size_hint(),

@@ -17,6 +17,7 @@ use crate::data::Cache;
 use crate::lane::Keeping;
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
+use crate::path::Located;
 use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::upstream::Network;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) classes: Arc<Classes>,
     /// What runs here for other sidecars.
     pub(crate) peers: Arc<Registry>,
+    /// Asynchronous jobs that were accepted, and where they run.
+    pub(crate) located: Located,
     /// Tells this process's dispatches from every other's.
     pub(crate) instance: u64,
     /// The next job's number.

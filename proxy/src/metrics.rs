@@ -30,7 +30,7 @@ pub(crate) use lane::ProcessesSoFar;
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, ServedEnd, ShadowEnd,
+    Asynchronous, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, ServedEnd, ShadowEnd,
     UpstreamConnection,
 };
 

@@ -3,6 +3,7 @@
 //! Each step is one line here and one small file below. Decisions are `policy`'s: what stands here is what they are made
 //! from and how they are carried out.
 
+mod asynchronous;
 mod classify;
 mod contest;
 mod course;
@@ -23,7 +24,7 @@ use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use policy::{Job, PerNetwork, Shadowing, View};
+use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
 
 use crate::body::Body;
 use crate::clock;
@@ -35,11 +36,13 @@ use crate::runtime::Owner;
 use crate::spool::Spool;
 use crate::upstream::{SendError, Upload};
 
+use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
-use course::{Course, Head, Spare};
+use course::{Course, Head, Left, Spare};
 use settle::{JobBody, Settle};
 
+pub(crate) use asynchronous::{Located, Polled};
 pub(crate) use preview::preview;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
@@ -137,7 +140,9 @@ fn plan(
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
-    let Classified { job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let Classified { mut job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let about = about(shared, request);
+    job.located = about.as_ref().and_then(|about| about.task.on(&generation));
     let mut view = view(&generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
@@ -157,7 +162,18 @@ fn plan(
         planned_s: arrived_s,
         upload,
         inputs: needs.to_vec(),
+        left: Left::default(),
+        about: about.map(Box::new),
+        uri: request.uri().clone(),
+        host: request.headers().get(http::header::HOST).cloned(),
     })
+}
+
+/// The asynchronous job that a request is about, if it is about one.
+fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
+    shared.located.forget(shared);
+    let task = shared.located.find(request.uri().path_and_query()?.as_str())?;
+    Some(About { task, method: request.method().clone() })
 }
 
 /// What is known of the networks now.
@@ -214,12 +230,19 @@ async fn direct(course: Arc<Course>, mut settle: Settle, request: Request<Body>)
         return first_try(course, settle, request, Spare { head: None, body: None }).await;
     }
     let (request, spare) = keep_spare(&course, &mut settle, request);
+    if policy::decide::is_watched(&course.job, &course.view, &course.plan) {
+        // What its lead shows may move it; of most jobs nobody need look, and they are not slowed by being looked at.
+        let mut contest = Contest::new(Arc::clone(&course), spare);
+        contest.lead(course.plan.target, request);
+        return Box::pin(finish(contest, settle, None)).await;
+    }
     first_try(course, settle, request, spare).await
 }
 
 async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
     let target = course.plan.target;
     let flight = course.network(target).depart(course.predicted_s(target));
+    course.left.set(NetworkSet::EMPTY, 1);
     let failure = match contest::answer_of(&course, target, request).await {
         Ok(response) => {
             settle.answered(response.status(), Some(flight));
@@ -228,6 +251,7 @@ async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Bod
         Err(failure) => failure,
     };
     drop(flight);
+    course.left.set(NetworkSet::EMPTY, 0);
     // A kept connection may close just as a request goes out on it. That says nothing about the network, so a job that may
     // be repeated is, once, at the same place.
     if let Failure::Send(SendError::BrokeOff { reused: true, .. }) = &failure
@@ -309,7 +333,7 @@ async fn drain(mut body: Body, idle: Duration) -> Result<(), (Problem, String)> 
 }
 
 /// Starts the shadows of a sample, as soon as the body is whole.
-fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: policy::NetworkSet, window_s: f64) -> Settle {
+fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: NetworkSet, window_s: f64) -> Settle {
     let Some(head) = &spare.head else { return settle };
     settle.keep_background(shadow::later(course, on, head, spare.body.as_ref(), window_s));
     settle
@@ -320,6 +344,7 @@ fn passed_on(response: Response<Body>, settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
+    let body = settle.note(&parts, body);
     if let Some(decision) = settle.header() {
         parts.headers.insert(DECISION, decision);
     }

@@ -9,21 +9,22 @@ mod ask;
 mod asked;
 mod serve;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
 use parking_lot::Mutex;
+use policy::lease::{Adoption, Change, Ending, Lease};
 use policy::{Caps, Progress};
 use tokio::sync::Notify;
 
+use crate::clock;
 use crate::throttle::Throttle;
 
 pub(crate) use ask::{Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
 pub(crate) use asked::{ShadowAsk, granted};
-pub(crate) use serve::control;
+pub(crate) use serve::{control, notice_loss};
 
 /// On a request: a shadow, `id=…; level=…; cpu=…; memory=…; bytes_per_s=…; window_ms=…`.
 pub(crate) const SHADOW: &str = "adumbra-shadow";
@@ -44,6 +45,10 @@ const LEASE_GRACE: Duration = Duration::from_secs(2);
 const ID_MOST: usize = 64;
 /// The most dispatches of peers that are kept track of.
 const SERVED_MOST: usize = 4096;
+/// How long the end of a shadow is remembered, for a question that comes after it: longer than any question waits.
+const REMEMBERED_S: f64 = 10.0;
+/// The most ends that are remembered.
+const REMEMBERED_MOST: usize = 1024;
 
 /// What another sidecar says a request is.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +103,8 @@ pub(crate) struct Served {
     pub(crate) throttle: Option<Arc<Throttle>>,
     /// What it is given at the most, until it is adopted; nothing bounds a real job.
     caps: Option<Caps>,
-    adopted: AtomicBool,
+    /// Of a shadow. A transferred job has none, and is not adopted.
+    lease: Mutex<Option<Lease>>,
     changed: Notify,
     /// Somebody has asked how far it is.
     asked: Notify,
@@ -107,25 +113,27 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// A real job.
-    pub(crate) fn transfer() -> Arc<Self> {
-        Self::new(None, None)
-    }
-
-    /// A shadow under these caps, of which the throttle enforces the bandwidth.
-    pub(crate) fn shadow(throttle: Arc<Throttle>, caps: Caps) -> Arc<Self> {
-        Self::new(Some(throttle), Some(caps))
-    }
-
-    fn new(throttle: Option<Arc<Throttle>>, caps: Option<Caps>) -> Arc<Self> {
+    fn new(throttle: Option<Arc<Throttle>>, caps: Option<Caps>, lease: Option<Lease>) -> Arc<Self> {
         Arc::new(Self {
             throttle,
             caps,
-            adopted: AtomicBool::new(false),
+            lease: Mutex::new(lease),
             changed: Notify::new(),
             asked: Notify::new(),
             progress: Mutex::new(None),
         })
+    }
+
+    /// A transferred job.
+    pub(crate) fn job() -> Arc<Self> {
+        Self::new(None, None, None)
+    }
+
+    /// A shadow under these caps, of which the throttle enforces the bandwidth, and under a lease that ends a grace after its
+    /// window.
+    pub(crate) fn shadow(throttle: Arc<Throttle>, caps: Caps, window: Duration) -> Arc<Self> {
+        let ends_s = clock::now_s() + (window + LEASE_GRACE).as_secs_f64();
+        Self::new(Some(throttle), Some(caps), Some(Lease::until(ends_s)))
     }
 
     /// What is believed of how far it is has changed.
@@ -143,50 +151,95 @@ impl Served {
         *self.progress.lock()
     }
 
-    fn adopt(&self) {
-        if let Some(throttle) = &self.throttle {
-            throttle.lift();
+    fn is_adopted(&self) -> bool {
+        self.lease.lock().as_ref().is_some_and(Lease::is_adopted)
+    }
+
+    /// The other side wants it to become the real job; `None` if it is no shadow.
+    fn adopt(&self) -> Option<Adoption> {
+        let (adoption, change) = self.lease.lock().as_mut()?.adopt(clock::now_s());
+        match (change, &self.throttle) {
+            (Change::Adopted, Some(throttle)) => throttle.lift(),
+            // Whoever waits for the end of the lease stops it.
+            (Change::Adopted | Change::Over(_) | Change::None, _) => {}
         }
-        self.adopted.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+        Some(adoption)
+    }
+
+    /// It has ended. Only the first end of a shadow counts.
+    pub(crate) fn ended(&self, how: Ending) {
+        if let Some(lease) = &mut *self.lease.lock() {
+            // What it holds is let go of by whoever calls this.
+            let _held_by_the_caller: Change = lease.end(how);
+        }
         self.changed.notify_waiters();
     }
 
-    /// Ends when the lease of a shadow that nobody has adopted is over; never, once somebody has.
-    pub(crate) async fn lease_ends(&self, window: Duration) {
-        let over = tokio::time::sleep(window + LEASE_GRACE);
-        tokio::pin!(over);
+    /// Ends when the lease of a shadow that nobody has adopted is over; never, once somebody has or it has ended.
+    pub(crate) async fn lease_ends(&self) {
         loop {
             let changed = self.changed.notified();
-            if self.adopted.load(Ordering::Acquire) {
-                std::future::pending::<()>().await;
-            }
+            let ends_s = match self.look() {
+                Some(ends_s) if ends_s > clock::now_s() => ends_s,
+                Some(_over) => return,
+                None => return std::future::pending().await,
+            };
             tokio::select! {
-                () = &mut over => return,
+                () = tokio::time::sleep_until(clock::instant(ends_s).into()) => {}
                 () = changed => {}
             }
         }
     }
+
+    /// When its lease ends, which may be over; `None` if no lease of its ends it any more.
+    fn look(&self) -> Option<f64> {
+        let mut lease = self.lease.lock();
+        let lease = lease.as_mut()?;
+        // What it holds is let go of by whoever waits for this.
+        let _once: Change = lease.look(clock::now_s());
+        if lease.ended() == Some(Ending::LeaseOver) { Some(f64::NEG_INFINITY) } else { lease.ends_s() }
+    }
 }
 
-/// Every dispatch that runs here for another sidecar, by the name it was given there.
+/// Every dispatch that runs here for another sidecar, by the name it was given there. The ends of shadows are remembered for
+/// a while: a question may come after them, and a name is not used twice.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    served: Mutex<HashMap<Box<str>, Arc<Served>>>,
+    served: Mutex<Roll>,
+}
+
+#[derive(Debug, Default)]
+struct Roll {
+    by_name: HashMap<Box<str>, Arc<Served>>,
+    /// Shadows that are over, and until when they are remembered, oldest first.
+    over: VecDeque<(f64, Box<str>)>,
+}
+
+impl Roll {
+    fn forget(&mut self, now_s: f64) {
+        while self.over.front().is_some_and(|(until_s, _)| *until_s <= now_s || self.over.len() > REMEMBERED_MOST) {
+            if let Some((_, id)) = self.over.pop_front() {
+                self.by_name.remove(&id);
+            }
+        }
+    }
 }
 
 impl Registry {
     /// Enters a dispatch, until the returned entry is dropped. `None` if there are too many, or one of that name.
     pub(crate) fn enter(self: &Arc<Self>, id: &str, served: &Arc<Served>) -> Option<Entered> {
-        let mut known = self.served.lock();
-        if known.len() >= SERVED_MOST || known.contains_key(id) {
+        let mut roll = self.served.lock();
+        roll.forget(clock::now_s());
+        if roll.by_name.len() - roll.over.len() >= SERVED_MOST || roll.by_name.contains_key(id) {
             return None;
         }
-        known.insert(id.into(), Arc::clone(served));
+        roll.by_name.insert(id.into(), Arc::clone(served));
         Some(Entered { registry: Arc::clone(self), id: id.into() })
     }
 
     fn find(&self, id: &str) -> Option<Arc<Served>> {
-        self.served.lock().get(id).cloned()
+        self.served.lock().by_name.get(id).cloned()
     }
 }
 
@@ -199,7 +252,15 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.registry.served.lock().remove(&self.id);
+        let now_s = clock::now_s();
+        let mut roll = self.registry.served.lock();
+        let is_shadow = roll.by_name.get(&self.id).is_some_and(|served| served.lease.lock().is_some());
+        if is_shadow {
+            roll.over.push_back((now_s + REMEMBERED_S, std::mem::take(&mut self.id)));
+            roll.forget(now_s);
+        } else {
+            roll.by_name.remove(&self.id);
+        }
     }
 }
 
@@ -210,10 +271,32 @@ mod tests {
     #[test]
     fn a_name_is_taken_once_at_a_time() {
         let registry = Arc::new(Registry::default());
-        let first = registry.enter("a", &Served::transfer());
+        let first = registry.enter("a", &Served::job());
         assert!(first.is_some());
-        assert!(registry.enter("a", &Served::transfer()).is_none());
+        assert!(registry.enter("a", &Served::job()).is_none());
         drop(first);
-        assert!(registry.enter("a", &Served::transfer()).is_some());
+        assert!(registry.enter("a", &Served::job()).is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_shadow_is_remembered_but_not_the_ends_of_all() {
+        let registry = Arc::new(Registry::default());
+        let run = |id: &str, how| {
+            let served = Served::shadow(Throttle::new(1.0), Caps::NONE, Duration::ZERO);
+            let entered = registry.enter(id, &served);
+            served.ended(how);
+            drop(entered);
+        };
+        run("whole", Ending::Finished);
+        run("cut", Ending::Cut);
+        let adopted = |id| registry.find(id).and_then(|served| served.adopt());
+        assert_eq!(adopted("whole"), Some(Adoption::Granted));
+        assert_eq!(adopted("cut"), Some(Adoption::TooLate));
+        assert!(registry.enter("cut", &Served::job()).is_none(), "a shadow's name is not used twice");
+        for n in 0..2 * REMEMBERED_MOST {
+            run(&format!("n-{n}"), Ending::Cut);
+        }
+        assert_eq!(registry.served.lock().by_name.len(), REMEMBERED_MOST);
+        assert_eq!(adopted("whole"), None);
     }
 }

@@ -23,15 +23,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use config::value as cfg;
 use parking_lot::Mutex;
-use policy::budget::{NoPermit, ShadowBudget};
+use policy::budget::{Load, NoPermit, ShadowBudget};
 use policy::ledger;
 use policy::link::Link;
 use policy::{NetworkId, NetworkView};
+use tokio::sync::Notify;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
-pub(crate) use flight::{Flight, ShadowPermit};
+pub(crate) use flight::{Flight, ShadowPermit, Ticket};
 pub(crate) use send::{Lane, Purpose};
 pub(crate) use upload::{Outgoing, Upload};
 
@@ -68,6 +69,8 @@ struct State {
     aside: flight::Ledger,
     link: Link,
     budget: ShadowBudget,
+    /// Whom to tell that its shadow must go, youngest last. Who was told is not here any more.
+    sheddable: Vec<Arc<Notify>>,
 }
 
 impl State {
@@ -105,7 +108,9 @@ impl Network {
                 ledger: flight::Ledger::new(network.capacity),
                 aside: flight::Ledger::new(0),
                 link: Link::default(),
-                budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second),
+                budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
+                    .within(budget.share),
+                sheddable: Vec::new(),
             }),
             reported: Reported::default(),
             pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(endpoints.len()))).collect(),
@@ -146,7 +151,7 @@ impl Network {
             rtt_s: if self.home { 0.0 } else { state.link.rtt_s() },
             link_bytes_per_s: if self.home { 0.0 } else { link_bytes_per_s },
             link_queued_bytes: 0.0,
-            shadow_room: has_worker && state.budget.would_spend(bytes, self.has_room(in_flight, capacity), now_s),
+            shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
             price: self.config.price,
         }
@@ -163,9 +168,11 @@ impl Network {
         let capacity = self.capacity();
         let others = self.others_in_flight();
         let mut state = self.state.lock();
-        let room = self.has_room(state.ledger.len().saturating_add(others), capacity);
-        state.budget.spend(bytes, room, clock::now_s())?;
-        Ok(ShadowPermit::new(Arc::clone(self)))
+        let in_flight = state.ledger.len().saturating_add(others);
+        state.budget.spend(bytes, self.load(in_flight, capacity), clock::now_s())?;
+        let shed = Arc::new(Notify::new());
+        state.sheddable.push(Arc::clone(&shed));
+        Ok(ShadowPermit::new(Arc::clone(self), shed))
     }
 
     /// Charges bytes that a shadow moved to the budget of all of them.
@@ -177,7 +184,25 @@ impl Network {
 
     /// Enters a dispatch in the ledger, until the returned flight is dropped.
     pub(crate) fn depart(self: &Arc<Self>, predicted_s: Option<f64>) -> Flight {
-        Flight::depart(Arc::clone(self), predicted_s)
+        let flight = Flight::depart(Arc::clone(self), predicted_s);
+        self.shed();
+        flight
+    }
+
+    /// Stops shadows that live work needs the room of, the youngest first.
+    fn shed(&self) {
+        let (capacity, others) = (self.capacity(), self.others_in_flight());
+        if capacity == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        let in_flight = state.ledger.len().saturating_add(others);
+        let told = state.budget.in_flight().saturating_sub(u32::try_from(state.sheddable.len()).unwrap_or(u32::MAX));
+        for _ in told..state.budget.to_shed(self.load(in_flight, capacity)) {
+            let Some(shadow) = state.sheddable.pop() else { return };
+            shadow.notify_one();
+            self.metrics.shadow_shed(self.id);
+        }
     }
 
     /// The same for a shadow. One that runs on a worker takes no slot, and nobody waits for it.
@@ -207,10 +232,9 @@ impl Network {
         self.crew.as_ref().map_or(0, |crew| crew.adopted())
     }
 
-    /// Whether live work leaves room for a shadow: a slot beside that of the job itself. One on a worker needs none; its
-    /// cage keeps it from live work's way.
-    fn has_room(&self, in_flight: u32, capacity: u32) -> bool {
-        self.crew.is_some() || capacity == 0 || in_flight < capacity
+    /// How full it is for shadows. One on a worker needs no slot and has no share; its cage keeps it from live work's way.
+    fn load(&self, in_flight: u32, capacity: u32) -> Load {
+        Load { in_flight, capacity: if self.crew.is_some() { 0 } else { capacity } }
     }
 
     /// Takes a load report in. `ours` is what we had in flight there when it was made.

@@ -67,6 +67,8 @@ fn row(class: u16, pair: u64, network: NetworkId, seconds: f64) -> Row {
         spoolable: true,
         hold: false,
         last_hop: false,
+        located: None,
+        leaves_twin: false,
         body_bytes: None,
         input_bytes: None,
         hour: 12.0,

@@ -26,6 +26,8 @@ enum Manner {
     Answering(Answering),
     /// Hands every request to the test when it is whole.
     Held(mpsc::UnboundedSender<Exchange>),
+    /// The same, in a sidecar's place: requests may bear the marks of a peer.
+    HeldAsSidecar(mpsc::UnboundedSender<Exchange>),
     /// Hands every request to the test when its head is there.
     HeldAtHead(mpsc::UnboundedSender<Exchange>),
 }
@@ -70,7 +72,12 @@ impl Origin {
         Self::start(Manner::Held).await
     }
 
-    /// The same, but a request is handed over before its body is read.
+    /// The same, in the place of a far sidecar.
+    pub async fn held_as_sidecar() -> Self {
+        Self::start(Manner::HeldAsSidecar).await
+    }
+
+    /// One that holds each request, and hands it over before its body is read.
     pub async fn held_at_head() -> Self {
         Self::start(Manner::HeldAtHead).await
     }
@@ -109,6 +116,14 @@ impl Origin {
             Ok(next) => next.expect("the origin holds requests"),
             Err(_) => panic!("no request reaches the service; not canonical were: {:?}", self.take_faults()),
         }
+    }
+
+    /// The next held request, however long it takes.
+    ///
+    /// # Panics
+    /// If the origin holds none.
+    pub async fn next_ever(&self) -> Exchange {
+        self.held.lock().await.recv().await.expect("the origin holds requests")
     }
 
     /// Whether a held request waits to be taken.
@@ -181,7 +196,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(shared: &Shared, connection: usize, mut wire: Wire<TcpStream>) -> Result<(), Fault> {
     wire.io.set_nodelay(true)?;
     while let Some(head) = wire.head().await? {
-        let (mut request, framing) = Recorded::read(connection, head)?;
+        let marked = matches!(shared.manner, Manner::HeldAsSidecar(_));
+        let read = if marked { Recorded::read_marked } else { Recorded::read };
+        let (mut request, framing) = read(connection, head)?;
         if !matches!(shared.manner, Manner::HeldAtHead(_)) {
             (request.body, request.trailers) = match framing {
                 Framing::Length(length) => (wire.exactly(length).await?, Fields::new()),
@@ -199,7 +216,7 @@ async fn serve(shared: &Shared, connection: usize, mut wire: Wire<TcpStream>) ->
                     return Ok(());
                 }
             }
-            Manner::Held(to) | Manner::HeldAtHead(to) => {
+            Manner::Held(to) | Manner::HeldAsSidecar(to) | Manner::HeldAtHead(to) => {
                 let (give_back, back) = oneshot::channel();
                 let exchange = Exchange { request, framing, wire, _running: running, give_back };
                 if to.send(exchange).is_err() {

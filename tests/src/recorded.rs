@@ -36,6 +36,20 @@ impl Recorded {
     /// # Errors
     /// If it is not one canonical request of a proxy: anything left over from the hop before it is a fault, too.
     pub fn read(connection: usize, head: Vec<u8>) -> Result<(Self, Framing), Fault> {
+        let (request, framing) = Self::read_marked(connection, head)?;
+        // What a job is called is said to its service, where the route has it asked how far it is.
+        let left_over = |name: &str| name.starts_with("adumbra-") && name != "adumbra-dispatch";
+        match request.fields.iter().find(|(name, _)| left_over(&name.to_ascii_lowercase())) {
+            Some((name, value)) => Err(Fault::NotCanonical(format!("`{name}: {value}` is of the hop before"))),
+            None => Ok((request, framing)),
+        }
+    }
+
+    /// The same of a request that one sidecar sends another: it may say what it is.
+    ///
+    /// # Errors
+    /// If it is not one canonical request of a proxy, but for its marks.
+    pub fn read_marked(connection: usize, head: Vec<u8>) -> Result<(Self, Framing), Fault> {
         let lines = wire::lines(&head)?;
         let (request_line, field_lines) = lines.split_first().ok_or(Fault::BrokeOff)?;
         let (method, target) = request_line_parts(request_line)?;
@@ -112,9 +126,7 @@ fn check_fields(fields: &Fields) -> Result<(), Fault> {
             "connection" | "upgrade" => !upgrades,
             "te" => value != "trailers",
             "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" | "http2-settings" => true,
-            // What a job is called is said to its service, where the route has it asked how far it is.
-            "adumbra-dispatch" => false,
-            name => name.starts_with("adumbra-"),
+            _ => false,
         };
         if left_over {
             return fault(format!("`{name}: {value}` is of the hop before"));

@@ -71,6 +71,8 @@ pub(super) fn job() -> Job {
         spoolable: true,
         hold: false,
         last_hop: false,
+        leaves_twin: false,
+        located: None,
         body_bytes: None,
         input_bytes: None,
         hour: 12.0,

@@ -1,11 +1,12 @@
 //! `[networks.NAME]`: where jobs can run.
 
+use http::HeaderName;
 use policy::units::{MAX_NETWORKS, NetworkId, NetworkSet};
 use policy::view::Price;
 use toml::de::DeValue;
 
 use super::form::{
-    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE,
+    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE, STRIPPED,
 };
 use super::listen::Listeners;
 use super::report::{Named, Placed, Report};
@@ -89,6 +90,8 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
         &FILE.like("\"roots.pem\""),
         "Roots, PEM, for its `https` endpoints instead of the public ones.",
     );
+    let strip_headers =
+        stripped(table, "Headers that every request is sent there without, such as credentials that are not for it.");
     let price = price(table.table("price", "What it charges, in one currency for all networks."));
     let timeouts = timeouts(table.table("timeouts", "Bounds on waiting for it."));
     let health = health(table.table("health", "How its health is watched."));
@@ -107,7 +110,14 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
         health,
         budget,
         ca,
+        strip_headers,
     })
+}
+
+/// Headers that are taken off on the way to a network.
+fn stripped(table: &mut Table<'_>, about: &'static str) -> Vec<HeaderName> {
+    let listed = table.list("strip_headers", &STRIPPED, about).unwrap_or_default();
+    listed.into_iter().map(|name| name.value).collect()
 }
 
 fn endpoints(table: &mut Table<'_>, listeners: &Listeners, is_home: bool) -> Option<(Kind, Vec<Endpoint>)> {
@@ -208,6 +218,16 @@ fn budget(mut table: Table<'_>) -> Budget {
             &BYTES_PER_SECOND,
             "'8MiB'",
             "Bytes over all shadows, both ways together.",
+        ),
+        share: table.or(
+            "share",
+            &SHARE,
+            "'50%'",
+            "Shadows at once, as a share of its capacity, rounded up; where that is not known, only `in_flight` counts.",
+        ),
+        strip_headers: stripped(
+            &mut table,
+            "Headers that shadows are sent without, beside the network's own `strip_headers`.",
         ),
     }
 }

@@ -6,13 +6,13 @@ use policy::units::{NetworkSet, Urgency};
 use toml::de::DeValue;
 
 use super::form::{
-    CLASS_BY, FLAG, HEADER_VALUE, LEVEL, LONG, METHOD, MODE, NAME, PATH_PATTERN, POLL_PATH, SHARE, shortened,
+    CLASS_BY, FLAG, HEADER_VALUE, LEVEL, LONG, METHOD, MODE, NAME, PATH_PATTERN, POLL_PATH, SHARE, SIGN, shortened,
 };
 use super::network::Networks;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Extract, Match, Poll, Route};
+use crate::value::{Asynchronous, Extract, Match, Poll, Route};
 
 const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
@@ -98,6 +98,11 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
     let warm = table.or("warm", &FLAG, "true", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
     let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
     let progress = poll(table.table("progress", about));
+    let asynchronous = asynchronous(table.table(
+        "asynchronous",
+        "What to make of jobs that are answered `202` with a `Location`. Later requests to it go to the network that runs \
+         the job, whatever this says.",
+    ));
     Some(Route {
         name: name?,
         matches,
@@ -114,6 +119,7 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
         extract,
         warm,
         progress,
+        asynchronous,
     })
 }
 
@@ -124,6 +130,28 @@ fn poll(mut table: Table<'_>) -> Option<Poll> {
     let every = table.or("every", &LONG, "'100ms'", "How often to ask.");
     let (before, after) = path?;
     Some(Poll { before, after, every })
+}
+
+fn asynchronous(mut table: Table<'_>) -> Asynchronous {
+    Asynchronous {
+        done: table.maybe(
+            "done",
+            &SIGN,
+            "What an answer to GET there says when the job is done. Without it: any status below 400 but 202.",
+        ),
+        failed: table.maybe(
+            "failed",
+            &SIGN.like("\"json:/state=failed\""),
+            "What it says when the job has failed. Without it: the status is 404 or 410.",
+        ),
+        delete: table.maybe(
+            "delete",
+            &METHOD.like("\"DELETE\""),
+            "How an execution that lost is deleted, at its own location on its own network. Without it, jobs of a route \
+             that has answered `202` once are not shadowed.",
+        ),
+        keep: table.or("keep", &LONG, "'1h'", "How long a location is remembered."),
+    }
 }
 
 fn matches(mut table: Table<'_>) -> Match {

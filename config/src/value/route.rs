@@ -37,6 +37,8 @@ pub struct Route {
     pub warm: bool,
     /// A counter of the service's that says how far a job is, if it has one.
     pub progress: Option<Poll>,
+    /// What to make of jobs that are answered `202` long before they are done.
+    pub asynchronous: Asynchronous,
 }
 
 /// Where a service says how far a job is.
@@ -56,6 +58,30 @@ impl Poll {
     pub fn path(&self, id: &str) -> String {
         format!("{}{id}{}", self.before, self.after)
     }
+}
+
+/// What to make of jobs that are answered `202` with a `Location`, and done later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asynchronous {
+    /// How an answer at that location says that the job is done; `None` for any below 400 but 202.
+    pub done: Option<Sign>,
+    /// How it says that the job has failed; `None` for 404 and 410.
+    pub failed: Option<Sign>,
+    /// The method by which an execution that lost is deleted at its own location; without one such jobs are not shadowed.
+    pub delete: Option<http::Method>,
+    /// How long a location is remembered.
+    pub keep: std::time::Duration,
+}
+
+/// Something that an answer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Its status.
+    Status(http::StatusCode),
+    /// A header has this value.
+    Header(http::HeaderName, String),
+    /// What this JSON pointer leads to, in its body, has this value, written as text if it is a string.
+    Json(String, String),
 }
 
 /// Which requests a route takes: all that is said must hold.

@@ -232,7 +232,7 @@ impl<'a> Case<'a> {
 
     /// Whether the job may be moved of free will at all.
     fn may_move(&self) -> bool {
-        self.job.mode == ShadowMode::On && self.job.repeatable && self.job.spoolable && !self.job.last_hop
+        may_move(self.job)
     }
 
     /// The networks a job may be sent to now: eligible when it was planned and not failed since, allowed, healthy now.
@@ -286,6 +286,11 @@ impl<'a> Case<'a> {
     pub(super) fn settle(&self, target: NetworkId, action: Action, reason: Reason, costs: PerNetwork<f64>) -> Step {
         Step::Settled(Decision { target, action, reason, predictions: self.predictions, costs })
     }
+}
+
+/// Whether a job may be moved of free will. One that was only accepted leaves a twin behind, unless somebody may delete it.
+pub(super) fn may_move(job: &Job) -> bool {
+    job.mode == ShadowMode::On && job.repeatable && job.spoolable && !job.last_hop && !job.leaves_twin
 }
 
 /// The cheaper of two; a cost that is not a number loses.

@@ -276,6 +276,24 @@ fn the_cost_of_a_busy_network_counts_when_moving() {
 }
 
 #[test]
+fn only_a_lead_that_could_be_moved_is_watched() {
+    let check = |change: fn(&mut Job, &mut View, &mut Plan), expected| {
+        let (mut job, mut view, mut plan) = (job(), view(), Plan { shadowing: Shadowing::Direct, ..plan() });
+        change(&mut job, &mut view, &mut plan);
+        assert_eq!(is_watched(&job, &view, &plan), expected, "{job:?} {plan:?}");
+    };
+    check(|_, _, _| {}, true);
+    check(|job, _, _| job.repeatable = false, false);
+    check(|job, _, _| job.spoolable = false, false);
+    check(|job, _, _| job.leaves_twin = true, false);
+    check(|job, _, _| job.last_hop = true, false);
+    check(|job, _, _| job.mode = ShadowMode::Observe, false);
+    check(|_, view, _| view.shadowing.worthwhile_s = 1e6, false);
+    check(|_, _, plan| plan.eligible = NetworkSet::only(plan.target), false);
+    check(|_, _, plan| plan.predictions = PerNetwork::default(), false);
+}
+
+#[test]
 fn a_job_pays_no_congestion_for_its_own_slots() {
     let evidence = evidence(Some(progress(0.1, 1.0)), Some(progress(0.1, 0.1)));
     let costs = |here: u32, there: u32| {

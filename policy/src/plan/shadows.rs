@@ -40,7 +40,7 @@ pub(super) fn add(job: &Job, view: &View, plan: Plan) -> Plan {
 
 /// Whether the job's bytes may be sent twice at all.
 fn may_be_shadowed(job: &Job) -> bool {
-    job.mode != ShadowMode::Off && job.repeatable && job.spoolable && !job.last_hop
+    job.mode != ShadowMode::Off && job.repeatable && job.spoolable && !job.last_hop && !job.leaves_twin
 }
 
 /// The shadowing that is worth most, and what it is worth, which may be less than nothing.

@@ -171,6 +171,7 @@ fn a_shadow_runs_opposite_the_lead_where_the_answer_is_open() {
     check(|job, _| job.mode = ShadowMode::Observe, false);
     check(|job, _| job.mode = ShadowMode::Off, false);
     check(|job, _| job.last_hop = true, false);
+    check(|job, _| job.leaves_twin = true, false);
     check(|job, _| job.residency = NetworkSet::only(PRIVATE), false);
     check(|_, view| view.shadowing.worthwhile_s = 1000.0, false);
     check(|_, view| view.shadowing.caps.medium.window_s = 0.0, false);
@@ -213,6 +214,23 @@ fn at_off_nothing_is_shadowed_not_even_to_learn() {
         plan(&job, &view, None, 0.0).shadowing != Shadowing::Direct
     };
     assert_eq!((sampled(3), sampled(7)), (true, false));
+}
+
+#[test]
+fn what_is_about_an_asynchronous_job_goes_where_that_runs_and_nowhere_else() {
+    let check = |change: fn(&mut Job, &mut View), expected: (NetworkId, bool)| {
+        let (mut job, mut view) = (Job { located: Some(PUBLIC), ..job() }, view());
+        change(&mut job, &mut view);
+        let plan = plan(&job, &view, None, 0.0);
+        assert_eq!((plan.target, plan.reason == Reason::Located), expected);
+        assert_eq!(plan.shadowing, Shadowing::Direct);
+        assert!(!expected.1 || plan.eligible == NetworkSet::only(PUBLIC));
+    };
+    check(|_, _| {}, (PUBLIC, true));
+    check(|_, view| view.state[PUBLIC].healthy = false, (PUBLIC, true));
+    check(|job, _| job.mode = ShadowMode::Off, (PUBLIC, true));
+    check(|job, _| job.residency = NetworkSet::only(PRIVATE), (PRIVATE, false));
+    check(|job, _| job.last_hop = true, (PRIVATE, false));
 }
 
 #[test]
@@ -284,6 +302,8 @@ prop_compose! {
             spoolable: flags[1],
             hold: flags[2],
             last_hop: flags[3],
+            located: None,
+            leaves_twin: false,
             body_bytes: body.map(|b| b >> (b % 64)),
             input_bytes: inputs.map(|b| b >> (b % 64)),
             hour,

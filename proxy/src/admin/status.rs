@@ -26,6 +26,7 @@ struct StatusPage<'a> {
     service: Option<ServicePage>,
     routes: Vec<RoutePage<'a>>,
     shadows: ShadowsPage,
+    asynchronous: AsynchronousPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
 }
@@ -78,6 +79,14 @@ struct ShadowsPage {
 }
 
 #[derive(Debug, Serialize)]
+struct AsynchronousPage {
+    /// Jobs whose location is remembered.
+    located: usize,
+    /// Routes that answer `202` and do not say how a loser is deleted.
+    routes_not_shadowed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct DataPage {
     hits: u64,
     joined: u64,
@@ -113,6 +122,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         service: ServicePage::of(seen),
         routes: config.routes.iter().map(RoutePage::from).collect(),
         shadows: seen.metrics.shadows_so_far().into(),
+        asynchronous: AsynchronousPage { located: seen.located.len(), routes_not_shadowed: seen.located.marked() },
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
     };

@@ -40,6 +40,7 @@ impl Port {
             oracle: &self.oracle,
             ready: self.ready,
             kept: None,
+            located: &crate::path::Located::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };

@@ -194,6 +194,7 @@ fn tree_path(steps: &[String]) -> String {
 fn meaning(reason: &str) -> String {
     let means = match reason {
         "route_off" => "no route, or the route or the kill switch keeps adumbra out of it",
+        "located" => "it is about an asynchronous job, which runs there",
         "last_hop" => "it came from another sidecar and runs where it lands",
         "no_model_home" => "there is no model yet, so home first",
         "spill" => "home is full and no model may act, so it was spilled",

@@ -6,7 +6,7 @@ use prometheus_client::registry::Unit;
 use super::Metrics;
 use super::family::{Axis, Family, Head, Scraped};
 use super::histogram::Histogram;
-use super::words::{SHADOWINGS, Word};
+use super::words::{Asynchronous, SHADOWINGS, Word};
 use crate::record::{Outcome, Record};
 
 /// Bounds for jobs, which take from milliseconds to an hour.
@@ -23,6 +23,7 @@ pub(super) struct JobCounters {
     progress: Family<1>,
     possibly_running: Family<0>,
     finish_refused: Family<0>,
+    asynchronous: Family<1>,
 }
 
 impl JobCounters {
@@ -70,10 +71,14 @@ impl JobCounters {
                 ),
                 [],
             ),
+            asynchronous: Family::counters(
+                Head::new("adumbra_asynchronous_jobs", "Jobs that were answered `202`, by what became of them"),
+                [&Axis::of::<Asynchronous>("event")],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 8] {
+    pub(super) fn families(&self) -> [&dyn Scraped; 9] {
         [
             &self.jobs,
             &self.seconds,
@@ -83,6 +88,7 @@ impl JobCounters {
             &self.progress,
             &self.possibly_running,
             &self.finish_refused,
+            &self.asynchronous,
         ]
     }
 }
@@ -126,6 +132,11 @@ impl Metrics {
     /// A job that should run on without its client will not.
     pub(crate) fn finish_refused(&self) {
         self.jobs.finish_refused.add([], 1);
+    }
+
+    /// Something became of a job that was answered `202`.
+    pub(crate) fn asynchronous(&self, event: Asynchronous) {
+        self.jobs.asynchronous.add([event.place()], 1);
     }
 
     /// The decisions so far, by reason; only reasons that were given.

@@ -26,6 +26,7 @@ pub(super) struct ShadowCounters {
     bytes: Family<2>,
     served: Family<1>,
     clamped: Family<0>,
+    shed: Family<1>,
 }
 
 impl ShadowCounters {
@@ -65,11 +66,24 @@ impl ShadowCounters {
                 ),
                 [],
             ),
+            shed: Family::counters(
+                Head::new("adumbra_shadows_shed", "Shadows stopped since live work needed their room, by network"),
+                [network],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
-        [&self.started, &self.ended, &self.in_flight, &self.refused, &self.bytes, &self.served, &self.clamped]
+    pub(super) fn families(&self) -> [&dyn Scraped; 8] {
+        [
+            &self.started,
+            &self.ended,
+            &self.in_flight,
+            &self.refused,
+            &self.bytes,
+            &self.served,
+            &self.shed,
+            &self.clamped,
+        ]
     }
 
     fn ended_so_far(&self, end: ShadowEnd) -> u64 {
@@ -161,6 +175,11 @@ impl Metrics {
     /// A planned shadow got no permit.
     pub(crate) fn shadow_refused(&self, network: NetworkId, why: NoPermit) {
         self.shadows.refused.add([network.index(), why.place()], 1);
+    }
+
+    /// A shadow is stopped, for live work needs its room.
+    pub(crate) fn shadow_shed(&self, network: NetworkId) {
+        self.shadows.shed.add([network.index()], 1);
     }
 
     /// Bytes of a shadow's bodies passed.

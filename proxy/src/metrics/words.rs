@@ -33,6 +33,8 @@ pub(crate) enum ServedEnd {
     Refused,
     /// The service broke off.
     Failed,
+    /// Live work needed its room.
+    Shed,
 }
 
 /// Which process of `adumbra run`.
@@ -145,6 +147,27 @@ pub(crate) enum DataRefusal {
     Failed,
 }
 
+/// What became of jobs that were answered `202`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asynchronous {
+    /// Answered with a location that is remembered.
+    Accepted,
+    /// Answered without one that could be.
+    Unlocated,
+    /// An answer there said that it is done.
+    Done,
+    /// An answer there said that it has failed.
+    Failed,
+    /// Its client has deleted it.
+    Deleted,
+    /// Nobody asked before it was forgotten.
+    Forgotten,
+    /// An execution that lost was deleted by its route's rule.
+    TwinDeleted,
+    /// An execution that lost could not be deleted.
+    TwinKept,
+}
+
 /// A small set of values, each of which has a place and a word.
 pub(super) trait Word: Copy + 'static {
     /// The values in the order of their places.
@@ -198,6 +221,7 @@ words!(ServedEnd:
     ServedEnd::LeaseOver => "lease_over",
     ServedEnd::Refused => "refused",
     ServedEnd::Failed => "failed",
+    ServedEnd::Shed => "shed",
 );
 words!(Direction: Direction::Sent => "sent", Direction::Received => "received");
 words!(ConnectionRefusal:
@@ -232,6 +256,16 @@ words!(DataRefusal:
     DataRefusal::Busy => "busy",
     DataRefusal::Failed => "failed",
 );
+words!(Asynchronous:
+    Asynchronous::Accepted => "accepted",
+    Asynchronous::Unlocated => "unlocated",
+    Asynchronous::Done => "done",
+    Asynchronous::Failed => "failed",
+    Asynchronous::Deleted => "deleted",
+    Asynchronous::Forgotten => "forgotten",
+    Asynchronous::TwinDeleted => "twin_deleted",
+    Asynchronous::TwinKept => "twin_kept",
+);
 words!(Outcome:
     Outcome::Answered => "answered",
     Outcome::ServerError => "server_error",
@@ -245,6 +279,7 @@ words!(NoPermit:
     NoPermit::Bytes => "bytes",
     NoPermit::LiveWork => "live_work",
     NoPermit::Worker => "worker",
+    NoPermit::Share => "share",
 );
 words!(Unspooled:
     Unspooled::TooLong => "too_long",
@@ -327,6 +362,7 @@ mod tests {
         check::<Lookup>();
         check::<DataRefusal>();
         check::<NoPermit>();
+        check::<Asynchronous>();
         check::<Unspooled>();
         check::<Problem>();
         check::<Outcome>();

@@ -46,6 +46,8 @@ pub(super) fn classify(
         spoolable,
         hold: false,
         last_hop: mark.is_last_hop(),
+        located: None,
+        leaves_twin: false,
         body_bytes,
         input_bytes: None,
         hour: clock::hour_utc(),
@@ -62,6 +64,7 @@ pub(super) fn classify(
         residency: route.residency,
         repeatable: is_repeatable(route, method, headers),
         hold: route.hold,
+        leaves_twin: route.asynchronous.delete.is_none() && shared.located.is_marked(&route.name),
         extracted: extracted(route, request),
         ..unrouted
     };

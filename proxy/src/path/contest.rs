@@ -5,6 +5,7 @@
 //! then, and what cannot be known to be gone is counted.
 
 mod act;
+mod end;
 mod failure;
 
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use http::{Request, Response};
 use policy::fence::{Dispatch, End, Fence, Token};
 use policy::{
-    Decision, Evidence, NetworkId, NetworkSet, Observation, PerNetwork, Phase, Plan, Progress, Step, observation,
+    Action, Decision, Evidence, NetworkId, NetworkSet, Observation, PerNetwork, Phase, Plan, Progress, Reason, Step,
+    observation,
 };
 
 use super::course::{Course, Head, Spare};
@@ -22,34 +24,10 @@ use super::view;
 use crate::body::Body;
 use crate::clock;
 use crate::peer;
-use crate::problem::Problem;
 use crate::upstream::Flight;
 
-/// What a contest came to.
-pub(super) struct Won {
-    pub(super) response: Response<Body>,
-    pub(super) decision: Decision,
-    /// The winner's place in the ledger, if its own task does not keep it.
-    pub(super) flight: Option<Flight>,
-    pub(super) shadows: NetworkSet,
-    pub(super) possibly_running: u8,
-    pub(super) progress: PerNetwork<Option<Progress>>,
-    /// Proof that it is the one execution that answers.
-    pub(super) _token: Token,
-}
-
-/// What a contest came to if nobody answered.
-pub(super) struct Lost {
-    pub(super) failure: Failure,
-    /// What the client is told: that nothing was executed only if no dispatch can have been.
-    pub(super) problem: Problem,
-    pub(super) decision: Decision,
-    pub(super) shadows: NetworkSet,
-    pub(super) possibly_running: u8,
-    pub(super) progress: PerNetwork<Option<Progress>>,
-}
-
 pub(super) use act::{answer_of, peers_own};
+pub(super) use end::{Lost, Won};
 pub(super) use failure::Failure;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
@@ -57,8 +35,19 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + 
 /// The dispatch that answers if nothing else happens.
 struct Lead {
     dispatch: Dispatch,
-    answering: Answering,
+    /// `None` once it has come to something.
+    answering: Option<Answering>,
     flight: Option<Flight>,
+}
+
+impl Lead {
+    /// What it comes to. Never ends once it has.
+    async fn answered(&mut self) -> Result<Response<Body>, Failure> {
+        let Some(answering) = &mut self.answering else { return std::future::pending().await };
+        let answered = answering.as_mut().await;
+        self.answering = None;
+        answered
+    }
 }
 
 /// A job under contest.
@@ -85,6 +74,10 @@ pub(super) struct Contest {
     head: Option<Arc<Head>>,
     /// What was believed of each network's dispatch when it was last looked at.
     progress: PerNetwork<Option<Progress>>,
+    /// What the window's end has settled, if the lead is watched after it.
+    confirmed: Option<Decision>,
+    /// It has been won.
+    over: bool,
 }
 
 impl Contest {
@@ -106,6 +99,8 @@ impl Contest {
             sent_again: 0,
             to_shadow: None,
             progress: PerNetwork::default(),
+            confirmed: None,
+            over: false,
         }
     }
 
@@ -137,6 +132,7 @@ impl Contest {
             self.fork(true);
         }
         loop {
+            self.note_shadows();
             let wait_until = match settled {
                 Some(_) => None,
                 // Before the body is whole there is no window, and while the lead runs there is nothing to decide.
@@ -145,11 +141,17 @@ impl Contest {
                     Step::WaitUntil(at_s) => Some(at_s),
                     Step::Settled(decision) => {
                         // What stood against it is in the evidence now, so the next look comes to something else.
+                        let shadowed = !self.shadows.is_empty();
                         if let Err(failed) = self.act(&decision, &mut answer).await {
                             failure = failed.or(failure);
                             continue;
                         }
-                        settled = Some(decision);
+                        if shadowed && decision.action == Action::Keep && answer.is_none() {
+                            // The window is over, and the lead alone may still show that it is a straggler.
+                            self.confirmed = Some(decision);
+                            continue;
+                        }
+                        settled = Some(self.confirmed.filter(|_| stands(&decision)).unwrap_or(decision));
                         None
                     }
                 },
@@ -229,7 +231,7 @@ impl Contest {
         };
         let answering = async {
             match &mut self.lead {
-                Some(lead) if !has_answer => lead.answering.as_mut().await,
+                Some(lead) if !has_answer => lead.answered().await,
                 _ => std::future::pending().await,
             }
         };
@@ -272,8 +274,27 @@ impl Contest {
         }
     }
 
+    /// Tells the fence which shadows have ended by themselves. What was let go of is not known by what the board says.
+    fn note_shadows(&mut self) {
+        let held: NetworkSet = self.shadows.iter().map(Shadow::on).collect();
+        for on in held.iter() {
+            self.note_shadow(on);
+        }
+    }
+
+    fn note_shadow(&mut self, on: NetworkId) {
+        let end = match self.board.read().shadows[on].map(|shadow| shadow.phase) {
+            Some(Phase::Finished { good: true, .. }) => End::Answered,
+            Some(Phase::Finished { good: false, .. } | Phase::Refused) => End::Gone,
+            Some(Phase::Failed) => End::Lost,
+            Some(Phase::Running | Phase::Head { .. } | Phase::BlockedOnData) | None => return,
+        };
+        self.fence.ended(Dispatch::Shadow(on), end);
+    }
+
     fn note_head(&mut self, response: Response<Body>, answer: &mut Option<Response<Body>>) {
         let good = observation::lead_is_good(response.status().as_u16());
+        self.fence.begun();
         *answer = Some(response);
         self.board.write(|evidence| {
             if let Some((_, lead)) = &mut evidence.lead {
@@ -317,28 +338,11 @@ impl Contest {
             other => other,
         }
     }
+}
 
-    fn won(mut self, response: Response<Body>, decision: Decision, token: Token) -> Won {
-        self.note_progress(&self.board.read());
-        let flight = self.lead.take().and_then(|lead| lead.flight);
-        let possibly_running = self.possibly_running();
-        let (shadows, progress) = (self.started, self.progress);
-        Won { response, decision, flight, shadows, possibly_running, progress, _token: token }
-    }
-
-    fn lost(self, failure: Failure, decision: Decision) -> Lost {
-        let may_have_run = self.may_have_run || !self.started.is_empty();
-        let problem = match failure.problem() {
-            Problem::NoNetwork if may_have_run => Problem::BrokeOff,
-            problem => problem,
-        };
-        let possibly_running = self.possibly_running();
-        Lost { failure, problem, decision, shadows: self.started, possibly_running, progress: self.progress }
-    }
-
-    fn possibly_running(&self) -> u8 {
-        u8::try_from(self.fence.possibly_running().count()).unwrap_or(u8::MAX)
-    }
+/// Whether a decision leaves what the window's end has settled as it is.
+fn stands(decision: &Decision) -> bool {
+    decision.action == Action::Keep && decision.reason != Reason::LeadFailed
 }
 
 /// What is known of a dispatch that failed.

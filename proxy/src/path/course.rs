@@ -1,11 +1,13 @@
 //! One job under way: what was known when it was planned, and how its requests are made.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use policy::{Job, Model, NetworkId, Plan, View};
+use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 
+use super::asynchronous::About;
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::peer;
@@ -13,7 +15,7 @@ use crate::spool::Spool;
 use crate::upstream::{Answer, Lane, Network, Outgoing, Purpose, SendError, Upload};
 
 /// One job under way.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Course {
     pub(super) shared: Arc<Shared>,
     pub(super) generation: Arc<Generation>,
@@ -29,7 +31,41 @@ pub(super) struct Course {
     pub(super) upload: Arc<Upload>,
     /// The inputs that the request declares.
     pub(super) inputs: Vec<Uri>,
+    pub(super) left: Left,
+    /// The asynchronous job that it is about.
+    pub(super) about: Option<Box<About>>,
+    /// What was asked for, and of whom.
+    pub(super) uri: Uri,
+    pub(super) host: Option<HeaderValue>,
 }
+
+/// What a job leaves behind if its client goes now: kept here, for then nobody is there to hand it over.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Bits of the networks on which shadows were started.
+    shadows: AtomicU8,
+    /// Dispatches that are told to stop, and may not.
+    possibly_running: AtomicU8,
+}
+
+impl Left {
+    pub(super) fn set(&self, shadows: NetworkSet, possibly_running: u8) {
+        let bits = shadows.iter().fold(0, |bits, network| bits | 1 << network.index());
+        self.shadows.store(bits, Ordering::Relaxed);
+        self.possibly_running.store(possibly_running, Ordering::Relaxed);
+    }
+
+    pub(super) fn shadows(&self) -> NetworkSet {
+        let bits = self.shadows.load(Ordering::Relaxed);
+        (0..MAX_NETWORKS).filter(|place| bits >> place & 1 == 1).filter_map(NetworkId::new).collect()
+    }
+
+    pub(super) fn possibly_running(&self) -> u8 {
+        self.possibly_running.load(Ordering::Relaxed)
+    }
+}
+
+const _: () = assert!(MAX_NETWORKS <= 8, "a byte has a bit for each network");
 
 impl Course {
     /// A network of the job's generation.
@@ -66,6 +102,11 @@ impl Course {
     /// Whether the job runs on when its client goes away.
     pub(super) fn runs_on(&self) -> bool {
         self.route.is_some_and(|place| self.generation.config.routes[place].finish)
+    }
+
+    /// How an execution of it that lost is deleted, if there is a way.
+    pub(super) fn delete_by(&self) -> Option<&Method> {
+        self.generation.config.routes[self.route?].asynchronous.delete.as_ref()
     }
 
     /// Seconds until what the job needs has arrived at a network.

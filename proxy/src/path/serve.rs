@@ -1,25 +1,30 @@
 //! What this sidecar runs for another: transferred jobs, and shadows under the caps that were asked for.
 //!
 //! A shadow gets a permit of ours or is refused as not executed; it is throttled both ways, and it ends with its lease
-//! unless it has been adopted. What the peer asks is clamped to what our own configuration allows. It is not a job here: the
+//! unless it has been adopted, also if nobody reads its answer: what it holds is where the lease's own task can take it
+//! away. What the peer asks is clamped to what our own configuration allows. It is not a job here: the
 //! sidecar that asked for it counts, records and learns from the job that it may become, and here only how it ended is
 //! counted.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
+use parking_lot::Mutex;
 use policy::Caps;
 use policy::budget::NoPermit;
+use policy::lease::Ending;
+use tokio::sync::Notify;
 
 use super::contest::answer_of;
 use super::course::Course;
 use super::progress::{self, Dispatched};
 use super::settle::Settle;
+use super::shadow::AbortOnDrop;
 use super::warm::OnItsWay;
 use super::{Answered, passed_on};
 use crate::body::{Body, BodyError};
@@ -29,11 +34,11 @@ use crate::peer::{self, Entered, ShadowAsk};
 use crate::problem::Problem;
 use crate::record::Outcome;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Flight, Network, Outgoing, SendError, Upload};
+use crate::upstream::{Flight, Network, Outgoing, SendError, Ticket, Upload};
 
 /// Runs a transferred job here.
 pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Request<Body>, id: &str) -> Answered {
-    let served = peer::Served::transfer();
+    let served = peer::Served::job();
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
     let target = course.plan.target;
@@ -69,7 +74,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let count = course.shared.metrics.shadow_served();
     let home = Arc::clone(course.network(course.plan.target));
     let caps = given(&course, &ask);
-    let (throttle, flight) = match admitted(&course, &home, caps) {
+    let Admitted { throttle, flight, shed } = match admitted(&course, &home, caps) {
         Ok(admitted) => admitted,
         Err(why) => {
             course.shared.metrics.shadow_refused(home.id, why);
@@ -78,27 +83,19 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         }
     };
     let window = Duration::try_from_secs_f64(caps.window_s).unwrap_or(Duration::ZERO);
-    let served = peer::Served::shadow(Arc::clone(&throttle), caps);
+    let served = peer::Served::shadow(Arc::clone(&throttle), caps, window);
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
         count.ended(ServedEnd::Refused);
         return Err((Problem::NotExecuted, "a shadow of that name runs here, or too many run".to_owned()));
     };
-    // Its own throttle may set the pace of its body, so how it is taken is looked at from outside of that.
-    let pace = Arc::new(Upload::default());
-    let request = request.map(|body| {
-        let body = Outgoing::wrap(body, &course.upload);
-        if body.is_end_stream() {
-            return body;
-        }
-        Outgoing::wrap(Body::Throttled(Box::new(Throttled::new(body, Arc::clone(&throttle)))), &pace)
-    });
+    let (request, pace) = paced(&course, request, &throttle);
     let (wanted, watched) = (Arc::clone(&served), Arc::clone(&served));
     let tell = move |progress| watched.progressed(progress);
     let mut running = Running {
-        lease: Box::pin(async move { served.lease_ends(window).await }),
+        served: Arc::clone(&served),
         count: Some(count),
         throttle: Arc::clone(&throttle),
-        _flight: flight,
+        flight,
         _warming: warming,
     };
     let seat = throttle.seat().cloned();
@@ -116,34 +113,62 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let answered = tokio::select! {
         biased;
         answered = sent => answered,
-        () = &mut running.lease => {
+        () = served.lease_ends() => {
             running.ended(ServedEnd::LeaseOver);
             return Err((Problem::NoAnswer, "the shadow's lease is over and nobody has adopted it".to_owned()));
+        }
+        () = shed.notified() => {
+            running.ended(ServedEnd::Shed);
+            return Err((Problem::BrokeOff, "live work needs the shadow's room".to_owned()));
         }
     };
     match answered {
         Ok(response) => Ok(to_peer(
             caps,
-            response.map(|answer| {
+            response.map(|mut answer| {
+                answer.frees(running.flight.ticket());
                 let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
-                Served::wrap(body, Some(entered), Some(running))
+                Served::wrap(body, Some(entered), Some((running, shed)))
             }),
         )),
         Err(error) => Err(running.failed(&error)),
     }
 }
 
+/// The request with its body throttled. Its own throttle may set the pace of its body, so how that is taken is looked at from
+/// outside of it.
+fn paced(course: &Course, request: Request<Body>, throttle: &Arc<Throttle>) -> (Request<Body>, Arc<Upload>) {
+    let pace = Arc::new(Upload::default());
+    let request = request.map(|body| {
+        let body = Outgoing::wrap(body, &course.upload);
+        if body.is_end_stream() {
+            return body;
+        }
+        Outgoing::wrap(Body::Throttled(Box::new(Throttled::new(body, Arc::clone(throttle)))), &pace)
+    });
+    (request, pace)
+}
+
+/// A shadow that is let in.
+struct Admitted {
+    throttle: Arc<Throttle>,
+    flight: Flight,
+    /// Told when live work needs its room.
+    shed: Arc<Notify>,
+}
+
 /// Lets a shadow in, if there is a permit for it, and a worker where shadows have workers.
-fn admitted(course: &Course, home: &Arc<Network>, caps: Caps) -> Result<(Arc<Throttle>, Flight), NoPermit> {
+fn admitted(course: &Course, home: &Arc<Network>, caps: Caps) -> Result<Admitted, NoPermit> {
     let seat = home.claim()?;
     let permit = home.shadow_permit(course.job.body_bytes.unwrap_or(0))?;
+    let shed = permit.shed();
     let throttle = Throttle::new(caps.bytes_per_s);
     throttle.hold(permit);
     let flight = home.depart_shadow(seat.is_some(), course.predicted_s(home.id));
     if let Some(seat) = seat {
         throttle.hold_seat(seat);
     }
-    Ok((throttle, flight))
+    Ok(Admitted { throttle, flight, shed })
 }
 
 /// Whoever asks, what a shadow is given here is for us to say.
@@ -168,15 +193,16 @@ fn to_peer(caps: Caps, mut response: Response<Body>) -> Response<Body> {
 
 /// A shadow that runs here, and what it holds until it is over.
 struct Running {
-    lease: Pin<Box<dyn Future<Output = ()> + Send>>,
+    served: Arc<peer::Served>,
     count: Option<ServedCount>,
     throttle: Arc<Throttle>,
-    _flight: Flight,
+    flight: Flight,
     _warming: OnItsWay,
 }
 
 impl Running {
     fn ended(&mut self, how: ServedEnd) {
+        self.served.ended(ending(how));
         if let Some(count) = self.count.take() {
             count.ended(how);
         }
@@ -202,8 +228,20 @@ impl Running {
     }
 }
 
+/// What a served shadow's end means to its lease.
+const fn ending(how: ServedEnd) -> Ending {
+    match how {
+        ServedEnd::Finished => Ending::Finished,
+        ServedEnd::Failed | ServedEnd::Refused => Ending::Failed,
+        ServedEnd::LeaseOver => Ending::LeaseOver,
+        ServedEnd::Cut | ServedEnd::Shed => Ending::Cut,
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
+        // If nothing else was said before.
+        self.served.ended(Ending::Cut);
         self.throttle.free_permit();
         if let Some(seat) = self.throttle.seat() {
             seat.end();
@@ -213,31 +251,83 @@ impl Drop for Running {
 
 /// An answer to a peer, with what must be held while it is read.
 pub(crate) struct Served {
-    inner: Body,
-    shadow: Option<Running>,
+    held: Arc<Held>,
     _entered: Option<Entered>,
+    /// What ends a shadow with its lease, whoever reads it.
+    _watch: AbortOnDrop,
 }
 
 impl std::fmt::Debug for Served {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Served").field("inner", &self.inner).field("is_shadow", &self.shadow.is_some()).finish()
+        let holding = self.held.0.lock();
+        f.debug_struct("Served")
+            .field("inner", &holding.inner)
+            .field("is_shadow", &holding.shadow.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is held for an answer, where the end of its lease can take it away.
+struct Held(Mutex<Holding>);
+
+struct Holding {
+    /// `None` once it was taken away.
+    inner: Option<Body>,
+    shadow: Option<Running>,
+    reading: Option<Waker>,
+}
+
+impl Held {
+    /// The answer is over, and with it what it held.
+    fn over(&self, how: ServedEnd) {
+        let shadow = self.0.lock().shadow.take();
+        if let Some(mut shadow) = shadow {
+            shadow.ended(how);
+        }
+    }
+
+    /// Takes all of it away: its connection closes, its slot and its permit are free.
+    fn take_away(&self, how: ServedEnd) {
+        let (inner, reading) = {
+            let mut holding = self.0.lock();
+            (holding.inner.take(), holding.reading.take())
+        };
+        drop(inner);
+        self.over(how);
+        if let Some(reading) = reading {
+            reading.wake();
+        }
     }
 }
 
 impl Served {
-    fn wrap(inner: Body, entered: Option<Entered>, shadow: Option<Running>) -> Body {
-        let mut served = Self { inner, shadow, _entered: entered };
-        if served.inner.is_end_stream() {
+    fn wrap(inner: Body, entered: Option<Entered>, shadow: Option<(Running, Arc<Notify>)>) -> Body {
+        let (shadow, shed) = shadow.unzip();
+        let served = shadow.as_ref().map(|shadow| Arc::clone(&shadow.served)).zip(shed);
+        let is_whole = inner.is_end_stream();
+        let held = Arc::new(Held(Mutex::new(Holding { inner: Some(inner), shadow, reading: None })));
+        if is_whole {
             // Nobody will ask it for a frame.
-            served.over(ServedEnd::Finished);
+            held.over(ServedEnd::Finished);
         }
-        Body::Served(Box::new(served))
+        let watched = served.filter(|_| !is_whole).map(|(served, shed)| {
+            let held = Arc::clone(&held);
+            let watch = async move {
+                let how = tokio::select! {
+                    () = served.lease_ends() => ServedEnd::LeaseOver,
+                    () = shed.notified() => ServedEnd::Shed,
+                };
+                held.take_away(how);
+            };
+            tokio::spawn(watch).abort_handle()
+        });
+        Body::Served(Box::new(Self { held, _entered: entered, _watch: AbortOnDrop::new(watched) }))
     }
 
-    /// The answer is over, and with it what it held.
-    fn over(&mut self, how: ServedEnd) {
-        if let Some(mut shadow) = self.shadow.take() {
-            shadow.ended(how);
+    /// The place in the ledger of a transferred job, to be given up when its time is up, even if its peer does not read.
+    pub(crate) fn frees(&mut self, ticket: Ticket) {
+        if let Some(Body::Answer(answer)) = &mut self.held.0.lock().inner {
+            answer.frees(ticket);
         }
     }
 }
@@ -247,28 +337,31 @@ impl http_body::Body for Served {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let Some(shadow) = &mut this.shadow
-            && shadow.lease.as_mut().poll(cx).is_ready()
-        {
-            this.over(ServedEnd::LeaseOver);
-            this.inner = Body::Empty;
-            return Poll::Ready(Some(Err(BodyError::Cancelled)));
-        }
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let held = &self.get_mut().held;
+        let (frame, is_last) = {
+            let mut holding = held.0.lock();
+            let Some(inner) = &mut holding.inner else { return Poll::Ready(Some(Err(BodyError::Cancelled))) };
+            match Pin::new(&mut *inner).poll_frame(cx) {
+                Poll::Ready(frame) => (frame, inner.is_end_stream()),
+                Poll::Pending => {
+                    holding.reading = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        };
         match &frame {
-            Some(Ok(frame)) if !frame.is_trailers() && !this.inner.is_end_stream() => {}
-            Some(Ok(_)) | None => this.over(ServedEnd::Finished),
-            Some(Err(_)) => this.over(ServedEnd::Failed),
+            Some(Ok(frame)) if !frame.is_trailers() && !is_last => {}
+            Some(Ok(_)) | None => held.over(ServedEnd::Finished),
+            Some(Err(_)) => held.over(ServedEnd::Failed),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.0.lock().inner.as_ref().is_some_and(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.held.0.lock().inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }

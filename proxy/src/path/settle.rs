@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use policy::learn::{Label, Row};
-use policy::{Action, Decision, Shadowing};
+use policy::{Action, Decision, Reason, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
@@ -18,6 +18,7 @@ use crate::record::{Outcome, Record};
 use crate::spool::Spool;
 use crate::upstream::Flight;
 
+use super::asynchronous;
 use super::course::Course;
 use super::shadow::Background;
 use super::warm::OnItsWay;
@@ -98,8 +99,13 @@ impl Settle {
 
     /// Where the job is answered from, as decided.
     pub(super) fn decided(&mut self, decision: &Decision) {
-        if decision.target != self.course.plan.target {
+        let moved = decision.target != self.course.plan.target;
+        if moved {
             self.warming = OnItsWay::default();
+        }
+        if !moved && decision.reason == Reason::LeadAnswered && self.course.plan.shadowing == Shadowing::Direct {
+            // It went as it was planned.
+            return;
         }
         let record = self.record();
         record.target = decision.target;
@@ -122,6 +128,15 @@ impl Settle {
         let record = self.record();
         record.status = status.as_u16();
         record.head_s = head_s;
+    }
+
+    /// Takes in what the answer says of asynchronous jobs.
+    pub(super) fn note(&self, parts: &http::response::Parts, body: Body) -> Body {
+        let concerned = parts.status == StatusCode::ACCEPTED || self.course.about.is_some();
+        match self.record.as_ref().filter(|_| concerned) {
+            Some(record) => asynchronous::note(&self.course, record.target, parts, body),
+            None => body,
+        }
     }
 
     /// Nobody needs the copy of the request's body any more; if there never was a whole one, that is counted.
@@ -167,7 +182,13 @@ impl Settle {
                 background.run_on();
             }
         }
-        let succeeded = outcome == Outcome::Answered && record.status < 400;
+        if outcome == Outcome::ClientGone {
+            let left = &self.course.left;
+            record.shadows = left.shadows().iter().fold(record.shadows, policy::NetworkSet::with);
+            record.possibly_running = left.possibly_running();
+        }
+        // A job that was only accepted has not shown how long it takes.
+        let succeeded = outcome == Outcome::Answered && record.status < 400 && record.status != 202;
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
             let took_s = (ran_s - self.stalled_s - self.course.arriving_s(record.target)).max(f64::MIN_POSITIVE);
@@ -230,8 +251,8 @@ impl JobBody {
             return Body::Empty;
         }
         let mut inner = inner;
-        if let (Body::Answer(answer), Some(flight)) = (&mut inner, &settle.flight) {
-            answer.frees(flight.ticket());
+        if let Some(flight) = &settle.flight {
+            inner.frees(flight.ticket());
         }
         Body::Job(Box::new(Self { inner, settle, bytes: 0, handed_s: None }))
     }

@@ -15,7 +15,8 @@ use http::Response;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::budget::NoPermit;
-use policy::fence::End;
+use policy::fate::{self, Fate};
+use policy::fence::{End, Reply};
 use policy::{Evidence, NetworkId, NetworkSet, Observation, Prediction, Progress, observation};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
@@ -29,6 +30,7 @@ use crate::spool::Spool;
 use crate::throttle::Throttle;
 use crate::upstream::Network;
 
+use super::asynchronous::{Twin, outlive};
 use super::course::{Course, Head};
 use run::Run;
 
@@ -74,23 +76,6 @@ impl Board {
     }
 }
 
-/// How a shadow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It runs, or was stopped before it had shown an end.
-    Open,
-    /// It was stopped at its planned window.
-    WindowEnded,
-    /// Its answer was whole, and not used.
-    Finished,
-    /// It broke off or answered what cannot be used.
-    Failed,
-    /// The far side did not take it.
-    Refused,
-    /// It became the real job.
-    Adopted,
-}
-
 /// A shadow's fate, counted once when its task and its holder are both done with it.
 #[derive(Debug)]
 struct Tally {
@@ -99,15 +84,22 @@ struct Tally {
     predicted: Option<Prediction>,
     /// How long the job took, if it ran to its end.
     took_s: Mutex<Option<f64>>,
-    fate: Mutex<Fate>,
+    fate: Mutex<fate::Tally>,
     count: Mutex<Option<ShadowCount>>,
+    /// What it leaves running if it loses.
+    twin: Mutex<Option<Twin>>,
 }
 
 impl Tally {
     fn start(shared: &Arc<Shared>, on: NetworkId, predicted: Option<Prediction>) -> Arc<Self> {
         let count = Mutex::new(Some(shared.metrics.shadow_started(on)));
-        let (fate, took_s) = (Mutex::new(Fate::Open), Mutex::new(None));
-        Arc::new(Self { shared: Arc::clone(shared), on, predicted, took_s, fate, count })
+        let (fate, took_s) = (Mutex::default(), Mutex::new(None));
+        Arc::new(Self { shared: Arc::clone(shared), on, predicted, took_s, fate, count, twin: Mutex::default() })
+    }
+
+    /// It was accepted there, to be done later.
+    fn accepted(&self, twin: Option<Twin>) {
+        *self.twin.lock() = twin;
     }
 
     fn took(&self, seconds: f64) {
@@ -115,30 +107,28 @@ impl Tally {
     }
 
     fn fate(&self) -> Fate {
-        *self.fate.lock()
+        self.fate.lock().fate()
     }
 
-    /// From now on it is a job, and no shadow in flight.
-    fn adopted(&self) {
-        *self.fate.lock() = Fate::Adopted;
-        self.count(Fate::Adopted);
+    /// Whether it was: then it has not shown how long it takes.
+    fn is_accepted(&self) -> bool {
+        self.twin.lock().is_some()
     }
 
-    /// Sets it if nothing has been said yet: what was adopted or has ended stays so. What can never be adopted any more is
-    /// counted at once, not only when the job is over.
-    fn set_if_open(&self, ended: Fate) {
-        let mut fate = self.fate.lock();
-        if *fate != Fate::Open {
-            return;
-        }
-        *fate = ended;
-        if matches!(ended, Fate::Failed | Fate::Refused) {
-            self.count(ended);
-        }
+    /// From now on it is a job, and no shadow in flight, unless it broke before.
+    fn adopt(&self) {
+        let counted = self.fate.lock().adopt();
+        self.count(counted);
     }
 
-    /// Counts it, unless it has been counted.
-    fn count(&self, fate: Fate) {
+    /// It ended so, if nothing else has been said before.
+    fn end(&self, fate: Fate) {
+        let counted = self.fate.lock().end(fate);
+        self.count(counted);
+    }
+
+    fn count(&self, fate: Option<Fate>) {
+        let Some(fate) = fate else { return };
         let Some(count) = self.count.lock().take() else { return };
         match fate {
             Fate::Open | Fate::WindowEnded => drop(count),
@@ -152,10 +142,13 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let fate = self.fate();
-        self.count(fate);
+        let counted = self.fate.lock().close();
+        self.count(counted);
+        if let Some(twin) = self.twin.lock().take().filter(|_| self.fate() != Fate::Adopted) {
+            twin.lost();
+        }
         // Only now is it known to have been the real job, and how long that took: either may come first.
-        if let Some(took_s) = self.took_s.lock().filter(|_| fate == Fate::Adopted) {
+        if let Some(took_s) = self.took_s.lock().filter(|_| self.fate() == Fate::Adopted) {
             self.shared.metrics.predicted(self.on, self.predicted.as_ref(), took_s);
         }
     }
@@ -163,12 +156,22 @@ impl Drop for Tally {
 
 /// Ends a task when it is dropped.
 #[derive(Debug)]
-struct AbortOnDrop(Option<AbortHandle>);
+pub(super) struct AbortOnDrop {
+    task: Option<AbortHandle>,
+    /// Whether it may go on for a little, for what it leaves can be deleted.
+    outlives: bool,
+}
+
+impl AbortOnDrop {
+    pub(super) fn new(task: Option<AbortHandle>) -> Self {
+        Self { task, outlives: false }
+    }
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
+        if let Some(task) = self.task.take() {
+            outlive(task, self.outlives);
         }
     }
 }
@@ -198,6 +201,9 @@ pub(super) enum NotAdopted {
     /// The far side did not lift its caps.
     #[error("the sidecar that runs the shadow did not adopt it")]
     Peer(#[source] peer::Unanswered),
+    /// What it was to replace has answered first.
+    #[error("the lead answered before the shadow was adopted")]
+    Overtaken,
     /// It came to an answer that a client is not given in the lead's place.
     #[error("the adopted shadow came to {0}")]
     Status(http::StatusCode),
@@ -227,7 +233,7 @@ impl Shadow {
             throttle,
             tally,
             head: Some(head_receiver),
-            task: AbortOnDrop(Some(task)),
+            task: AbortOnDrop { task: Some(task), outlives: course.delete_by().is_some() },
         })
     }
 
@@ -236,17 +242,24 @@ impl Shadow {
         self.network.id
     }
 
-    /// Makes it the real job: caps are lifted on both sides before this says so.
-    pub(super) async fn adopt(&self) -> Result<(), NotAdopted> {
-        let is_whole = self.tally.fate() == Fate::Finished;
-        if self.network.is_sidecar() && !is_whole {
-            let asked = peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer);
-            // One that has finished meanwhile is not known there any more, and needs nobody's leave.
-            asked.or_else(|refused| if self.tally.fate() == Fate::Finished { Ok(()) } else { Err(refused) })?;
+    /// Asks the side that runs it to let it become the real job: its caps are lifted there before this says so. Where nobody
+    /// else holds its lease, or its answer is here whole, nobody has to agree.
+    pub(super) async fn ask(&self) -> Result<(), NotAdopted> {
+        if !self.network.is_sidecar() || self.tally.fate() == Fate::Finished {
+            return Ok(());
         }
-        self.tally.adopted();
+        peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer)
+    }
+
+    /// Whether it could become the real job: it has not broken.
+    pub(super) fn lives(&self) -> bool {
+        matches!(self.tally.fate(), Fate::Open | Fate::Finished)
+    }
+
+    /// It is the real job from now on: its caps are lifted on this side, too.
+    pub(super) fn adopt(&self) {
+        self.tally.adopt();
         self.throttle.lift();
-        Ok(())
     }
 
     /// The answer of an adopted shadow.
@@ -269,7 +282,17 @@ impl Shadow {
 
     /// Says, before it is dropped, that it was its planned window that ended it.
     pub(super) fn window_ended(&self) {
-        self.tally.set_if_open(Fate::WindowEnded);
+        self.tally.end(Fate::WindowEnded);
+    }
+}
+
+impl NotAdopted {
+    /// What the side that runs the shadow said, as far as that is known.
+    pub(super) fn reply(&self) -> Reply {
+        match self {
+            Self::Peer(peer::Unanswered::No(http::StatusCode::GONE)) => Reply::TooLate,
+            Self::Peer(_) | Self::Overtaken | Self::Status(_) | Self::BrokeOff => Reply::Unknown,
+        }
     }
 }
 
@@ -282,6 +305,7 @@ pub(super) fn later(
     window_s: f64,
 ) -> Background {
     let started = Arc::new(Mutex::new(NetworkSet::EMPTY));
+    let outlives = course.delete_by().is_some();
     let start = |network| {
         let (course, head, body, started) = (Arc::clone(course), Arc::clone(head), body.cloned(), Arc::clone(&started));
         let task = tokio::spawn(async move {
@@ -297,7 +321,7 @@ pub(super) fn later(
                 run.until_learned(head, body).await;
             }
         });
-        AbortOnDrop(Some(task.abort_handle()))
+        AbortOnDrop { task: Some(task.abort_handle()), outlives }
     };
     Background { tasks: on.iter().map(start).collect(), started }
 }
@@ -311,7 +335,7 @@ impl Background {
     /// Nobody holds them any more: they run on until their window ends.
     pub(super) fn run_on(mut self) {
         for task in &mut self.tasks {
-            task.0 = None;
+            task.task = None;
         }
     }
 }

@@ -1,13 +1,18 @@
 //! Answers to what other sidecars ask.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use policy::Caps;
+use policy::lease::Adoption;
 use serde::Serialize;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 
 use super::CONTROL;
 use crate::body::Body;
@@ -17,6 +22,19 @@ use crate::problem::Problem;
 
 /// Bytes of a question's body at the most.
 const QUESTION_BYTES: usize = 64 * 1024;
+
+/// How long a peer's connection may be silent before it is probed, how often it is then, and how many probes may go without
+/// an answer: one that was lost without a word is noticed after 25 seconds.
+const PROBED_AFTER: Duration = Duration::from_secs(10);
+const PROBED_EVERY: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
+
+/// Sees to it that a peer which is lost without a word is noticed: what runs for it, adopted or not, is wanted by nobody.
+/// Not by a bound on unacknowledged bytes, for that would cut an answer whose client pauses.
+pub(crate) fn notice_loss(socket: &TcpStream) -> io::Result<()> {
+    let probing = TcpKeepalive::new().with_time(PROBED_AFTER).with_interval(PROBED_EVERY).with_retries(PROBES);
+    SockRef::from(socket).set_tcp_keepalive(&probing)
+}
 
 /// How loaded this network is.
 #[derive(Serialize)]
@@ -97,7 +115,7 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
     json(&Progress {
         progress: progress.map(|progress| progress.share),
         source: progress.map(|progress| progress.source.as_str()),
-        adopted: served.adopted.load(std::sync::atomic::Ordering::Acquire),
+        adopted: served.is_adopted(),
         bytes: served.throttle.as_ref().map_or(0, |t| t.passed()),
         cpu_s,
         memory_bytes,
@@ -107,12 +125,13 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
 }
 
 fn adopt(shared: &Shared, id: &str) -> Response<Body> {
-    let Some(served) = shared.peers.find(id) else {
-        return Problem::NotFound.response("no dispatch of that name runs here; it cannot be adopted");
+    let status = match shared.peers.find(id).and_then(|served| served.adopt()) {
+        None => return Problem::NotFound.response("no shadow of that name runs here; it cannot be adopted"),
+        Some(Adoption::Granted) => StatusCode::NO_CONTENT,
+        Some(Adoption::TooLate) => StatusCode::GONE,
     };
-    served.adopt();
     let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = status;
     response
 }
 

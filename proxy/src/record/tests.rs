@@ -46,6 +46,8 @@ pub(crate) fn job(class: ClassId) -> Job {
         spoolable: true,
         hold: false,
         last_hop: false,
+        located: None,
+        leaves_twin: false,
         body_bytes: Some(100),
         input_bytes: None,
         hour: 12.0,

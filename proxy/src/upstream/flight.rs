@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use policy::ledger::Entry;
+use tokio::sync::Notify;
 
 use super::Network;
 use crate::clock;
@@ -171,17 +172,25 @@ impl Ticket {
 #[derive(Debug)]
 pub(crate) struct ShadowPermit {
     network: Arc<Network>,
+    shed: Arc<Notify>,
 }
 
 impl ShadowPermit {
-    pub(super) fn new(network: Arc<Network>) -> Self {
-        Self { network }
+    pub(super) fn new(network: Arc<Network>, shed: Arc<Notify>) -> Self {
+        Self { network, shed }
+    }
+
+    /// Told once when the shadow must go, for live work needs its room.
+    pub(crate) fn shed(&self) -> Arc<Notify> {
+        Arc::clone(&self.shed)
     }
 }
 
 impl Drop for ShadowPermit {
     fn drop(&mut self) {
-        self.network.state.lock().budget.ended();
+        let mut state = self.network.state.lock();
+        state.sheddable.retain(|shed| !Arc::ptr_eq(shed, &self.shed));
+        state.budget.ended();
     }
 }
 

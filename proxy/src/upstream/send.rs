@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use tokio::time::Instant;
 
 use super::carry::Via;
@@ -92,11 +92,17 @@ impl Network {
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
+        let stripped = self.strip(lane, purpose, request.headers_mut());
         let exchange = self.exchange(via, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
-        if nameless && let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
-            // It may go elsewhere, where this name would be wrong.
-            unsent.headers_mut().remove(header::HOST);
+        if let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
+            // It may go elsewhere, where this name would be wrong, and what was taken off may be due.
+            if nameless {
+                unsent.headers_mut().remove(header::HOST);
+            }
+            for (name, value) in stripped {
+                unsent.headers_mut().append(name, value);
+            }
         }
         if let Some(good) = verdict(lane, purpose, &answered) {
             endpoint.saw(good, clock::now_s());
@@ -105,6 +111,19 @@ impl Network {
         let endless = purpose == Purpose::Upgrade || is_endless(&response);
         let bounds = Bounds { idle: timeouts.idle, total: timeouts.total, ends: total };
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
+    }
+
+    /// Takes off what is not for this network.
+    fn strip(&self, lane: Lane, purpose: Purpose, headers: &mut HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+        let mut stripped = Vec::new();
+        let of_shadows: &[HeaderName] = if lane == Lane::Shadow { &self.config.budget.strip_headers } else { &[] };
+        let ours = purpose == Purpose::Control;
+        for name in self.config.strip_headers.iter().chain(of_shadows).filter(|_| !ours) {
+            if let header::Entry::Occupied(found) = headers.entry(name) {
+                stripped.extend(found.remove_entry_mult().1.map(|value| (name.clone(), value)));
+            }
+        }
+        stripped
     }
 
     /// The least busy endpoint that admits the request. Only a live job takes the one try of a half-open breaker: what

@@ -1,9 +1,12 @@
 //! The whole sidecar, seen from outside: a file for each behaviour, and the name of each test is a fact.
 
 mod admin;
+mod asynchronous;
+mod cannot_hurt;
 mod contest;
 mod disconnect;
 mod failover;
+mod fenced;
 mod ffmpeg;
 mod hygiene;
 mod lane;

@@ -63,6 +63,10 @@ async fn assert_sums_match(sidecar: &Sidecar) {
         };
         let (started, ended) = (sum("adumbra_shadows_started_total"), sum("adumbra_shadows_ended_total"));
         assert_eq!(started, ended + sum("adumbra_shadows_in_flight"), "{network}: {metrics:?}");
+        let ended_so = |end: &str| metrics[&format!("adumbra_shadows_ended_total{{{label},end=\"{end}\"}}")];
+        let not_executed = metrics[&format!("adumbra_shadows_refused_total{{{label},reason=\"not_executed\"}}")];
+        assert!(not_executed <= ended_so("failed"), "what was not executed has failed: {metrics:?}");
+        assert!(sum("adumbra_shadows_shed_total") <= ended, "what was shed has ended: {metrics:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use toml::de::DeValue;
 
 use super::{Bad, Form, text};
-use crate::value::{ClassBy, LaneKind, Mode, Protocol};
+use crate::value::{ClassBy, LaneKind, Mode, Protocol, Sign};
 
 /// A path or a prefix of paths.
 pub(crate) const PATH_PATTERN: Form<String> = Form {
@@ -98,6 +98,33 @@ pub(crate) const CLASS_BY: Form<ClassBy> = Form {
     reader: class_by,
 };
 
+/// A header that may be taken off a request.
+pub(crate) const STRIPPED: Form<HeaderName> = Form {
+    name: "a header's name",
+    unit: "",
+    write: "the name in quotes",
+    example: "\"authorization\"",
+    reader: |value| {
+        // What frames a message or says where it goes cannot be left out of it.
+        const NEEDED: [HeaderName; 3] =
+            [http::header::HOST, http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING];
+        match HeaderName::from_bytes(text(value)?.as_bytes()) {
+            Ok(name) if NEEDED.contains(&name) => Err(Bad::Why("no request can be sent without it")),
+            Ok(name) => Ok(name),
+            Err(_) => Err(Bad::Why("no header can have that name")),
+        }
+    },
+};
+
+/// Something that an answer says.
+pub(crate) const SIGN: Form<Sign> = Form {
+    name: "a sign in an answer",
+    unit: "",
+    write: "`status:NUMBER`, `header:NAME=VALUE` or `json:/POINTER=VALUE` in quotes",
+    example: "\"json:/state=done\"",
+    reader: sign,
+};
+
 /// How far adumbra may go.
 pub(crate) const MODE: Form<Mode> = Form {
     name: "a mode",
@@ -155,6 +182,28 @@ fn path(path: &str) -> Result<(), Bad> {
         return Err(Bad::Why("paths are compared as they come, so write other characters as `%XX`"));
     }
     Ok(())
+}
+
+fn sign(value: &DeValue<'_>) -> Result<Sign, Bad> {
+    let text = text(value)?;
+    let Some((kind, rest)) = text.split_once(':') else {
+        return Err(Bad::Why("it has no `:`"));
+    };
+    if kind == "status" {
+        return rest.parse().map(Sign::Status).map_err(|_| Bad::Why("a status is a number from 100 to 999"));
+    }
+    let Some((place, wanted)) = rest.split_once('=') else {
+        return Err(Bad::Why("it has no `=` before the value"));
+    };
+    match kind {
+        "header" => match HeaderName::from_bytes(place.as_bytes()) {
+            Ok(name) => Ok(Sign::Header(name, wanted.to_owned())),
+            Err(_) => Err(Bad::Why("no header can have that name")),
+        },
+        "json" if place.starts_with('/') => Ok(Sign::Json(place.to_owned(), wanted.to_owned())),
+        "json" => Err(Bad::Why("a JSON pointer starts with `/`")),
+        _ => Err(Bad::Why("it starts with none of `status:`, `header:`, `json:`")),
+    }
 }
 
 fn class_by(value: &DeValue<'_>) -> Result<ClassBy, Bad> {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use policy::fence::{Dispatch, End};
+use policy::fence::{Dispatch, End, Reply};
 use policy::learn::{self, Row};
 use policy::{Action, Decision, NetworkId, Observation, Phase, Reason};
 
-use super::{Contest, Failure, Lead};
+use super::{Contest, Failure, Lead, NotAdopted};
 use crate::body::Body;
 use crate::clock;
+use crate::path::asynchronous;
 use crate::path::course::Course;
 use crate::path::progress::{self, Dispatched};
+use crate::path::shadow::Shadow;
 use crate::problem;
 use crate::upstream::Purpose;
 
@@ -41,50 +43,30 @@ impl Contest {
 
     /// Gives the token to the lead, if it is not given yet.
     pub(super) fn choose(&mut self) {
-        if let Some(lead) = &self.lead
-            && self.token.is_none()
-        {
-            self.token = self.fence.choose(lead.dispatch).ok();
+        if self.lead.is_some() && self.token.is_none() {
+            self.token = self.fence.choose().ok();
         }
     }
 
     /// Makes the shadow there the lead. What led before goes on until the far side has agreed, and if its head comes first,
     /// it answers: nobody is kept waiting by a sidecar that does not.
     async fn adopt(&mut self, on: NetworkId, answer: &mut Option<Response<Body>>) -> Result<(), Option<Failure>> {
-        let Some(place) = self.shadows.iter().position(|shadow| shadow.on() == on) else {
+        let place = self.shadows.iter().position(|shadow| shadow.on() == on);
+        let Some(place) = place.filter(|_| self.fence.ask(on).is_ok()) else {
             self.refused(on);
             return Err(None);
         };
         let shadow = self.shadows.swap_remove(place);
-        let adopted = {
-            let asked = shadow.adopt();
-            tokio::pin!(asked);
-            match &mut self.lead {
-                Some(lead) if answer.is_none() => tokio::select! {
-                    biased;
-                    answered = lead.answering.as_mut() => Err(answered),
-                    adopted = &mut asked => Ok(adopted),
-                },
-                _ => Ok(asked.await),
-            }
-        };
-        match adopted {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => {
-                self.fence.ended(Dispatch::Shadow(on), End::Lost);
-                self.refused(on);
-                return Err(Some(refused.into()));
-            }
-            Err(answered) => {
-                self.fence.ended(Dispatch::Shadow(on), End::Lost);
-                self.refused(on);
-                match answered {
-                    Ok(response) => self.note_head(response, answer),
-                    Err(failed) => return Err(Some(self.lead_failed(failed))),
-                }
-                return Err(None);
-            }
+        let mut lead_failed = None;
+        let agreed = self.ask(&shadow, answer, &mut lead_failed).await;
+        self.note_shadow(on);
+        let reply = agreed.as_ref().map_or_else(NotAdopted::reply, |()| Reply::Granted);
+        if !shadow.lives() || self.fence.replied(on, reply).is_err() {
+            self.fence.ended(Dispatch::Shadow(on), End::Lost);
+            self.refused(on);
+            return Err(lead_failed.or_else(|| agreed.err().map(Failure::from)));
         }
+        shadow.adopt();
         self.learn_from_lead();
         self.drop_lead(End::Lost);
         self.cancel_shadows(Reason::Switched);
@@ -94,8 +76,34 @@ impl Contest {
             evidence.lead = Some((on, observed));
         });
         let answering = Box::pin(async move { shadow.answer().await.map_err(Failure::from) });
-        self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering, flight: None });
+        self.lead = Some(Lead { dispatch: Dispatch::Shadow(on), answering: Some(answering), flight: None });
         Ok(())
+    }
+
+    /// Asks for a shadow while the lead goes on. A lead whose head comes first ends the asking; one that breaks does not, for
+    /// then the shadow is wanted all the more.
+    async fn ask(
+        &mut self,
+        shadow: &Shadow,
+        answer: &mut Option<Response<Body>>,
+        lead_failed: &mut Option<Failure>,
+    ) -> Result<(), NotAdopted> {
+        let asked = shadow.ask();
+        tokio::pin!(asked);
+        loop {
+            let Some(lead) = self.lead.as_mut().filter(|_| answer.is_none()) else { return asked.await };
+            tokio::select! {
+                biased;
+                answered = lead.answered() => match answered {
+                    Ok(response) => {
+                        self.note_head(response, answer);
+                        return Err(NotAdopted::Overtaken);
+                    }
+                    Err(failed) => *lead_failed = Some(self.lead_failed(failed)),
+                },
+                adopted = &mut asked => return adopted,
+            }
+        }
     }
 
     /// The shadow there cannot be had; the network itself may still run the job afresh.
@@ -156,7 +164,7 @@ impl Contest {
             let sent = |request| answer_of(&course, to, request);
             progress::while_watching(of, request, std::future::ready(()), tell, progress::unheard, sent).await
         });
-        self.lead = Some(Lead { dispatch, answering, flight: Some(flight) });
+        self.lead = Some(Lead { dispatch, answering: Some(answering), flight: Some(flight) });
     }
 
     pub(super) fn drop_lead(&mut self, end: End) {
@@ -165,6 +173,16 @@ impl Contest {
         }
         if let Some(lead) = self.lead.take() {
             self.fence.ended(lead.dispatch, end);
+            self.let_go(lead);
+        }
+    }
+
+    /// A lead that is given up before it has answered may leave something behind.
+    pub(super) fn let_go(&self, lead: Lead) {
+        let Lead { dispatch, answering, flight } = lead;
+        drop(flight);
+        if let Some(answering) = answering {
+            asynchronous::reap(&self.course, self.head.as_ref(), dispatch.network(), answering);
         }
     }
 
@@ -173,6 +191,13 @@ impl Contest {
             if matches!(why, Reason::WindowEnded | Reason::LeadConfirmed) {
                 shadow.window_ended();
             }
+            self.fence.ended(Dispatch::Shadow(shadow.on()), shadow.stop());
+        }
+    }
+
+    /// Stops all shadows: nobody will ask what they have come to.
+    pub(super) fn stop_shadows(&mut self) {
+        for shadow in self.shadows.drain(..) {
             self.fence.ended(Dispatch::Shadow(shadow.on()), shadow.stop());
         }
     }

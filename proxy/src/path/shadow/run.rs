@@ -10,16 +10,18 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
+use policy::fate::Fate;
 use policy::learn::{self, Label, Row};
 use policy::{Caps, NetworkId, Observation, Phase, observation};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use super::{Board, Fate, Tally};
+use super::{Board, Tally};
 use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
 use crate::hygiene;
 use crate::metrics::Direction;
+use crate::path::asynchronous::Twin;
 use crate::path::course::{Course, Head};
 use crate::path::progress::{self, Dispatched};
 use crate::peer::{self, ShadowAsk};
@@ -39,6 +41,8 @@ pub(super) struct Run {
     caps: Caps,
     window: Duration,
     answer_bytes: usize,
+    /// Told when live work needs its room.
+    shed: Arc<Notify>,
 }
 
 /// What is owed at the end, whatever way it comes.
@@ -68,6 +72,7 @@ impl Run {
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let caps = Caps { window_s, ..course.plan.caps };
         let throttle = Throttle::observed(caps.bytes_per_s, charge(&network, announced_bytes));
+        let shed = permit.shed();
         throttle.hold(permit);
         let flight = network.depart_shadow(seat.is_some(), course.predicted_s(on));
         if let Some(seat) = seat {
@@ -90,6 +95,7 @@ impl Run {
             caps,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
             answer_bytes: course.generation.config.shadow.answer_bytes,
+            shed,
         })
     }
 
@@ -105,20 +111,35 @@ impl Run {
         body: Option<Spool>,
         answered: oneshot::Sender<Response<Source>>,
     ) {
-        self.exchange(&head, body, Some(answered)).await;
+        self.until_shed(&head, body, Some(answered)).await;
+    }
+
+    /// Ends early if live work needs its room: it is the first to go.
+    async fn until_shed(
+        &mut self,
+        head: &Arc<Head>,
+        body: Option<Spool>,
+        answered: Option<oneshot::Sender<Response<Source>>>,
+    ) {
+        let shed = Arc::clone(&self.shed);
+        tokio::select! {
+            biased;
+            () = self.exchange(head, body, answered) => {}
+            () = shed.notified() => self.show(Phase::Failed),
+        }
     }
 
     /// Runs the shadow for its window at the most and throws its answer away as it comes.
     pub(super) async fn until_learned(mut self, head: Arc<Head>, body: Option<Spool>) {
         let window = self.window;
-        if tokio::time::timeout(window, self.exchange(&head, body, None)).await.is_err() {
-            self.lesson.tally.set_if_open(Fate::WindowEnded);
+        if tokio::time::timeout(window, self.until_shed(&head, body, None)).await.is_err() {
+            self.lesson.tally.end(Fate::WindowEnded);
         }
     }
 
     async fn exchange(
         &mut self,
-        head: &Head,
+        head: &Arc<Head>,
         body: Option<Spool>,
         answered: Option<oneshot::Sender<Response<Source>>>,
     ) {
@@ -144,7 +165,12 @@ impl Run {
             Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
                 self.end(Fate::Refused, Phase::Refused)
             }
-            Ok(response) => self.keep(response, answered).await,
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers());
+                let twin = Twin::of(&self.lesson.course, head, on, status, headers);
+                self.lesson.tally.accepted(twin);
+                self.keep(response, answered).await;
+            }
             Err(error) => {
                 tracing::debug!(network = self.network.name(), %error, "a shadow failed");
                 if let Some(seat) = seat {
@@ -195,7 +221,9 @@ impl Run {
                     seat.is_whole();
                 }
                 self.look();
-                self.lesson.learn_it_took();
+                if !self.lesson.tally.is_accepted() {
+                    self.lesson.learn_it_took();
+                }
                 self.end(Fate::Finished, Phase::Finished { at_s, good });
             }
             Ok(()) => {
@@ -233,7 +261,7 @@ impl Run {
     }
 
     fn end(&self, fate: Fate, phase: Phase) {
-        self.lesson.tally.set_if_open(fate);
+        self.lesson.tally.end(fate);
         self.show(phase);
     }
 }

@@ -251,7 +251,7 @@ async fn a_shadow_is_no_job_where_it_is_served() {
     assert_eq!(whole.answer().await.text(), "whole");
     assert_served(&far, "finished", 1.0).await;
     for begun in [false, true] {
-        let mut cut = ask("cut", 10_000).await;
+        let mut cut = ask(if begun { "cut-late" } else { "cut-early" }, 10_000).await;
         let mut running = public.next().await;
         if begun {
             running.begin_chunked("").await;
