@@ -35,6 +35,10 @@ use streams::Streams;
 /// As many fields hyper reads without an allocation for each request; the guard has counted them before.
 const HEAD_FIELDS_FREE: usize = 100;
 
+/// Bytes of one HTTP/2 request's body that may be unread: less than a system keeps of an HTTP/1 one in its socket. There are
+/// as many for each connection as it may have streams, so that an upload nobody reads holds up no other.
+const STREAM_WINDOW: u32 = 256 << 10;
+
 /// How long a connection that is silent when stopping begins may stay so.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
@@ -167,6 +171,8 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(limits.h2_streams))
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(limits.h2_resets)
         .max_local_error_reset_streams(limits.h2_resets)
@@ -182,6 +188,12 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     }
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// The window of a connection that may have so many streams: theirs together, as far as HTTP/2 can say it.
+fn connection_window(streams: u32) -> u32 {
+    const MOST: u32 = (1 << 31) - 1;
+    STREAM_WINDOW.saturating_mul(streams.max(1)).min(MOST)
 }
 
 /// Who answers the requests of one connection.

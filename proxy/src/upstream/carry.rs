@@ -8,7 +8,7 @@ use std::sync::Arc;
 use config::value::Protocol;
 use http::{HeaderMap, Request, Response, Version, header};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 
 use super::Network;
 use super::absolute::Absolute;
@@ -158,20 +158,8 @@ impl Network {
     }
 
     async fn handshake_h2(&self, via: Via, stream: Stream, request: &mut Request<Body>) -> Result<H2, SendError> {
-        let handshake = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(1 << 22)
-            .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, connection) =
-            handshake.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
-        // It ends when its last sender and stream are gone, which the pool sees to.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP/2 connection to a network ended");
-            }
-        });
-        let connection = H2::new(sender);
+        let opened = H2::open(stream).await;
+        let connection = opened.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
         self.pools[via.worker].lock().add_h2(via.endpoint, via.lane, connection.clone());
         Ok(connection)
     }

@@ -1,0 +1,105 @@
+//! What streams that share a connection to a network, or from a client, may do to each other: nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tests::piped::{self, full};
+use tests::service::Service;
+use tests::{Client, Origin, Raw, Reply, Setup, client, eventually};
+
+/// What is sent or taken no more has come to a stand when it has been the same for so many looks.
+const STANDS_AFTER: u32 = 40;
+
+/// Waits until a count stands still: whoever counts is held back.
+async fn stands(what: &str, count: &AtomicU64) {
+    let (mut last, mut same) = (0, 0);
+    eventually(what, async || {
+        let now = count.load(Ordering::SeqCst);
+        same = if now == last && now > 0 { same + 1 } else { 0 };
+        last = now;
+        same >= STANDS_AFTER
+    })
+    .await;
+}
+
+/// A service of HTTP/2 that answers `/endless` without end, and says how much of that was taken.
+async fn endless() -> (Service, Arc<AtomicU64>) {
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&taken);
+    let service = Service::start(move |request: Request<Incoming>| {
+        let taken = Arc::clone(&counted);
+        async move {
+            if request.uri().path() != "/endless" {
+                return Response::new(full("here"));
+            }
+            let (feed, body) = piped::piped();
+            // Ends when nobody reads it any more.
+            tokio::spawn(async move {
+                let piece = Bytes::from(vec![b'x'; 1 << 14]);
+                while feed.data(piece.clone()).await {
+                    taken.fetch_add(1 << 14, Ordering::SeqCst);
+                }
+            });
+            Response::new(body)
+        }
+    })
+    .await;
+    (service, taken)
+}
+
+fn over_two(service: &Service) -> Setup {
+    Setup::alone(service.url()).set("workers", 1).set("networks.private.protocol", r#""http2""#)
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_hold_up_nobody_else_on_their_connection() {
+    let (service, taken) = endless().await;
+    let sidecar = over_two(&service).start();
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let mut client = Raw::connect(sidecar.jobs()).await;
+        client.write("GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(client.head().await.status, 200);
+        unread.push(client);
+    }
+    stands("the answers are held back", &taken).await;
+    assert_eq!(sidecar.get("/").await.text(), "here");
+    let made = r#"adumbra_upstream_connections_total{network="private",result="made"}"#;
+    assert_eq!(sidecar.metric(made).await, 1.0, "all of them share one connection");
+}
+
+#[tokio::test]
+async fn uploads_that_a_service_does_not_read_hold_up_nobody_else_on_their_connection() {
+    let service = Origin::held_at_head().await;
+    let sidecar = Setup::alone(service.url()).start();
+    let Client::Two(sender) = Client::two(sidecar.jobs()).await else { unreachable!("it was made so") };
+    let taken = Arc::new(AtomicU64::new(0));
+    let mut held = Vec::new();
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (feed, body) = piped::piped();
+        // For as long as the test takes: whoever gave up before would let the others go on.
+        let upload = sender.clone().send_request(Request::post("http://a/").body(body).expect("a request"));
+        uploads.spawn(async move { drop(upload.await) });
+        let taken = Arc::clone(&taken);
+        uploads.spawn(async move {
+            let piece = Bytes::from(vec![b'x'; 1 << 14]);
+            while feed.data(piece.clone()).await {
+                taken.fetch_add(1 << 14, Ordering::SeqCst);
+            }
+        });
+        held.push(service.next().await);
+    }
+    stands("the uploads are held back", &taken).await;
+    let mut client = Client::Two(sender.clone());
+    let request = Request::post("http://a/").body(full("twelve bytes")).expect("a request");
+    let asked = tokio::spawn(async move { client.send(request).await });
+    let mut next = service.next().await;
+    assert_eq!(next.read(12).await, b"twelve bytes");
+    next.release(Reply::ok("here")).await;
+    let answer = asked.await.expect("no panic");
+    assert_eq!(client::whole(answer.into_body()).await.0, "here");
+}
