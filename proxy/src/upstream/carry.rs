@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use config::value::Protocol;
-use http::{HeaderMap, Request, Response, Version, header};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
@@ -57,6 +57,9 @@ impl Network {
                     Ok(response) => {
                         if !is_framed_once(response.headers()) {
                             return Err(SendError::Ambiguous { network: self.config.name.clone() });
+                        }
+                        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                            return Err(SendError::Switched { network: self.config.name.clone() });
                         }
                         return Ok(response.map(|incoming| Answer::over_h1(incoming, connection, busy, via)));
                     }
@@ -211,6 +214,9 @@ impl Network {
             }
         });
         match sender.try_send_request(request).await {
+            Ok(response) if !is_framed_once(response.headers()) => {
+                Err(SendError::Ambiguous { network: self.config.name.clone() })
+            }
             Ok(response) => Ok(response.map(|incoming| Answer::over_h2(incoming, None, busy, via))),
             Err(mut failed) => {
                 let unsent = failed.take_message();

@@ -152,6 +152,7 @@ fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, Sen
             | SendError::BrokeOff { .. }
             | SendError::Garbage { .. }
             | SendError::Ambiguous { .. }
+            | SendError::Switched { .. }
             | SendError::NoAnswer { .. },
         ) => Some(false),
     }
