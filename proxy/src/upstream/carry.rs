@@ -15,7 +15,7 @@ use super::absolute::Absolute;
 use super::connect::{ConnectError, Stream};
 use super::error::SendError;
 use super::exchange::{Answer, Busy, over_h1};
-use super::pool::{H1, H2, StreamPlace, still_open};
+use super::pool::{H1, H2, Pings, StreamPlace, still_open};
 use super::send::{Lane, Purpose};
 use crate::body::Body;
 use crate::metrics::UpstreamConnection;
@@ -161,10 +161,21 @@ impl Network {
     }
 
     async fn handshake_h2(&self, via: Via, stream: Stream, request: &mut Request<Body>) -> Result<H2, SendError> {
-        let opened = H2::open(stream).await;
+        let opened = H2::open(stream, self.pings()).await;
         let connection = opened.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
         self.pools[via.worker].lock().add_h2(via.endpoint, via.lane, connection.clone());
         Ok(connection)
+    }
+
+    /// Only a sidecar is pinged: many servers of gRPC close a connection that asks more often than every few minutes.
+    fn pings(&self) -> Option<Pings> {
+        let health = &self.config.health;
+        self.is_sidecar().then_some(Pings { every: health.every, within: health.timeout })
+    }
+
+    /// What gave no answer in time may be dead, and a request on a kept connection would learn that no sooner.
+    pub(super) fn distrust(&self, via: Via) {
+        self.pools[via.worker].lock().forget_all_h2(via.endpoint, via.lane);
     }
 
     async fn over_h2(

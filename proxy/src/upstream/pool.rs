@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::connect::Stream;
 use super::send::Lane;
@@ -85,6 +86,13 @@ pub(super) struct H2 {
     use_of_it: Arc<Use>,
 }
 
+/// How a connection is asked whether its far side is still there while streams wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pings {
+    pub(super) every: Duration,
+    pub(super) within: Duration,
+}
+
 /// How much a connection is used.
 #[derive(Debug, Default)]
 struct Use {
@@ -110,12 +118,13 @@ impl Use {
 
 impl H2 {
     /// Begins HTTP/2. The connection ends when its last sender and stream are gone.
-    pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .handshake(TokioIo::new(stream))
-            .await?;
+    pub(super) async fn open(stream: Stream, pings: Option<Pings>) -> hyper::Result<Self> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+        if let Some(Pings { every, within }) = pings {
+            builder.timer(TokioTimer::new()).keep_alive_interval(every).keep_alive_timeout(within);
+        }
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/2 connection to a network ended");
@@ -205,6 +214,11 @@ impl Pool {
 
     pub(super) fn forget_h2(&mut self, endpoint: usize, lane: Lane, connection: &H2) {
         self.places[endpoint][lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.use_of_it, &connection.use_of_it));
+    }
+
+    /// Gives no more streams to any connection there is; those on them stay.
+    pub(super) fn forget_all_h2(&mut self, endpoint: usize, lane: Lane) {
+        self.places[endpoint][lane as usize].h2.clear();
     }
 }
 

@@ -55,8 +55,12 @@ impl Network {
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
-        let exchange = self.exchange(Via { worker, endpoint: at, lane }, purpose, busy, request);
+        let via = Via { worker, endpoint: at, lane };
+        let exchange = self.exchange(via, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
+        if matches!(answered, Err(SendError::NoAnswer { .. })) {
+            self.distrust(via);
+        }
         if nameless && let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
             // It may go elsewhere, where this name would be wrong.
             unsent.headers_mut().remove(header::HOST);

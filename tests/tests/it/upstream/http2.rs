@@ -10,6 +10,8 @@ use tests::piped::{self, full};
 use tests::service::Service;
 use tests::{Client, Origin, Raw, Reply, Setup, client, eventually};
 
+use super::frozen::Wire;
+
 /// What is sent or taken no more has come to a stand when it has been the same for so many looks.
 const STANDS_AFTER: u32 = 40;
 
@@ -102,4 +104,41 @@ async fn uploads_that_a_service_does_not_read_hold_up_nobody_else_on_their_conne
     next.release(Reply::ok("here")).await;
     let answer = asked.await.expect("no panic");
     assert_eq!(client::whole(answer.into_body()).await.0, "here");
+}
+
+#[tokio::test]
+async fn a_connection_that_gave_no_answer_is_given_no_more_requests() {
+    let service = Service::start(|_| async { Response::new(full("here")) }).await;
+    let wire = Wire::to(service.address()).await;
+    let sidecar = Setup::alone(wire.url())
+        .set("workers", 1)
+        .set("networks.private.protocol", r#""http2""#)
+        .set("networks.private.timeouts", r#"{ head = "100ms" }"#)
+        .set("networks.private.health", "{ failures = 1000 }")
+        .start();
+    assert_eq!(sidecar.get("/").await.status, 200);
+    wire.freeze();
+    assert_eq!(sidecar.get("/").await.status, 504);
+    assert_eq!(sidecar.get("/").await.status, 200, "what is new is not frozen");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_has_fallen_silent_is_noticed_by_pings() {
+    let service = Origin::held().await;
+    let far = Setup::alone(service.url()).start();
+    let wire = Wire::to(far.peers()).await;
+    let near = Setup::two("http://127.0.0.1:1", "")
+        .unset("networks.public.upstreams")
+        .set("networks.public.sidecars", format!("[{:?}]", wire.url()))
+        .set("networks.public.protocol", r#""http2""#)
+        .set("networks.public.health", r#"{ every = "50ms", timeout = "200ms", failures = 1000 }"#)
+        .every(r#"shadow = "on""#)
+        .start();
+    near.swap_model(tests::model::settled(1000.0, 1.0));
+    let mut client = Raw::connect(near.jobs()).await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let _held = service.next().await;
+    wire.freeze();
+    // The time-out for heads is far beyond what a test may take.
+    assert_eq!(client.answer().await.status, 502);
 }
