@@ -1,16 +1,19 @@
 //! What streams that share a connection to a network, or from a client, may do to each other: nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tests::piped::{self, full};
 use tests::service::Service;
+use tests::tls::Identity;
 use tests::{Client, Origin, Raw, Reply, Setup, client, eventually};
 
 use super::frozen::Wire;
+
+const HEALTHY: &str = r#"adumbra_network_healthy{network="private"}"#;
 
 /// What is sent or taken no more has come to a stand when it has been the same for so many looks.
 const STANDS_AFTER: u32 = 40;
@@ -104,6 +107,40 @@ async fn uploads_that_a_service_does_not_read_hold_up_nobody_else_on_their_conne
     next.release(Reply::ok("here")).await;
     let answer = asked.await.expect("no panic");
     assert_eq!(client::whole(answer.into_body()).await.0, "here");
+}
+
+#[tokio::test]
+async fn health_is_asked_for_over_http_2_too() {
+    let well = Arc::new(AtomicBool::new(false));
+    let identity = Identity::new();
+    let asked = |well: &Arc<AtomicBool>| {
+        let well = Arc::clone(well);
+        move |request: Request<Incoming>| {
+            let is_well = request.uri().path() != "/health" || well.load(Ordering::SeqCst);
+            async move {
+                let mut response = Response::new(full("here"));
+                *response.status_mut() = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                response
+            }
+        }
+    };
+    let in_the_clear = Service::start(asked(&well)).await;
+    let over_tls = Service::encrypted(&identity, asked(&well)).await;
+    let https = format!("https://localhost:{}", over_tls.address().port());
+    for (url, protocol) in [(in_the_clear.url(), "http2"), (https, "auto")] {
+        well.store(false, Ordering::SeqCst);
+        let sidecar = Setup::alone(&url)
+            .set("networks.private.ca", format!("{:?}", identity.certificate()))
+            .set("networks.private.protocol", format!("{protocol:?}"))
+            .set("networks.private.health", r#"{ path = "/health", every = "10ms", failures = 2 }"#)
+            .start();
+        sidecar.metric_becomes(HEALTHY, 0.0).await;
+        well.store(true, Ordering::SeqCst);
+        sidecar.metric_becomes(HEALTHY, 1.0).await;
+    }
+    for seen in in_the_clear.seen().iter().chain(&over_tls.seen()) {
+        assert_eq!((seen.version, seen.uri.path()), (Version::HTTP_2, "/health"));
+    }
 }
 
 #[tokio::test]
