@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use crate::throttle::Throttle;
 
-pub(crate) use ask::{Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
+pub(crate) use ask::{Asked, Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
 pub(crate) use serve::control;
 
 /// On a request: a shadow, `id=…; window_ms=…; bytes_per_s=…`.

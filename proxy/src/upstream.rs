@@ -19,7 +19,6 @@ mod upload;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use config::value as cfg;
 use parking_lot::Mutex;
@@ -28,7 +27,7 @@ use policy::ledger;
 use policy::link::Link;
 use policy::{NetworkId, NetworkView};
 
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{Endpoint, Report};
 pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit};
@@ -49,7 +48,6 @@ pub(crate) struct Network {
     /// Whether the link to it is a real one: home is not across any.
     home: bool,
     state: Mutex<State>,
-    reported: Reported,
     /// Idle connections, by worker: no worker ever touches another's.
     pools: Box<[Mutex<pool::Pool>]>,
     metrics: Arc<Metrics>,
@@ -61,15 +59,6 @@ struct State {
     ledger: flight::Ledger,
     link: Link,
     budget: ShadowBudget,
-}
-
-/// What the network's own sidecar last said of it.
-#[derive(Debug, Default)]
-struct Reported {
-    in_flight: AtomicU32,
-    /// How many of those were ours when it said so.
-    ours: AtomicU32,
-    capacity: AtomicU32,
 }
 
 impl Network {
@@ -94,7 +83,6 @@ impl Network {
                 link: Link::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second),
             }),
-            reported: Reported::default(),
             pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(network.endpoints.len()))).collect(),
             home: id == config.home,
             config: network,
@@ -157,16 +145,21 @@ impl Network {
         Flight::depart(Arc::clone(self), predicted_s)
     }
 
-    /// Jobs it can run at once: what its own sidecar says, else what the configuration says; 0 if nobody knows.
+    /// Jobs it can run at once: what its own sidecars say, else what the configuration says; 0 if nobody knows.
     pub(crate) fn capacity(&self) -> u32 {
-        match self.reported.capacity.load(Ordering::Relaxed) {
+        match self.reported(|report| report.capacity) {
             0 => self.config.capacity,
             reported => reported,
         }
     }
 
     fn others_in_flight(&self) -> u32 {
-        self.reported.in_flight.load(Ordering::Relaxed).saturating_sub(self.reported.ours.load(Ordering::Relaxed))
+        self.reported(|report| report.in_flight.saturating_sub(report.ours))
+    }
+
+    /// Something that its sidecars have reported, over all of them.
+    fn reported(&self, what: impl Fn(endpoint::Report) -> u32) -> u32 {
+        self.endpoints.iter().filter_map(Endpoint::reported).map(what).fold(0, u32::saturating_add)
     }
 
     /// Jobs of our own in flight there.
@@ -174,11 +167,9 @@ impl Network {
         self.state.lock().ledger.len()
     }
 
-    /// Takes a load report in. `ours` is what we had in flight there when it was made.
-    pub(crate) fn reported(&self, in_flight: u32, capacity: u32, ours: u32) {
-        self.reported.in_flight.store(in_flight, Ordering::Relaxed);
-        self.reported.ours.store(ours, Ordering::Relaxed);
-        self.reported.capacity.store(capacity, Ordering::Relaxed);
+    /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.
+    pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
+        self.endpoints[endpoint].reports(report);
         let (capacity, others) = (self.capacity(), self.others_in_flight());
         self.state.lock().ledger.holds(capacity, others, clock::now_s());
     }

@@ -7,13 +7,15 @@ use http::Request;
 
 use crate::body::Body;
 use crate::peer;
-use crate::upstream::Network;
+use crate::upstream::{Network, Upload};
 
-/// Sends a request by `send`, and hands what it shows of its progress to `seen` until there is an answer.
+/// Sends a request by `send`, and hands what it shows of its progress to `seen` until there is an answer. `upload` is that of
+/// the request.
 pub(super) async fn while_watching<F: Future>(
     network: &Arc<Network>,
     worker: usize,
     id: &str,
+    upload: &Arc<Upload>,
     mut request: Request<Body>,
     seen: impl Fn(f64) + Send + Sync + 'static,
     send: impl FnOnce(Request<Body>) -> F,
@@ -23,7 +25,7 @@ pub(super) async fn while_watching<F: Future>(
         return send(request).await;
     }
     let sent = send(request);
-    let watching = peer::watch_progress(Arc::clone(network), worker, id.to_owned(), seen);
+    let watching = peer::watch_progress(Arc::clone(network), worker, id.to_owned(), Arc::clone(upload), seen);
     tokio::pin!(sent, watching);
     tokio::select! {
         biased;

@@ -24,10 +24,10 @@ use crate::body::{Body, BodyError};
 use crate::clock;
 use crate::generation::Shared;
 use crate::metrics::{ShadowCount, ShadowEnd};
-use crate::peer;
+use crate::peer::{self, Asked, Unanswered};
 use crate::spool::Spool;
 use crate::throttle::Throttle;
-use crate::upstream::Network;
+use crate::upstream::{Network, Upload};
 
 use super::course::{Course, Head};
 use run::Run;
@@ -181,6 +181,7 @@ pub(super) struct Shadow {
     id: String,
     worker: usize,
     throttle: Arc<Throttle>,
+    upload: Arc<Upload>,
     tally: Arc<Tally>,
     head: Option<oneshot::Receiver<Response<Source>>>,
     task: AbortOnDrop,
@@ -218,7 +219,7 @@ impl Shadow {
         window_s: f64,
     ) -> Result<Self, NoPermit> {
         let run = Run::prepare(course, board, on, body, window_s)?;
-        let (network, throttle, tally, id) = run.parts();
+        let (network, throttle, upload, tally, id) = run.parts();
         let (head_sender, head_receiver) = oneshot::channel();
         let task = tokio::spawn(run.until_adopted(Arc::clone(head), body.cloned(), head_sender)).abort_handle();
         Ok(Self {
@@ -226,6 +227,7 @@ impl Shadow {
             id,
             worker: course.worker,
             throttle,
+            upload,
             tally,
             head: Some(head_receiver),
             task: AbortOnDrop(Some(task)),
@@ -241,7 +243,14 @@ impl Shadow {
     pub(super) async fn adopt(&self) -> Result<(), NotAdopted> {
         let is_whole = self.tally.fate() == Fate::Finished;
         if self.network.is_sidecar() && !is_whole {
-            let asked = peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer);
+            let asked = match self.upload.went(self.network.id) {
+                Some(endpoint) => {
+                    let of = Asked { network: Arc::clone(&self.network), endpoint, worker: self.worker };
+                    peer::adopt(&of, &self.id).await
+                }
+                None => Err(Unanswered::Silent),
+            };
+            let asked = asked.map_err(NotAdopted::Peer);
             // One that has finished meanwhile is not known there any more, and needs nobody's leave.
             asked.or_else(|refused| if self.tally.fate() == Fate::Finished { Ok(()) } else { Err(refused) })?;
         }

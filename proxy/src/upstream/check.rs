@@ -27,12 +27,12 @@ pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network:
         if let Some(path) = asked(network) {
             tasks.spawn(keep_checked(Arc::clone(network), at, path));
         }
-    }
-    if network.is_sidecar() {
-        let id = network.id;
-        let metrics = Arc::clone(&shared.metrics);
-        let failed = move || metrics.load_report_failed(id);
-        tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), worker, failed));
+        if network.is_sidecar() {
+            let id = network.id;
+            let metrics = Arc::clone(&shared.metrics);
+            let failed = move || metrics.load_report_failed(id);
+            tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), at, worker, failed));
+        }
     }
 }
 

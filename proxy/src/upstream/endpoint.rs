@@ -43,6 +43,16 @@ pub(crate) struct Endpoint {
     /// What the last active check said; `true` before the first.
     checked_well: AtomicBool,
     pub(super) in_flight: AtomicU32,
+    reported: Mutex<Option<Report>>,
+}
+
+/// What a sidecar says of its load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) in_flight: u32,
+    /// How many of those were ours when it said so.
+    pub(crate) ours: u32,
+    pub(crate) capacity: u32,
 }
 
 impl Endpoint {
@@ -59,6 +69,7 @@ impl Endpoint {
             breaker: Mutex::new(Breaker::new(network.health.failures, network.health.open_for.as_secs_f64())),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
+            reported: Mutex::new(None),
         })
     }
 
@@ -154,6 +165,16 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// What its sidecar last said, if it has said anything and still does.
+    pub(super) fn reported(&self) -> Option<Report> {
+        *self.reported.lock()
+    }
+
+    /// Takes a load report in, or that there is none any more.
+    pub(super) fn reports(&self, report: Option<Report>) {
+        *self.reported.lock() = report;
+    }
+
     /// Where it is, for people.
     pub(crate) fn label(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -209,6 +230,7 @@ mod tests {
             breaker: Mutex::new(Breaker::new(3, 10.0)),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
+            reported: Mutex::new(None),
         }
     }
 

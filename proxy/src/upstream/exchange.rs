@@ -18,7 +18,7 @@ use super::carry::Via;
 use super::flight::Ticket;
 use super::flow::{Deadline, Flow, Held};
 use super::pool::{H1, StreamPlace};
-use super::send::Lane;
+use super::send::{Lane, Purpose};
 use crate::body::{Body, BodyError};
 use crate::clock;
 
@@ -32,23 +32,25 @@ pub(super) async fn over_h1(
     std::future::poll_fn(|cx| connection.poll_with(cx, |cx| response.as_mut().poll(cx))).await
 }
 
-/// Counts a request against its endpoint while it runs.
+/// Counts a request against its endpoint while it runs. Questions to a sidecar are no work there.
 #[derive(Debug)]
 pub(super) struct Busy {
     network: Arc<Network>,
     endpoint: usize,
+    counts: u32,
 }
 
 impl Busy {
-    pub(super) fn new(network: &Arc<Network>, endpoint: usize) -> Self {
-        network.endpoints[endpoint].in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { network: Arc::clone(network), endpoint }
+    pub(super) fn new(network: &Arc<Network>, endpoint: usize, purpose: Purpose) -> Self {
+        let counts = u32::from(purpose != Purpose::Control);
+        network.endpoints[endpoint].in_flight.fetch_add(counts, Ordering::Relaxed);
+        Self { network: Arc::clone(network), endpoint, counts }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.network.endpoints[self.endpoint].in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.network.endpoints[self.endpoint].in_flight.fetch_sub(self.counts, Ordering::Relaxed);
     }
 }
 

@@ -38,7 +38,8 @@ pub(crate) enum Purpose {
 }
 
 impl Network {
-    /// Sends a request and waits for the final response head. `upload` is what the request's body reports to.
+    /// Sends a request and waits for the final response head. `upload` is what the request's body reports to; it also says
+    /// which endpoint is preferred, and is told which one it is.
     pub(crate) async fn send(
         self: &Arc<Self>,
         worker: usize,
@@ -47,11 +48,12 @@ impl Network {
         mut request: Request<Body>,
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
-        let Some(at) = self.pick(lane, purpose) else {
+        let Some(at) = self.pick(lane, purpose, upload.take_preferred(self.id)) else {
             return Err(SendError::NoEndpoint { network: self.config.name.clone(), unsent: Box::new(request) });
         };
+        upload.goes(self.id, at);
         let endpoint = &self.endpoints[at];
-        let busy = Busy::new(self, at);
+        let busy = Busy::new(self, at, purpose);
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
@@ -74,9 +76,9 @@ impl Network {
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
     }
 
-    /// The least busy endpoint that admits the request. Only a live job takes the one try of a half-open breaker: what
+    /// The preferred endpoint, else the least busy one, that admits the request. Only a live job takes the one try of a half-open breaker: what
     /// becomes of anything else would not close it again.
-    fn pick(&self, lane: Lane, purpose: Purpose) -> Option<usize> {
+    fn pick(&self, lane: Lane, purpose: Purpose, preferred: Option<usize>) -> Option<usize> {
         let now_s = clock::now_s();
         let admits = |at: usize| match (lane, purpose) {
             (_, Purpose::Control) => true,
@@ -86,9 +88,19 @@ impl Network {
         if self.endpoints.len() == 1 {
             return admits(0).then_some(0);
         }
+        preferred.into_iter().chain(self.least_busy_first(now_s)).find(|at| admits(*at))
+    }
+
+    fn least_busy_first(&self, now_s: f64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.endpoints.len()).collect();
         order.sort_by_key(|at| (!self.endpoints[*at].would_admit(now_s), self.endpoints[*at].in_flight()));
-        order.into_iter().find(|at| admits(*at))
+        order
+    }
+
+    /// The endpoint that a job would go to now.
+    pub(crate) fn leaning(&self) -> Option<usize> {
+        let now_s = clock::now_s();
+        self.least_busy_first(now_s).into_iter().find(|at| self.endpoints[*at].would_admit(now_s))
     }
 
     /// Bounds the time from the request's last byte to the response's head. While the body still moves, nothing is late.

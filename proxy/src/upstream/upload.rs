@@ -1,5 +1,6 @@
-//! How far a request's body has come, for the time-out that starts with its last byte and for the record; and who it waits
-//! for, since a network is not to be blamed for what a client does not send.
+//! How far a request's body has come, for the time-out that starts with its last byte and for the record; who it waits for,
+//! since a network is not to be blamed for what a client does not send; and to which of a network's endpoints it went, since
+//! nobody but the sidecar there can say anything of the dispatch.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use policy::NetworkId;
 
 use crate::body::{Body, BodyError};
 use crate::clock;
@@ -20,9 +22,47 @@ pub(crate) struct Upload {
     ended_us: AtomicU64,
     /// The network would take more, but the client has not sent it.
     client_awaited: AtomicBool,
+    went: Place,
+    preferred: Place,
+}
+
+/// An endpoint of a network, or none yet.
+#[derive(Debug, Default)]
+struct Place(AtomicU64);
+
+impl Place {
+    fn set(&self, network: NetworkId, endpoint: usize) {
+        self.0.store(((network.index() as u64 + 1) << 32) | endpoint as u64, Ordering::Relaxed);
+    }
+
+    fn on(&self, network: NetworkId) -> Option<usize> {
+        let place = self.0.load(Ordering::Relaxed);
+        (place >> 32 == network.index() as u64 + 1).then_some((place & u64::from(u32::MAX)) as usize)
+    }
 }
 
 impl Upload {
+    /// The endpoint of `network` that its request went to, if it went there.
+    pub(crate) fn went(&self, network: NetworkId) -> Option<usize> {
+        self.went.on(network)
+    }
+
+    pub(super) fn goes(&self, network: NetworkId, endpoint: usize) {
+        self.went.set(network, endpoint);
+    }
+
+    /// The first request to `network` shall go to this endpoint, if it is well then: something waits for it there.
+    pub(crate) fn prefer(&self, network: NetworkId, endpoint: usize) {
+        self.preferred.set(network, endpoint);
+    }
+
+    /// What is preferred there. Only the first request is asked to: if it fails, the next had better go elsewhere.
+    pub(crate) fn take_preferred(&self, network: NetworkId) -> Option<usize> {
+        let preferred = self.preferred.on(network)?;
+        self.preferred.0.store(0, Ordering::Relaxed);
+        Some(preferred)
+    }
+
     /// Bytes taken by the network so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -158,7 +158,7 @@ impl Contest {
                 return answer_of(&course, to, request).await;
             }
             let id = course.dispatch_id("t");
-            let watching = peer::watch_progress(network, course.worker, id, seen);
+            let watching = peer::watch_progress(network, course.worker, id, Arc::clone(&course.upload), seen);
             let sent = answer_of(&course, to, request);
             tokio::pin!(sent, watching);
             tokio::select! {

@@ -33,6 +33,7 @@ pub(super) struct Run {
     worker: usize,
     id: String,
     throttle: Arc<Throttle>,
+    upload: Arc<Upload>,
     window: Duration,
     answer_bytes: usize,
     bytes_per_s: f64,
@@ -65,6 +66,11 @@ impl Run {
         let shadow = &course.generation.config.shadow;
         let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
         throttle.hold(permit);
+        let upload = Arc::new(Upload::default());
+        // Data may be on its way there.
+        if let Some(endpoint) = course.upload.take_preferred(on) {
+            upload.prefer(on, endpoint);
+        }
         Ok(Self {
             lesson: Lesson {
                 tally: Tally::start(&course.shared, on, course.plan.predictions[on]),
@@ -79,6 +85,7 @@ impl Run {
             worker: course.worker,
             id: course.dispatch_id(&format!("s{}", on.index())),
             throttle,
+            upload,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
             answer_bytes: shadow.answer_bytes,
             bytes_per_s: shadow.bytes_per_second,
@@ -86,8 +93,9 @@ impl Run {
     }
 
     /// What its holder needs to steer it.
-    pub(super) fn parts(&self) -> (Arc<Network>, Arc<Throttle>, Arc<Tally>, String) {
-        (Arc::clone(&self.network), Arc::clone(&self.throttle), Arc::clone(&self.lesson.tally), self.id.clone())
+    pub(super) fn parts(&self) -> (Arc<Network>, Arc<Throttle>, Arc<Upload>, Arc<Tally>, String) {
+        let (throttle, upload) = (Arc::clone(&self.throttle), Arc::clone(&self.upload));
+        (Arc::clone(&self.network), throttle, upload, Arc::clone(&self.lesson.tally), self.id.clone())
     }
 
     /// Runs the shadow and keeps its answer. Whoever holds its abort handle may end it at any point.
@@ -123,9 +131,9 @@ impl Run {
                 shadow.progressed_s = Some(clock::now_s());
             });
         };
-        let upload = Upload::default();
-        let sent = progress::while_watching(&self.network, self.worker, &self.id, request, seen, |request| {
-            self.network.send(self.worker, Lane::Shadow, Purpose::Job, request, &upload)
+        let upload = &self.upload;
+        let sent = progress::while_watching(&self.network, self.worker, &self.id, upload, request, seen, |request| {
+            self.network.send(self.worker, Lane::Shadow, Purpose::Job, request, upload)
         })
         .await;
         match sent {
