@@ -23,7 +23,7 @@ use crate::path::progress;
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Lane, Network, Purpose, Upload};
+use crate::upstream::{Answer, Flight, Lane, Network, Outgoing, Purpose, Upload};
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -158,7 +158,8 @@ impl Run {
             }
             None => Body::Empty,
         };
-        let mut request = head.request(body);
+        // As for a lead: while its body moves, and for the time of a head after it, it is not late.
+        let mut request = head.request(Outgoing::wrap(body, &self.upload));
         if self.network.is_sidecar() {
             let ask = ShadowAsk { id: self.id.as_str().into(), window: self.window, bytes_per_s: self.bytes_per_s };
             request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
