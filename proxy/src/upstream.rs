@@ -19,6 +19,8 @@ mod upload;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicU64;
 
 use config::value as cfg;
 use parking_lot::Mutex;
@@ -133,11 +135,16 @@ impl Network {
         Ok(ShadowPermit::new(Arc::clone(self)))
     }
 
-    /// Charges bytes that a shadow moved to the budget of all of them.
-    pub(crate) fn shadow_moved(&self, bytes: u64) {
-        if bytes > 0 {
-            self.state.lock().budget.moved(bytes, clock::now_s());
-        }
+    /// What charges the bytes that a shadow moves, beyond those that its permit has paid for, to the budget of all of them.
+    pub(crate) fn charge(self: &Arc<Self>, paid_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
+        let (network, paid) = (Arc::clone(self), AtomicU64::new(paid_bytes));
+        Arc::new(move |bytes| {
+            let free = paid.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(bytes))).unwrap_or(0);
+            let owed = bytes.saturating_sub(free);
+            if owed > 0 {
+                network.state.lock().budget.moved(owed, clock::now_s());
+            }
+        })
     }
 
     /// Enters a dispatch in the ledger, until the returned flight is dropped.

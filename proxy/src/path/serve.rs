@@ -55,7 +55,8 @@ pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Reque
 pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Request<Body>, ask: ShadowAsk) -> Answered {
     let count = course.shared.metrics.shadow_served();
     let home = Arc::clone(course.network(course.plan.target));
-    let permit = match home.shadow_permit(course.job.body_bytes.unwrap_or(0)) {
+    let announced_bytes = course.job.body_bytes.unwrap_or(0);
+    let permit = match home.shadow_permit(announced_bytes) {
         Ok(permit) => permit,
         Err(why) => {
             course.shared.metrics.shadow_refused(home.id, why);
@@ -64,7 +65,8 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         }
     };
     let shadow = &course.generation.config.shadow;
-    let throttle = Throttle::new(ask.bytes_per_s.min(shadow.bytes_per_second));
+    let rate = ask.bytes_per_s.min(shadow.bytes_per_second);
+    let throttle = Throttle::observed(rate, home.charge(announced_bytes));
     let window = ask.window.min(std::time::Duration::from_secs_f64(shadow.limits.window_max_s.max(0.0)));
     throttle.hold(permit);
     let served = peer::Served::new(Some(Arc::clone(&throttle)));

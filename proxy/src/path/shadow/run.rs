@@ -1,8 +1,6 @@
 //! The task of one shadow: send it, say what it shows, keep or throw away its answer, and tell what it taught.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
@@ -64,7 +62,7 @@ impl Run {
         let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let shadow = &course.generation.config.shadow;
-        let throttle = Throttle::observed(shadow.bytes_per_second, charge(&network, announced_bytes));
+        let throttle = Throttle::observed(shadow.bytes_per_second, network.charge(announced_bytes));
         throttle.hold(permit);
         let upload = Arc::new(Upload::default());
         // Data may be on its way there.
@@ -220,15 +218,6 @@ impl Run {
         self.lesson.tally.set_if_open(fate);
         self.show(phase);
     }
-}
-
-/// Charges the bytes that a shadow moves, beyond the request's that its permit has paid for, to its network's budget.
-fn charge(network: &Arc<Network>, announced_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
-    let (network, paid) = (Arc::clone(network), AtomicU64::new(announced_bytes));
-    Arc::new(move |bytes| {
-        let free = paid.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(bytes))).unwrap_or(0);
-        network.shadow_moved(bytes.saturating_sub(free));
-    })
 }
 
 impl Lesson {
