@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -29,7 +28,7 @@ use crate::path::{self, Arrival, From};
 use crate::runtime::{Owner, Stopping};
 use crate::{admin, data, problem::Problem};
 
-use guard::{Guard, Spoken, Watch};
+use guard::{Guard, Spoken, Watch, Wire};
 use streams::Streams;
 
 /// As many fields hyper reads without an allocation for each request; the guard has counted them before.
@@ -90,7 +89,7 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
 }
 
 /// Finds out which HTTP a client speaks, and speaks it.
-async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Accepted, stream: S) {
+async fn speak<S: Wire + Send + 'static>(accepted: Accepted, stream: S) {
     let limits = accepted.shared.generation.load().config.limits;
     let watch = Arc::new(Watch::default());
     let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
@@ -117,7 +116,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Acc
     }
 }
 
-async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+async fn http1<S: Wire + Send + 'static>(
     accepted: Accepted,
     guard: Guard<S>,
     watch: Arc<Watch>,
@@ -152,7 +151,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection.await
 }
 
-async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+async fn http2<S: Wire + Send + 'static>(
     accepted: Accepted,
     guard: Guard<S>,
     limits: &config::value::Limits,
