@@ -301,8 +301,9 @@ fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: policy::N
 }
 
 /// The answer as the client gets it: scrubbed, with the decision on it, and settled when it ends.
-fn passed_on(response: Response<Body>, settle: Settle) -> Response<Body> {
+fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
+    settle.heard(&parts.headers);
     hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
     if let Some(decision) = settle.header() {

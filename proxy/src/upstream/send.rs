@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use tokio::time::Instant;
 
 use super::carry::Via;
@@ -15,6 +15,7 @@ use super::upload::Upload;
 use super::{Endpoint, Network};
 use crate::body::Body;
 use crate::clock;
+use crate::grpc::{self, Call};
 
 /// Which connections a request may use: shadows never share one with live jobs, or an unread shadow would hold them up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ impl Network {
             endpoint.saw(good, clock::now_s());
         }
         let response = answered?;
+        let owed = lane == Lane::Live && purpose != Purpose::Control && is_call_under_way(response.headers());
+        let response = response.map(|answer| if owed { answer.tells_by_trailers() } else { answer });
         let endless = purpose == Purpose::Upgrade || is_endless(&response);
         let bounds = Bounds { idle: timeouts.idle, total: timeouts.total, ends: total };
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
@@ -152,9 +155,11 @@ fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, Sen
         Err(SendError::Connect { .. }) => Some(false),
         // The rest of a shadow's fate is that of our own caps, too.
         _ if lane == Lane::Shadow => None,
+        Ok(response) if is_call_under_way(response.headers()) => None,
         Ok(response) => {
+            let down = Call::read(response.headers()) == Some(Call::Unavailable);
             let refused = response.headers().contains_key(&crate::problem::NOT_EXECUTED);
-            Some(refused || !matches!(response.status().as_u16(), 502..=504))
+            Some(refused || !(down || matches!(response.status().as_u16(), 502..=504)))
         }
         // A connection that was kept may have been closed for its age alone.
         Err(
@@ -172,6 +177,11 @@ fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, Sen
             | SendError::NoAnswer { .. },
         ) => Some(false),
     }
+}
+
+/// Whether only trailers will say what a call came to.
+fn is_call_under_way(headers: &HeaderMap) -> bool {
+    grpc::is_answer(headers) && Call::read(headers).is_none()
 }
 
 /// Names the endpoint as the host if the client, of HTTP/1.0, named none: from here on the request is one of HTTP/1.1, which

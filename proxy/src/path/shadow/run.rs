@@ -14,6 +14,7 @@ use super::{Board, Fate, Tally};
 use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
+use crate::grpc::Call;
 use crate::hygiene;
 use crate::metrics::Direction;
 use crate::path::course::{Course, Head};
@@ -167,7 +168,8 @@ impl Run {
 
     /// Keeps the answer for whoever adopts it, as far as its bound allows.
     async fn keep(&mut self, response: Response<Answer>, answered: Option<oneshot::Sender<Response<Source>>>) {
-        let good = observation::shadow_is_good(response.status().as_u16());
+        let said = Call::read(response.headers());
+        let good = observation::shadow_is_good(response.status().as_u16()) && is_well(said);
         let at_s = self.since_sent_s();
         let (mut parts, answer) = response.into_parts();
         hygiene::scrub_response(&mut parts.headers, false, false);
@@ -177,7 +179,7 @@ impl Run {
         let mut sink = handed.filter(Result::is_ok).map(|_| sink);
         self.show(Phase::Head { at_s, good });
         match self.pump(&mut answer, &mut sink).await {
-            Ok(()) if good => {
+            Ok(said) if good && is_well(said) => {
                 if let Some(sink) = sink {
                     sink.finish();
                 }
@@ -185,25 +187,28 @@ impl Run {
                 self.lesson.learn_it_took();
                 self.end(Fate::Finished, Phase::Finished { at_s, good });
             }
-            Ok(()) => {
+            Ok(_) => {
                 if let Some(sink) = sink {
                     sink.finish();
                 }
                 let at_s = self.since_sent_s();
-                self.end(Fate::Failed, Phase::Finished { at_s, good });
+                self.end(Fate::Failed, Phase::Finished { at_s, good: false });
             }
             Err(()) => self.end(Fate::Failed, Phase::Failed),
         }
     }
 
-    async fn pump(&self, answer: &mut Throttled<Answer>, sink: &mut Option<Sink>) -> Result<(), ()> {
+    /// Reads the answer to its end. Says what its trailers say of a call.
+    async fn pump(&self, answer: &mut Throttled<Answer>, sink: &mut Option<Sink>) -> Result<Option<Call>, ()> {
+        let mut said = None;
         while let Some(frame) = answer.frame().await {
             let frame = frame.map_err(|error| tracing::debug!(%error, "a shadow's answer broke off"))?;
+            said = frame.trailers_ref().and_then(Call::read).or(said);
             if let Some(sink) = sink {
                 sink.put(frame).await.map_err(|unread| tracing::trace!(%unread, "a shadow's answer"))?;
             }
         }
-        Ok(())
+        Ok(said)
     }
 
     fn since_sent_s(&self) -> f64 {
@@ -218,6 +223,11 @@ impl Run {
         self.lesson.tally.set_if_open(fate);
         self.show(phase);
     }
+}
+
+/// Whether a call, if it is one, has not failed.
+fn is_well(said: Option<Call>) -> bool {
+    said.is_none_or(|call| call == Call::Ok)
 }
 
 impl Lesson {

@@ -179,3 +179,51 @@ async fn a_sidecar_that_has_fallen_silent_is_noticed_by_pings() {
     // The time-out for heads is far beyond what a test may take.
     assert_eq!(client.answer().await.status, 502);
 }
+
+/// A service of gRPC that answers with this status: in trailers after a message, or in the head alone.
+async fn calls(status: &'static str, in_head: bool) -> Service {
+    Service::start(move |_| async move {
+        let call = Response::builder().header("content-type", "application/grpc");
+        if in_head {
+            return call.header("grpc-status", status).body(piped::empty()).expect("an answer");
+        }
+        let (feed, body) = piped::piped();
+        // Ends when it has been read.
+        tokio::spawn(async move {
+            feed.data("message").await;
+            feed.trailers("grpc-status", status).await;
+        });
+        call.body(body).expect("an answer")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_that_failed_is_no_success_whatever_its_http_status() {
+    for in_head in [false, true] {
+        for (status, outcome, healthy, labels) in
+            [("0", "answered", 1.0, 1.0), ("5", "answered", 1.0, 0.0), ("14", "server_error", 0.0, 0.0)]
+        {
+            let service = calls(status, in_head).await;
+            let sidecar = Setup::alone(service.url())
+                .set("networks.private.health", r#"{ failures = 2, open_for = "60s" }"#)
+                .every(r#"shadow = "on""#)
+                .start();
+            for _ in 0..2 {
+                let request =
+                    Request::post("http://a/").header("content-type", "application/grpc").body(full("message"));
+                let answer = Client::two(sidecar.jobs()).await.send(request.expect("a request")).await;
+                assert_eq!(answer.status(), 200);
+                let said = answer.headers().get("grpc-status").cloned();
+                let (_, trailers) = client::whole(answer.into_body()).await;
+                let said = said.or_else(|| trailers.and_then(|trailers| trailers.get("grpc-status").cloned()));
+                assert_eq!(said.expect("it has a status"), status);
+            }
+            sidecar.decisions(2).await;
+            let jobs = format!(r#"adumbra_jobs_total{{network="private",outcome="{outcome}"}}"#);
+            assert_eq!(sidecar.metric(&jobs).await, 2.0, "{status}, {in_head}");
+            assert_eq!(sidecar.metric(HEALTHY).await, healthy, "{status}, {in_head}");
+            sidecar.metric_becomes("adumbra_labels_total", 2.0 * labels).await;
+        }
+    }
+}
