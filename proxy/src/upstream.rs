@@ -98,11 +98,12 @@ impl Network {
         let capacity = self.capacity();
         let others = self.others_in_flight();
         let healthy = self.endpoints.iter().any(|e| e.would_admit(now_s));
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let own = state.ledger.len();
         let in_flight = own.saturating_add(others);
         let wait_s = if capacity > 0 && in_flight >= capacity {
-            ledger::wait_s(state.ledger.entries(), others, capacity, state.ledger.typical_s(), now_s)
+            let typical_s = state.ledger.typical_s();
+            ledger::wait_s(state.ledger.entries(), others, capacity, typical_s, now_s)
         } else {
             0.0
         };
