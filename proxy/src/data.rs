@@ -40,7 +40,7 @@ use origin::Allowed;
 use store::Store;
 
 pub(crate) use egress::egress;
-pub(crate) use link::declared;
+pub(crate) use link::{MOST as DECLARED_MOST, declared};
 pub(crate) use outlet::Outlet;
 
 /// Objects by URL, in memory, with one fetch for many waiters.
