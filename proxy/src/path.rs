@@ -136,7 +136,8 @@ fn plan(
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
-    let Classified { job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let class_of = |route: &str, name: &str| shared.classes.id(route, name);
+    let Classified { job, route } = classify::classify(&generation, class_of, request, mark, upgrading, id);
     let mut view = view(&generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
