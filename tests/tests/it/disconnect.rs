@@ -11,7 +11,7 @@ use tests::{Client, Exchange, Origin, Raw, Reply, Setup, Sidecar, within};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-const ON: &str = "shadow = \"on\"\nrepeatable = true";
+const ON: &str = "shadow = \"on\"\nrepeatable = true\nwarm = true";
 /// The promise is 100 ms on a machine that is not busy; what is asserted holds on any.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(2);
 

@@ -2,7 +2,7 @@
 
 use tests::{Answer, Origin, Raw, Reply, Setup, Sidecar};
 
-const ON: &str = "shadow = \"on\"\nrepeatable = true";
+const ON: &str = "shadow = \"on\"\nrepeatable = true\nwarm = true";
 const WARMED: &str = "adumbra_data_warmed_objects_total";
 
 async fn data() -> Origin {

@@ -58,7 +58,8 @@ async fn data_is_warmed_where_the_job_goes() {
     let fetching =
         |service: &Origin| Setup::alone(service.url()).set("data.origins", format!("[{:?}]", data.url())).start();
     let (far_one, far_two) = (fetching(&one), fetching(&two));
-    let near = Setup::with_peers(private.url(), &[&far_one, &far_two]).every(super::ON).start();
+    let near =
+        Setup::with_peers(private.url(), &[&far_one, &far_two]).every(&format!("{}\nwarm = true", super::ON)).start();
     near.swap_model(tests::model::settled(1000.0, 1.0));
     near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
     let mut waiting = Vec::new();
