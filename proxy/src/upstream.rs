@@ -20,7 +20,7 @@ mod upload;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::value as cfg;
 use parking_lot::Mutex;
@@ -50,6 +50,8 @@ pub(crate) struct Network {
     /// Whether the link to it is a real one: home is not across any.
     home: bool,
     state: Mutex<State>,
+    /// Dispatches whose progress is asked for.
+    watched: AtomicU32,
     /// Idle connections, by worker: no worker ever touches another's.
     pools: Box<[Mutex<pool::Pool>]>,
     metrics: Arc<Metrics>,
@@ -85,6 +87,7 @@ impl Network {
                 link: Link::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second),
             }),
+            watched: AtomicU32::new(0),
             pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(network.endpoints.len()))).collect(),
             home: id == config.home,
             config: network,
@@ -182,6 +185,12 @@ impl Network {
         self.state.lock().ledger.holds(capacity, others, clock::now_s());
     }
 
+    /// Counts a dispatch as watched, until what is returned is dropped.
+    pub(crate) fn watch(self: &Arc<Self>) -> Watched {
+        self.watched.fetch_add(1, Relaxed);
+        Watched(Arc::clone(self))
+    }
+
     /// Takes a measured round trip in.
     pub(crate) fn saw_round_trip(&self, seconds: f64) {
         self.state.lock().link.saw_round_trip(seconds);
@@ -228,6 +237,23 @@ impl Network {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.config.name
+    }
+}
+
+/// A dispatch whose progress is asked for.
+#[derive(Debug)]
+pub(crate) struct Watched(Arc<Network>);
+
+impl Watched {
+    /// How many there are on its network.
+    pub(crate) fn count(&self) -> u32 {
+        self.0.watched.load(Relaxed)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.watched.fetch_sub(1, Relaxed);
     }
 }
 

@@ -19,6 +19,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// The shortest time between two looks at a dispatch.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The shortest time between two looks at a network, whatever it is that is looked at.
+const LOOK_APART: Duration = Duration::from_millis(5);
 /// Bytes of an answer at the most.
 const ANSWER_BYTES: usize = 16 * 1024;
 
@@ -77,8 +79,10 @@ pub(crate) async fn watch_progress(
 ) {
     let path = format!("{CONTROL}dispatch/{id}");
     let mut last = None;
+    let watched = network.watch();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        // The more dispatches are watched there, the less often each.
+        tokio::time::sleep(look_every(watched.count())).await;
         let Some(endpoint) = upload.went(network.id) else { continue };
         let of = Asked { network: Arc::clone(&network), endpoint, worker };
         let Ok(answer) = of.ask(Method::GET, &path, Body::Empty, WITHIN).await else { continue };
@@ -111,6 +115,10 @@ pub(crate) async fn keep_reports_fresh(network: Arc<Network>, endpoint: usize, w
     }
 }
 
+fn look_every(watched: u32) -> Duration {
+    LOOK_EVERY.max(LOOK_APART * watched)
+}
+
 impl Asked {
     async fn ask(&self, method: Method, path: &str, body: Body, within: Duration) -> Result<Bytes, Unanswered> {
         let upload = Upload::default();
@@ -128,5 +136,19 @@ impl Asked {
             if status.is_success() { Ok(answer.to_bytes()) } else { Err(Unanswered::No(status)) }
         };
         tokio::time::timeout(within, question).await.unwrap_or(Err(Unanswered::Silent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_at_a_network_are_bounded_however_many_dispatches_are_watched() {
+        for watched in [1, 5, 10, 100, 10_000] {
+            let looks_per_s = f64::from(watched) / look_every(watched).as_secs_f64();
+            assert!(looks_per_s <= 200.0, "{watched}: {looks_per_s}");
+        }
+        assert_eq!(look_every(4), LOOK_EVERY);
     }
 }
