@@ -212,11 +212,17 @@ async fn carry_out(course: Arc<Course>, mut settle: Settle, request: Request<Bod
 
 /// Sends the job to its target and nowhere else, unless that fails.
 async fn direct(course: Arc<Course>, mut settle: Settle, request: Request<Body>) -> Answered {
-    if course.plan.eligible.len() < 2 && !course.job.repeatable {
+    if !course.job.repeatable && !may_be_refused_late(&course) {
         return first_try(course, settle, request, Spare { head: None, body: None }).await;
     }
     let (request, spare) = keep_spare(&course, &mut settle, request);
     first_try(course, settle, request, spare).await
+}
+
+/// Whether the job may come back unexecuted after its body has gone: a sidecar can say so, a service that has taken a byte of
+/// it may have begun.
+fn may_be_refused_late(course: &Course) -> bool {
+    course.plan.eligible.len() > 1 && course.plan.eligible.iter().any(|network| course.network(network).is_sidecar())
 }
 
 async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
