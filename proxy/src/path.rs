@@ -311,7 +311,7 @@ fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: policy::N
 fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     settle.heard(&parts.headers);
-    hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
+    hygiene::scrub_response(&mut parts.headers, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
     if let Some(decision) = settle.header() {
         parts.headers.insert(DECISION, decision);

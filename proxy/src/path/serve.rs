@@ -115,7 +115,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
 
 /// A shadow's answer as the other sidecar gets it. What is said of the decision is for that one to say.
 fn to_peer(mut response: Response<Body>) -> Response<Body> {
-    hygiene::scrub_response(response.headers_mut(), false, false);
+    hygiene::scrub_response(response.headers_mut(), false);
     *response.version_mut() = http::Version::HTTP_11;
     response
 }

@@ -172,7 +172,7 @@ impl Run {
         let good = observation::shadow_is_good(response.status().as_u16()) && is_well(said);
         let at_s = self.since_sent_s();
         let (mut parts, answer) = response.into_parts();
-        hygiene::scrub_response(&mut parts.headers, false, false);
+        hygiene::scrub_response(&mut parts.headers, false);
         let mut answer = Throttled::new(answer, Arc::clone(&self.throttle));
         let (sink, source) = answer::pipe(self.answer_bytes);
         let handed = answered.map(|answered| answered.send(Response::from_parts(parts, source)));
