@@ -17,6 +17,7 @@
 //! does not parse for anyone, and leaves a body's pace to hyper.
 
 mod closing;
+mod frames;
 mod gate;
 mod hyper_io;
 mod leaving;
@@ -39,6 +40,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 use closing::Closing;
+use frames::Frames;
 use gate::Gate;
 pub(crate) use leaving::Wire;
 use leaving::{LOOK_EVERY, Look};
@@ -52,7 +54,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) enum Spoken {
     /// HTTP/1, or nothing yet.
     Http1,
-    /// HTTP/2: the guard is transparent from here on.
+    /// HTTP/2: the guard lets everything pass from here on.
     Http2,
 }
 
@@ -79,7 +81,9 @@ pub(crate) struct Guard<S> {
 #[derive(Debug)]
 enum Mode {
     Guarding,
-    /// HTTP/2 or upgraded: bytes pass unread.
+    /// HTTP/2: bytes pass as they are, and only the time that heads take is watched.
+    Framed(Frames),
+    /// Upgraded: bytes pass unread.
     Transparent,
     Closing(Closing),
 }
@@ -136,7 +140,7 @@ impl<S: Wire> Guard<S> {
             }
             if compared == PREFACE.len() {
                 self.gate.open();
-                self.mode = Mode::Transparent;
+                self.mode = Mode::Framed(Frames::new());
                 return Poll::Ready(Ok(Spoken::Http2));
             }
             let mut space = [0; 2048];
@@ -195,6 +199,30 @@ impl<S: Wire> Guard<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// Passes all that comes. A head that does not end in time ends the connection: nothing else can come on it meanwhile.
+    fn poll_read_framed(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Mode::Framed(frames) = &mut self.mode else { return Poll::Pending };
+        let start = buf.filled().len();
+        if !self.gate.pass_held(buf) && Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
+            if !frames.is_in_head() {
+                return Poll::Pending;
+            }
+            let deadline = self.since + self.bounds.head_timeout;
+            if self.alarm.deadline() != deadline {
+                self.alarm.as_mut().reset(deadline);
+            }
+            ready!(self.alarm.as_mut().poll(cx));
+            self.metrics.problem(Problem::HeadTimeout);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let heads = frames.heads();
+        frames.feed(&buf.filled()[start..]);
+        if frames.heads() > heads {
+            self.since = Instant::now();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Judges bytes that were read into the reader's buffer; what may not stay there is held. Says how many may.
@@ -301,6 +329,7 @@ impl<S: Wire> AsyncRead for Guard<S> {
         match &mut me.mode {
             Mode::Guarding => me.poll_read_guarding(cx, buf),
             Mode::Closing(closing) => closing.poll(&mut me.io, me.alarm.as_mut(), cx),
+            Mode::Framed(_) => me.poll_read_framed(cx, buf),
             Mode::Transparent if me.gate.pass_held(buf) => Poll::Ready(Ok(())),
             Mode::Transparent => Pin::new(&mut me.io).poll_read(cx, buf),
         }
