@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -30,11 +29,15 @@ use crate::peer;
 use crate::runtime::{Owner, Stopping};
 use crate::{admin, data, problem::Problem};
 
-use guard::{Guard, Spoken, Watch};
+use guard::{Guard, Spoken, Watch, Wire};
 use streams::Streams;
 
 /// As many fields hyper reads without an allocation for each request; the guard has counted them before.
 const HEAD_FIELDS_FREE: usize = 100;
+
+/// Bytes of one HTTP/2 request's body that may be unread: less than a system keeps of an HTTP/1 one in its socket. There are
+/// as many for each connection as it may have streams, so that an upload nobody reads holds up no other.
+const STREAM_WINDOW: u32 = 256 << 10;
 
 /// How long a connection that is silent when stopping begins may stay so.
 const LAST_WORD: Duration = Duration::from_millis(100);
@@ -88,7 +91,7 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
 }
 
 /// Finds out which HTTP a client speaks, and speaks it.
-async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Accepted, stream: S) {
+async fn speak<S: Wire + Send + 'static>(accepted: Accepted, stream: S) {
     let limits = accepted.shared.generation.load().config.limits;
     let watch = Arc::new(Watch::default());
     let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
@@ -115,7 +118,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(accepted: Acc
     }
 }
 
-async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+async fn http1<S: Wire + Send + 'static>(
     accepted: Accepted,
     guard: Guard<S>,
     watch: Arc<Watch>,
@@ -150,7 +153,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection.await
 }
 
-async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+async fn http2<S: Wire + Send + 'static>(
     accepted: Accepted,
     guard: Guard<S>,
     limits: &config::value::Limits,
@@ -169,6 +172,8 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(limits.h2_streams))
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(limits.h2_resets)
         .max_local_error_reset_streams(limits.h2_resets)
@@ -184,6 +189,12 @@ async fn http2<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     }
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// The window of a connection that may have so many streams: theirs together, as far as HTTP/2 can say it.
+fn connection_window(streams: u32) -> u32 {
+    const MOST: u32 = (1 << 31) - 1;
+    STREAM_WINDOW.saturating_mul(streams.max(1)).min(MOST)
 }
 
 /// Who answers the requests of one connection.

@@ -224,7 +224,7 @@ impl Drop for App {
 fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
     let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
     let metrics = Arc::new(Metrics::new(&names));
-    let classes = Arc::new(Classes::default());
+    let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
     let oracle = Oracle::start(&config.oracle, config.home, Arc::clone(&metrics))

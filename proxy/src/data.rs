@@ -41,7 +41,7 @@ use origin::Allowed;
 use store::Store;
 
 pub(crate) use egress::egress;
-pub(crate) use link::declared;
+pub(crate) use link::{MOST as DECLARED_MOST, declared};
 pub(crate) use outlet::Outlet;
 pub(crate) use reader::tell;
 

@@ -56,12 +56,14 @@ pub(crate) struct Generation {
     pub(crate) networks: Vec<Arc<Network>>,
 }
 
-/// The register of classes. It is bounded: when it is full, a new name becomes its route's `other`.
+/// The register of classes. It is bounded: when it is full, a new name becomes its route's `other`, and that is counted.
+/// A class is never forgotten for another, since its number stands in what was learned.
 ///
 /// Classes are kept by the route's name, not its place, so that a reload that moves routes about keeps what was learned.
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
     known: RwLock<Register>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
@@ -75,16 +77,36 @@ const MAX_CLASSES: usize = 1024;
 /// The most bytes of a class's name that count.
 const MAX_NAME: usize = 64;
 
+/// What a name is called when there is no room for it.
+const OTHER: &str = "other";
+
 impl Classes {
-    /// The class of the route called `route` that is called `name`.
+    /// An empty register.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { known: RwLock::default(), metrics }
+    }
+
+    /// The class of the route called `route` that is called `name`, which is registered if there is room.
     pub(crate) fn id(&self, route: &str, name: &str) -> ClassId {
-        let name = &name[..name.floor_char_boundary(MAX_NAME)];
-        if let Some(id) = self.known.read().find(route, name) {
-            return id;
+        let name = clipped(name);
+        let (found, is_full) = self.known.read().look_up(route, name);
+        if is_full && found.is_none_or(|found| found.is_other) {
+            self.metrics.class_crowded();
+        }
+        if let Some(found) = found {
+            return found.id;
         }
         let mut known = self.known.write();
-        let name = if known.names.len() < MAX_CLASSES { name } else { "other" };
-        known.find(route, name).unwrap_or_else(|| known.add(route, name))
+        let (found, is_full) = known.look_up(route, name);
+        found.map_or_else(|| known.add(route, if is_full { OTHER } else { name }), |found| found.id)
+    }
+
+    /// What [`Classes::id`] would come to, and what that class is called: whoever only asks leaves nothing behind.
+    pub(crate) fn would_be(&self, route: &str, name: &str) -> (ClassId, Box<str>) {
+        let (known, name) = (self.known.read(), clipped(name));
+        let (found, is_full) = known.look_up(route, name);
+        let is_other = found.map_or(is_full, |found| found.is_other);
+        (found.map_or_else(|| known.next(), |found| found.id), if is_other { OTHER } else { name }.into())
     }
 
     /// The names of a class: its route's and its own.
@@ -93,15 +115,70 @@ impl Classes {
     }
 }
 
+fn clipped(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
+/// A class that was looked up.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    id: ClassId,
+    /// Whether it is not the one of that name, for which there is no room.
+    is_other: bool,
+}
+
 impl Register {
+    /// The class called `name`, or what it is called where there is no room; and whether there is none.
+    fn look_up(&self, route: &str, name: &str) -> (Option<Found>, bool) {
+        let is_full = self.names.len() >= MAX_CLASSES;
+        let own = self.find(route, name).map(|id| Found { id, is_other: false });
+        let other = || self.find(route, OTHER).filter(|_| is_full).map(|id| Found { id, is_other: true });
+        (own.or_else(other), is_full)
+    }
+
     fn find(&self, route: &str, name: &str) -> Option<ClassId> {
         self.by_route.get(route)?.get(name).copied()
     }
 
+    /// The number of the next class.
+    fn next(&self) -> ClassId {
+        ClassId(u16::try_from(self.names.len()).unwrap_or(u16::MAX))
+    }
+
     fn add(&mut self, route: &str, name: &str) -> ClassId {
-        let id = ClassId(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
+        let id = self.next();
         self.names.push((route.into(), name.into()));
         self.by_route.entry(route.into()).or_default().insert(name.into(), id);
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_register_takes_no_more_names_and_says_so() {
+        let metrics = Arc::new(Metrics::default());
+        let classes = Classes::new(Arc::clone(&metrics));
+        for n in 0..MAX_CLASSES {
+            classes.id("route", &n.to_string());
+        }
+        assert_eq!(metrics.classes_crowded(), 0);
+        let other = classes.id("route", "one more");
+        assert_eq!(classes.id("route", "and another"), other);
+        assert_eq!(classes.name(other), Some(("route".into(), OTHER.into())));
+        assert_eq!(classes.id("route", "7"), ClassId(7), "what was there is still told apart");
+        assert_eq!(metrics.classes_crowded(), 2);
+    }
+
+    #[test]
+    fn whoever_only_asks_for_a_class_leaves_nothing_behind() {
+        let classes = Classes::default();
+        for n in 0..2 * MAX_CLASSES {
+            assert_eq!(classes.would_be("route", &n.to_string()), (ClassId(0), n.to_string().into()));
+        }
+        let first = classes.id("route", "first");
+        assert_eq!((first, classes.would_be("route", "first").0), (ClassId(0), ClassId(0)));
     }
 }

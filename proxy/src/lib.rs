@@ -9,6 +9,7 @@ pub mod app;
 mod runtime;
 
 mod accept;
+mod grpc;
 mod hygiene;
 mod problem;
 

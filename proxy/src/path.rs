@@ -140,7 +140,9 @@ fn plan(
     let arrived_s = clock::now_s();
     let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
-    let Classified { mut job, route } = classify::classify(shared, &generation, request, mark, upgrading, id);
+    let class_of = |route: &str, name: &str| shared.classes.id(route, name);
+    let Classified { mut job, route } =
+        classify::classify(&generation, &shared.located, class_of, request, mark, upgrading, id);
     let about = about(shared, request);
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
     let mut view = view(&generation, &job, arrived_s);
@@ -226,7 +228,7 @@ async fn carry_out(course: Arc<Course>, mut settle: Settle, request: Request<Bod
 
 /// Sends the job to its target and nowhere else, unless that fails.
 async fn direct(course: Arc<Course>, mut settle: Settle, request: Request<Body>) -> Answered {
-    if course.plan.eligible.len() < 2 && !course.job.repeatable {
+    if !course.job.repeatable && !may_be_refused_late(&course) {
         return first_try(course, settle, request, Spare { head: None, body: None }).await;
     }
     let (request, spare) = keep_spare(&course, &mut settle, request);
@@ -237,6 +239,12 @@ async fn direct(course: Arc<Course>, mut settle: Settle, request: Request<Body>)
         return Box::pin(finish(contest, settle, None)).await;
     }
     first_try(course, settle, request, spare).await
+}
+
+/// Whether the job may come back unexecuted after its body has gone: a sidecar can say so, a service that has taken a byte of
+/// it may have begun.
+fn may_be_refused_late(course: &Course) -> bool {
+    course.plan.eligible.len() > 1 && course.plan.eligible.iter().any(|network| course.network(network).is_sidecar())
 }
 
 async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
@@ -340,9 +348,10 @@ fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: NetworkSe
 }
 
 /// The answer as the client gets it: scrubbed, with the decision on it, and settled when it ends.
-fn passed_on(response: Response<Body>, settle: Settle) -> Response<Body> {
+fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    hygiene::scrub_response(&mut parts.headers, false, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
+    settle.heard(&parts.headers);
+    hygiene::scrub_response(&mut parts.headers, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
     let body = settle.note(&parts, body);
     if let Some(decision) = settle.header() {

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::clock;
 use crate::throttle::Throttle;
 
-pub(crate) use ask::{Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
+pub(crate) use ask::{Asked, Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
 pub(crate) use asked::{ShadowAsk, granted};
 pub(crate) use serve::{control, notice_loss};
 

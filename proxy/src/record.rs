@@ -169,12 +169,15 @@ impl Recorder {
 
     /// The latest `n` decisions that are kept, newest first, each a JSON object.
     pub(crate) fn latest(&self, n: usize) -> Vec<String> {
-        self.desk.recent.lock().latest(n, &self.desk.classes)
+        let latest = self.desk.recent.lock().latest(n);
+        let mut writer = Writer::new(&self.desk.classes);
+        latest.iter().map(|kept| kept.text(&mut writer, None)).collect()
     }
 
     /// The decision on job `id` as a JSON object, if it is kept; with its path through the tree if `model` made it.
     pub(crate) fn find(&self, id: u64, model: Option<&Model>) -> Option<String> {
-        self.desk.recent.lock().find(id, &self.desk.classes, model)
+        let found = self.desk.recent.lock().find(id)?;
+        Some(found.text(&mut Writer::new(&self.desk.classes), model))
     }
 }
 

@@ -55,6 +55,7 @@ struct Turns {
 
 impl Throttle {
     /// At most `bytes_per_s`, with a burst of a tenth of a second.
+    #[cfg(test)]
     pub(crate) fn new(bytes_per_s: f64) -> Arc<Self> {
         Self::with(bytes_per_s, None)
     }

@@ -19,7 +19,8 @@ mod upload;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::value as cfg;
 use parking_lot::Mutex;
@@ -29,7 +30,7 @@ use policy::link::Link;
 use policy::{NetworkId, NetworkView};
 use tokio::sync::Notify;
 
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{Endpoint, Report};
 pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit, Ticket};
@@ -55,7 +56,8 @@ pub(crate) struct Network {
     /// Whether the link to it is a real one: home is not across any.
     home: bool,
     state: Mutex<State>,
-    reported: Reported,
+    /// Dispatches whose progress is asked for.
+    watched: AtomicU32,
     /// Idle connections, by worker: no worker ever touches another's.
     pools: Box<[Mutex<pool::Pool>]>,
     metrics: Arc<Metrics>,
@@ -77,15 +79,6 @@ impl State {
     fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
     }
-}
-
-/// What the network's own sidecar last said of it.
-#[derive(Debug, Default)]
-struct Reported {
-    in_flight: AtomicU32,
-    /// How many of those were ours when it said so.
-    ours: AtomicU32,
-    capacity: AtomicU32,
 }
 
 impl Network {
@@ -112,7 +105,7 @@ impl Network {
                     .within(budget.share),
                 sheddable: Vec::new(),
             }),
-            reported: Reported::default(),
+            watched: AtomicU32::new(0),
             pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(endpoints.len()))).collect(),
             live,
             crew,
@@ -130,11 +123,12 @@ impl Network {
         let healthy = self.endpoints[..self.live].iter().any(|e| e.would_admit(now_s));
         let has_worker = self.crew.as_ref().is_none_or(|crew| crew.has_idle());
         let adopted = self.adopted();
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
         let wait_s = if capacity > 0 && in_flight >= capacity {
-            ledger::wait_s(state.ledger.entries(), others, capacity, state.ledger.typical_s(), now_s)
+            let typical_s = state.ledger.typical_s();
+            ledger::wait_s(state.ledger.entries(), others, capacity, typical_s, now_s)
         } else {
             0.0
         };
@@ -175,11 +169,16 @@ impl Network {
         Ok(ShadowPermit::new(Arc::clone(self), shed))
     }
 
-    /// Charges bytes that a shadow moved to the budget of all of them.
-    pub(crate) fn shadow_moved(&self, bytes: u64) {
-        if bytes > 0 {
-            self.state.lock().budget.moved(bytes, clock::now_s());
-        }
+    /// What charges the bytes that a shadow moves, beyond those that its permit has paid for, to the budget of all of them.
+    pub(crate) fn charge(self: &Arc<Self>, paid_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
+        let (network, paid) = (Arc::clone(self), AtomicU64::new(paid_bytes));
+        Arc::new(move |bytes| {
+            let free = paid.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(bytes))).unwrap_or(0);
+            let owed = bytes.saturating_sub(free);
+            if owed > 0 {
+                network.state.lock().budget.moved(owed, clock::now_s());
+            }
+        })
     }
 
     /// Enters a dispatch in the ledger, until the returned flight is dropped.
@@ -210,16 +209,21 @@ impl Network {
         if on_worker { Flight::depart_aside(Arc::clone(self)) } else { self.depart(predicted_s) }
     }
 
-    /// Jobs it can run at once: what its own sidecar says, else what the configuration says; 0 if nobody knows.
+    /// Jobs it can run at once: what its own sidecars say, else what the configuration says; 0 if nobody knows.
     pub(crate) fn capacity(&self) -> u32 {
-        match self.reported.capacity.load(Ordering::Relaxed) {
+        match self.reported(|report| report.capacity) {
             0 => self.config.capacity,
             reported => reported,
         }
     }
 
     fn others_in_flight(&self) -> u32 {
-        self.reported.in_flight.load(Ordering::Relaxed).saturating_sub(self.reported.ours.load(Ordering::Relaxed))
+        self.reported(|report| report.in_flight.saturating_sub(report.ours))
+    }
+
+    /// Something that its sidecars have reported, over all of them.
+    fn reported(&self, what: impl Fn(endpoint::Report) -> u32) -> u32 {
+        self.endpoints.iter().filter_map(Endpoint::reported).map(what).fold(0, u32::saturating_add)
     }
 
     /// Jobs of our own in flight there.
@@ -237,13 +241,17 @@ impl Network {
         Load { in_flight, capacity: if self.crew.is_some() { 0 } else { capacity } }
     }
 
-    /// Takes a load report in. `ours` is what we had in flight there when it was made.
-    pub(crate) fn reported(&self, in_flight: u32, capacity: u32, ours: u32) {
-        self.reported.in_flight.store(in_flight, Ordering::Relaxed);
-        self.reported.ours.store(ours, Ordering::Relaxed);
-        self.reported.capacity.store(capacity, Ordering::Relaxed);
+    /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.
+    pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
+        self.endpoints[endpoint].reports(report);
         let (capacity, others) = (self.capacity(), self.others_in_flight());
         self.state.lock().ledger.holds(capacity, others, clock::now_s());
+    }
+
+    /// Counts a dispatch as watched, until what is returned is dropped.
+    pub(crate) fn watch(self: &Arc<Self>) -> Watched {
+        self.watched.fetch_add(1, Relaxed);
+        Watched(Arc::clone(self))
     }
 
     /// Takes a measured round trip in.
@@ -313,5 +321,22 @@ fn shadow_endpoints(
             let first = config.network(id).endpoints.len();
             (vec![nowhere; lane.workers], Some(Crew::new(lane.workers, first, Arc::clone(metrics))))
         }
+    }
+}
+
+/// A dispatch whose progress is asked for.
+#[derive(Debug)]
+pub(crate) struct Watched(Arc<Network>);
+
+impl Watched {
+    /// How many there are on its network.
+    pub(crate) fn count(&self) -> u32 {
+        self.0.watched.load(Relaxed)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.watched.fetch_sub(1, Relaxed);
     }
 }

@@ -362,6 +362,15 @@ impl Exchange {
         within("the rest of the body arrives", rest).await.expect("the body is canonical")
     }
 
+    /// Reads and throws away whatever comes until the client has closed the connection.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn drained_until_gone(&mut self) {
+        let draining = async { while self.wire.some().await.is_ok_and(|bytes| !bytes.is_empty()) {} };
+        within("the client goes away", draining).await;
+    }
+
     /// Waits until the client has closed the connection, and says when it was noticed.
     ///
     /// # Panics

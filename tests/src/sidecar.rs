@@ -68,7 +68,13 @@ impl Setup {
     /// Two networks, of which `public` has a sidecar.
     #[must_use]
     pub fn with_peer(private: impl Display, peer: &Sidecar) -> Self {
-        Self::two(private, "").set_sidecars("public", &[peer])
+        Self::with_peers(private, &[peer])
+    }
+
+    /// Two networks, of which `public` has several sidecars.
+    #[must_use]
+    pub fn with_peers(private: impl Display, peers: &[&Sidecar]) -> Self {
+        Self::two(private, "").set_sidecars("public", peers)
     }
 
     fn set_sidecars(mut self, network: &str, peers: &[&Sidecar]) -> Self {

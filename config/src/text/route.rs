@@ -95,7 +95,7 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
     let (urgency_most, urgency_least) = urgency(table.table("urgency", "How urgent a client can make a job by \
         `Priority: u=N` (RFC 9218): 0 is the most urgent, 7 the least, and 3 is what a request that does not say means."));
     let extract = extract(table);
-    let warm = table.or("warm", &FLAG, "true", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
+    let warm = table.or("warm", &FLAG, "false", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
     let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
     let progress = poll(table.table("progress", about));
     let asynchronous = asynchronous(table.table(

@@ -8,6 +8,7 @@
 //!   answers it alone: one problem document, a half-close, a bounded drain.
 //! - While an answer is under way hyper polls for the end of the stream, to notice a client that went away. The guard reads
 //!   on to pass that on at once, whatever else the client has sent.
+//! - While hyper does not read, since the service takes no more of the body, the guard looks at the socket.
 //! - A 101 makes it transparent; until then what the client sends in advance is held back like any other next request.
 //! - One timer a connection, moved only when it fires or when a head comes in pieces: a request that comes whole costs one
 //!   look at the clock.
@@ -16,8 +17,10 @@
 //! does not parse for anyone, and leaves a body's pace to hyper.
 
 mod closing;
+mod frames;
 mod gate;
 mod hyper_io;
+mod leaving;
 mod watch;
 
 use std::future::{Future, poll_fn};
@@ -37,7 +40,10 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 use closing::Closing;
+use frames::Frames;
 use gate::Gate;
+pub(crate) use leaving::Wire;
+use leaving::{LOOK_EVERY, Look};
 pub(crate) use watch::Watch;
 
 /// What an HTTP/2 client that knows sends first (RFC 9113 §3.4).
@@ -48,7 +54,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) enum Spoken {
     /// HTTP/1, or nothing yet.
     Http1,
-    /// HTTP/2: the guard is transparent from here on.
+    /// HTTP/2: the guard lets everything pass from here on.
     Http2,
 }
 
@@ -64,6 +70,10 @@ pub(crate) struct Guard<S> {
     /// Whether the alarm knows whom to wake.
     is_armed: bool,
     saw_eof: bool,
+    /// Whether the reader waits for bytes, and so is woken when the client leaves.
+    is_read: bool,
+    /// When the socket is looked at next because it is not.
+    look: Option<Pin<Box<Sleep>>>,
     bounds: OwnBounds,
     metrics: Arc<Metrics>,
 }
@@ -71,7 +81,9 @@ pub(crate) struct Guard<S> {
 #[derive(Debug)]
 enum Mode {
     Guarding,
-    /// HTTP/2 or upgraded: bytes pass unread.
+    /// HTTP/2: bytes pass as they are, and only the time that heads take is watched.
+    Framed(Frames),
+    /// Upgraded: bytes pass unread.
     Transparent,
     Closing(Closing),
 }
@@ -84,7 +96,7 @@ struct OwnBounds {
     drain_bytes: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
+impl<S: Wire> Guard<S> {
     /// Guards `io`, which was just accepted. Must be called on a runtime with a timer.
     pub(crate) fn new(io: S, limits: &Limits, watch: Arc<Watch>, metrics: Arc<Metrics>) -> Self {
         let now = Instant::now();
@@ -96,6 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             alarm: Box::pin(tokio::time::sleep_until(now + limits.keep_alive)),
             is_armed: false,
             saw_eof: false,
+            is_read: false,
+            look: None,
             bounds: OwnBounds {
                 head_timeout: limits.head_timeout,
                 keep_alive: limits.keep_alive,
@@ -126,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             if compared == PREFACE.len() {
                 self.gate.open();
-                self.mode = Mode::Transparent;
+                self.mode = Mode::Framed(Frames::new());
                 return Poll::Ready(Ok(Spoken::Http2));
             }
             let mut space = [0; 2048];
@@ -148,6 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     fn poll_read_guarding(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = buf.filled().len();
+        self.is_read = false;
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -167,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
                 if !self.gate.is_idle() {
+                    self.is_read = true;
                     return Poll::Pending;
                 }
                 ready!(self.poll_deadline(cx));
@@ -183,6 +199,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// Passes all that comes. A head that does not end in time ends the connection: nothing else can come on it meanwhile.
+    fn poll_read_framed(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Mode::Framed(frames) = &mut self.mode else { return Poll::Pending };
+        let start = buf.filled().len();
+        if !self.gate.pass_held(buf) && Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
+            if !frames.is_in_head() {
+                return Poll::Pending;
+            }
+            let deadline = self.since + self.bounds.head_timeout;
+            if self.alarm.deadline() != deadline {
+                self.alarm.as_mut().reset(deadline);
+            }
+            ready!(self.alarm.as_mut().poll(cx));
+            self.metrics.problem(Problem::HeadTimeout);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let heads = frames.heads();
+        frames.feed(&buf.filled()[start..]);
+        if frames.heads() > heads {
+            self.since = Instant::now();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Judges bytes that were read into the reader's buffer; what may not stay there is held. Says how many may.
@@ -245,9 +285,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         Poll::Ready(())
     }
 
+    /// Looks, while nobody reads, whether the client has left.
+    fn notice_leaving(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let held_back = self.gate.is_in_body() || self.gate.is_full() || self.look.is_some();
+        if self.is_read || self.gate.is_idle() || !held_back {
+            return Ok(());
+        }
+        let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_EVERY)));
+        while look.as_mut().poll(cx).is_ready() {
+            let left = match self.io.look() {
+                Look::There | Look::Ended(None) => false,
+                Look::Ended(Some(unread)) => !self.gate.ends_with(&unread),
+                Look::Gone => true,
+            };
+            if left {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            look.as_mut().reset(Instant::now() + LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// The answer is over and flushed: the next head is due.
     fn rest(&mut self, cx: &mut Context<'_>) {
         self.gate.rest();
+        self.look = None;
         self.since = Instant::now();
         if !self.gate.held().is_empty() {
             cx.waker().wake_by_ref();
@@ -260,20 +322,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
+impl<S: Wire> AsyncRead for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         me.notice_upgrade();
         match &mut me.mode {
             Mode::Guarding => me.poll_read_guarding(cx, buf),
             Mode::Closing(closing) => closing.poll(&mut me.io, me.alarm.as_mut(), cx),
+            Mode::Framed(_) => me.poll_read_framed(cx, buf),
             Mode::Transparent if me.gate.pass_held(buf) => Poll::Ready(Ok(())),
             Mode::Transparent => Pin::new(&mut me.io).poll_read(cx, buf),
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: Wire> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
     }
@@ -292,6 +355,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
+        if matches!(me.mode, Mode::Guarding) {
+            me.notice_leaving(cx)?;
+        }
         ready!(Pin::new(&mut me.io).poll_flush(cx))?;
         if me.gate.is_answered() {
             me.rest(cx);

@@ -17,7 +17,7 @@ pub(super) fn warming() -> HeaderMap {
 /// Takes from a head what is about one connection only, and what is ours. An origin learns nothing of who asks, unlike a
 /// service, so requests are not told to be forwarded.
 pub(super) fn scrub(headers: &mut HeaderMap) {
-    hygiene::scrub_response(headers, false, false);
+    hygiene::scrub_response(headers, false);
     headers.remove(TE);
 }
 

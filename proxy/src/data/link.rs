@@ -7,7 +7,7 @@ use http::header::LINK;
 use http::{HeaderMap, Uri};
 
 /// Inputs of one request that count.
-const MOST: usize = 16;
+pub(crate) const MOST: usize = 16;
 
 /// The inputs that `headers` declare, at most 16.
 pub(crate) fn declared(headers: &HeaderMap) -> Vec<Uri> {

@@ -159,6 +159,11 @@ impl Object {
         self.progress(|growth| growth.progress = Progress::Overflowed(Some(rest)));
     }
 
+    /// Whether anybody has asked for it.
+    pub(super) fn was_read(&self) -> bool {
+        self.growth.lock().read
+    }
+
     /// Notes that somebody asked for it.
     pub(super) fn mark_read(&self) {
         let mut growth = self.growth.lock();

@@ -7,7 +7,8 @@
 //! Freshness is what the origin says (`s-maxage`, `max-age`, `Expires`). If it says nothing: a tenth of the time since
 //! `Last-Modified`, at least [`HEURISTIC_LEAST`] and at most [`HEURISTIC_MOST`]; and without that, [`HEURISTIC_BARE`].
 //! All are short because nobody has promised anything. The least is there because an input has often been put where it is
-//! just before its job was sent, and a job must find what was warmed for it.
+//! just before its job was sent, and a job must find what was warmed for it. What is guessed about is kept for and given to
+//! only requests without a field that might be a credential.
 
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +33,9 @@ pub(super) struct Terms {
     pub(super) lifetime: Duration,
     /// How old it was when it came.
     pub(super) age: Duration,
+    /// Whether nobody has said how long that is. Then nobody has said either that it is the same for all: it is only for
+    /// requests that say nothing of who asks.
+    pub(super) guessed: bool,
     /// The request's values of what the answer varies by.
     pub(super) varies_by: Vec<(HeaderName, Vec<u8>)>,
     /// Whether its content is coded, gzip say.
@@ -76,41 +80,78 @@ pub(super) fn terms(request: &HeaderMap, answer: &response::Parts, now: SystemTi
         _ => return None,
     };
     let age = if headers.contains_key(AGE) { seconds(text(headers, &AGE))? } else { Duration::ZERO };
-    let lifetime = lifetime(headers, now)?;
+    let said = lifetime(headers, now)?;
+    if said.is_none() && !is_anybodys(request) {
+        return None;
+    }
+    let (lifetime, guessed) = (said.unwrap_or_else(|| guess(headers, now)), said.is_none());
     let coded = headers.contains_key(CONTENT_ENCODING);
     let varies_by = varies_by(request, headers, coded)?;
-    (age < lifetime).then_some(Terms { lifetime, age, varies_by, coded, length })
+    (age < lifetime).then_some(Terms { lifetime, age, guessed, varies_by, coded, length })
 }
 
 impl Terms {
     /// Whether what is kept on these terms is what `request` would be answered with.
     pub(super) fn fit(&self, request: &HeaderMap) -> bool {
-        self.varies_by.iter().all(|(name, value)| {
-            let asked = joined(request, name);
-            // What is not coded at all may be given to anybody who does not rule that out.
-            asked == *value || (*name == ACCEPT_ENCODING && !self.coded && !rules_out_identity(&asked))
-        })
+        (!self.guessed || is_anybodys(request))
+            && self.varies_by.iter().all(|(name, value)| {
+                let asked = joined(request, name);
+                // What is not coded at all may be given to anybody who does not rule that out.
+                asked == *value || (*name == ACCEPT_ENCODING && !self.coded && !rules_out_identity(&asked))
+            })
     }
 }
 
-/// How long the answer is fresh. `None` if it says so in a way that cannot be read.
-fn lifetime(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// Whether a request has only fields that say nothing of who asks. Keys and tokens go by many names, so all that is not known
+/// to be harmless might be one.
+fn is_anybodys(request: &HeaderMap) -> bool {
+    const HARMLESS: [&str; 17] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "content-length",
+        "date",
+        "host",
+        "keep-alive",
+        "pragma",
+        "priority",
+        "proxy-connection",
+        "te",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "via",
+    ];
+    request.keys().all(|name| HARMLESS.contains(&name.as_str()))
+}
+
+/// How long the answer is fresh, if it says so. `None` around that if it does in a way that cannot be read.
+#[expect(clippy::option_option, reason = "saying nothing and saying nonsense are two things")]
+fn lifetime(headers: &HeaderMap, now: SystemTime) -> Option<Option<Duration>> {
     for wanted in ["s-maxage", "max-age"] {
         let said = directives(headers).filter(|(name, _)| name == wanted).map(|(_, value)| seconds(value.as_deref()));
         if let Some(shortest) = said.reduce(Option::min) {
-            return shortest;
+            return shortest.map(Some);
         }
     }
-    let made = time(headers, &DATE).unwrap_or(now);
     if headers.contains_key(EXPIRES) {
-        return time(headers, &EXPIRES)?.duration_since(made).ok();
+        let made = time(headers, &DATE).unwrap_or(now);
+        return time(headers, &EXPIRES)?.duration_since(made).ok().map(Some);
     }
+    Some(None)
+}
+
+/// How long it may be taken to be fresh when nobody says so.
+fn guess(headers: &HeaderMap, now: SystemTime) -> Duration {
+    let made = time(headers, &DATE).unwrap_or(now);
     match time(headers, &LAST_MODIFIED) {
         Some(modified) => {
             let unchanged = made.duration_since(modified).unwrap_or_default();
-            Some((unchanged / 10).clamp(HEURISTIC_LEAST, HEURISTIC_MOST))
+            (unchanged / 10).clamp(HEURISTIC_LEAST, HEURISTIC_MOST)
         }
-        None => Some(HEURISTIC_BARE),
+        None => HEURISTIC_BARE,
     }
 }
 

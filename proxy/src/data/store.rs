@@ -7,7 +7,7 @@
 //! to let such a one in it would have to drop the newcomers in its small queue, a tenth of the room, which it does not.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use tinyufo::TinyUfo;
 
 use super::object::{Object, Purpose};
 use super::origin::Key;
-use crate::metrics::Metrics;
+use crate::metrics::{DataRefusal, Metrics};
 
 /// A guess at an object's size, to size the tables by.
 const TYPICAL_BYTES: usize = 64 << 10;
@@ -27,8 +27,11 @@ pub(super) struct Store {
     /// Of one object, in units.
     most_weight: usize,
     metrics: Arc<Metrics>,
-    /// TinyUFO's weights drift if two threads put one key at once.
-    putting: Mutex<()>,
+    /// Bytes that may be held by what was warmed and nobody has read yet.
+    unread_most: usize,
+    /// What was warmed and not read, as far as it was at the last look. TinyUFO's weights drift if two threads put one key
+    /// at once, so it is also what keeps them from that.
+    warmed: Mutex<Vec<Weak<Object>>>,
 }
 
 struct Slot {
@@ -43,7 +46,8 @@ impl Store {
         let typical = (bytes / TYPICAL_BYTES).clamp(64, 4096);
         let units = bytes / unit_bytes;
         let most_weight = units / 4 * 3;
-        Self { slots: TinyUfo::new(units, typical), unit_bytes, most_weight, metrics, putting: Mutex::new(()) }
+        let (unread_most, warmed) = (bytes / 2, Mutex::default());
+        Self { slots: TinyUfo::new(units, typical), unit_bytes, most_weight, metrics, unread_most, warmed }
     }
 
     /// The object called `key`, if there is a fresh one.
@@ -53,12 +57,18 @@ impl Store {
         object.filter(|object| object.is_fresh(now))
     }
 
-    /// Keeps a whole object, unless others are worth more. What was warmed is always kept: it is about to be needed, and
-    /// nobody has had the time to ask for it.
+    /// Keeps a whole object, unless others are worth more. What was warmed is kept whatever the others are worth: it is about
+    /// to be needed, and nobody has had the time to ask for it. But what nobody has read takes no more than half of the room:
+    /// clients say what is warmed, and a flood of that shall not push out what services have used. What is too much is not
+    /// kept.
     pub(super) fn put(&self, key: &Key, object: Arc<Object>, purpose: Purpose) {
         let weight = object.cost_bytes().div_ceil(self.unit_bytes);
         let Some(weight) = u16::try_from(weight).ok().filter(|_| weight <= self.most_weight) else { return };
-        let _putting = self.putting.lock();
+        let mut warmed = self.warmed.lock();
+        if purpose == Purpose::Warm && !self.has_room(&mut warmed, &object) {
+            self.metrics.data.refused(DataRefusal::NoRoom);
+            return;
+        }
         if let Some(old) = self.slots.get(key) {
             self.empty(&old);
         }
@@ -71,6 +81,22 @@ impl Store {
         for dropped in dropped {
             self.empty(&dropped.data);
         }
+    }
+
+    /// Whether one more object may be kept that nobody has read.
+    fn has_room(&self, warmed: &mut Vec<Weak<Object>>, object: &Arc<Object>) -> bool {
+        let mut bytes = object.cost_bytes();
+        let now = Instant::now();
+        warmed.retain(|kept| {
+            let unread = kept.upgrade().filter(|kept| kept.is_fresh(now) && !kept.was_read());
+            bytes += unread.as_ref().map_or(0, |kept| kept.cost_bytes());
+            unread.is_some()
+        });
+        let fits = bytes <= self.unread_most;
+        if fits {
+            warmed.push(Arc::downgrade(object));
+        }
+        fits
     }
 
     fn empty(&self, slot: &Slot) {

@@ -56,11 +56,11 @@ pub(crate) fn has_looped(headers: &HeaderMap) -> bool {
     tokens(headers, &VIA).filter(ours).nth(OURS_MOST).is_some()
 }
 
-/// Takes hop-by-hop fields from an answer, and `adumbra-*` unless a sidecar sent it.
+/// Takes hop-by-hop fields and `adumbra-*` from an answer.
 /// `upgrading` keeps `Connection: upgrade` and `Upgrade` of a 101.
-pub(crate) fn scrub_response(headers: &mut HeaderMap, from_sidecar: bool, upgrading: bool) {
+pub(crate) fn scrub_response(headers: &mut HeaderMap, upgrading: bool) {
     let found = Found::in_names(headers);
-    if found.ours && !from_sidecar {
+    if found.ours {
         remove_ours(headers);
     }
     remove_hop_by_hop(headers, &found, upgrading);

@@ -17,6 +17,7 @@ pub(super) struct EdgeCounters {
     load_reports_failed: Family<1>,
     spool_refused: Family<1>,
     admin_refused: Family<0>,
+    classes_crowded: Family<0>,
 }
 
 impl EdgeCounters {
@@ -50,10 +51,17 @@ impl EdgeCounters {
                 ),
                 [],
             ),
+            classes_crowded: Family::counters(
+                Head::new(
+                    "adumbra_classes_crowded",
+                    "Jobs counted as their route's `other`: there are too many classes",
+                ),
+                [],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
+    pub(super) fn families(&self) -> [&dyn Scraped; 8] {
         [
             &self.open,
             &self.refused,
@@ -62,6 +70,7 @@ impl EdgeCounters {
             &self.load_reports_failed,
             &self.spool_refused,
             &self.admin_refused,
+            &self.classes_crowded,
         ]
     }
 }
@@ -105,5 +114,16 @@ impl Metrics {
     /// The admin port was asked under a name it does not answer to.
     pub(crate) fn admin_refused(&self) {
         self.edge.admin_refused.add([], 1);
+    }
+
+    /// A job's class has no place of its own in the register.
+    pub(crate) fn class_crowded(&self) {
+        self.edge.classes_crowded.add([], 1);
+    }
+
+    /// How many of them there were.
+    #[cfg(test)]
+    pub(crate) fn classes_crowded(&self) -> u64 {
+        self.edge.classes_crowded.total()
     }
 }

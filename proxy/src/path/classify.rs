@@ -6,11 +6,12 @@ use config::value::{ClassBy, Mode, Route};
 use http::{HeaderMap, Method, Request, header};
 use http_body::Body as _;
 use policy::job::{EXTRACTED, mode};
-use policy::{Job, NetworkSet, ShadowMode, Urgency};
+use policy::{ClassId, Job, NetworkSet, ShadowMode, Urgency};
 
 use crate::body::Body;
 use crate::clock;
-use crate::generation::{Generation, Shared};
+use crate::generation::Generation;
+use crate::path::Located;
 use crate::peer::Mark;
 
 /// A job and the route it came by.
@@ -23,10 +24,12 @@ pub(super) struct Classified {
 /// The class of what no route takes.
 const UNROUTED: &str = "-";
 
-/// Looks at a request. `id` seeds the job's draw, so that the same id always draws the same.
+/// Looks at a request. `class_of` says which class a route's name for it is. `id` seeds the job's draw, so that the same id
+/// always draws the same.
 pub(super) fn classify(
-    shared: &Shared,
     generation: &Generation,
+    located: &Located,
+    class_of: impl FnOnce(&str, &str) -> ClassId,
     request: &Request<Body>,
     mark: &Mark,
     upgrading: bool,
@@ -37,8 +40,13 @@ pub(super) fn classify(
     let draw = draw(id);
     let body_bytes = request.body().size_hint().exact();
     let spoolable = !upgrading && !is_two_way(headers) && body_bytes.is_none_or(|b| b <= config.spool.body_bytes);
+    let routed = config.route(method, path, headers);
+    let class = match routed {
+        Some((_, route)) => class_of(&route.name, class_name(route, request).unwrap_or("")),
+        None => class_of(UNROUTED, ""),
+    };
     let unrouted = Job {
-        class: shared.classes.id(UNROUTED, ""),
+        class,
         urgency: urgency(headers).unwrap_or_default(),
         mode: ShadowMode::Off,
         residency: NetworkSet::only(config.home),
@@ -54,17 +62,16 @@ pub(super) fn classify(
         extracted: [f32::NAN; EXTRACTED],
         draw,
     };
-    let Some((place, route)) = config.route(method, path, headers) else {
+    let Some((place, route)) = routed else {
         return Classified { job: unrouted, route: None };
     };
     let job = Job {
-        class: shared.classes.id(&route.name, class_name(route, request).unwrap_or("")),
         urgency: unrouted.urgency.clamp_between(route.urgency_most, route.urgency_least),
         mode: mode(asked(route.shadow), route.rollout, config.shadow.enabled, draw),
         residency: route.residency,
         repeatable: is_repeatable(route, method, headers),
         hold: route.hold,
-        leaves_twin: route.asynchronous.delete.is_none() && shared.located.is_marked(&route.name),
+        leaves_twin: route.asynchronous.delete.is_none() && located.is_marked(&route.name),
         extracted: extracted(route, request),
         ..unrouted
     };

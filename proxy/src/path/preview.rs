@@ -25,12 +25,17 @@ pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked:
     request.headers_mut().entry(http::header::HOST).or_insert(http::HeaderValue::from_static("localhost"));
     hygiene::check(&mut request).ok()?;
     let id = shared.jobs.load(Ordering::Relaxed);
-    let Classified { job, route } = classify(shared, generation, &request, &Mark::None, false, id);
+    let mut class = Box::default();
+    let class_of = |route: &str, name: &str| {
+        let (id, called) = shared.classes.would_be(route, name);
+        class = called;
+        id
+    };
+    let Classified { job, route } = classify(generation, &shared.located, class_of, &request, &Mark::None, false, id);
     let now_s = clock::now_s();
     let view = view(generation, &job, now_s);
     let model = shared.oracle.model();
     let plan = policy::plan(&job, &view, model.as_deref(), now_s);
     let shut = gate::gates(&job, &view).shut;
-    let class = shared.classes.name(job.class).map(|(_, name)| name.into()).unwrap_or_default();
-    Some(Preview { route, class, job, view, shut, plan, model })
+    Some(Preview { route, class: class.into(), job, view, shut, plan, model })
 }

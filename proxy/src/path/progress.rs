@@ -38,7 +38,7 @@ pub(super) struct Dispatched<'a> {
     /// What whoever runs it calls it.
     pub(super) id: &'a str,
     /// Where it was sent.
-    pub(super) upload: &'a Upload,
+    pub(super) upload: &'a Arc<Upload>,
     /// Who sets the pace of its body.
     pub(super) pace: &'a Upload,
 }
@@ -73,7 +73,7 @@ pub(super) async fn while_watching<F: Future>(
     used: impl Fn(Used) + Send,
     send: impl FnOnce(Request<Body>) -> F,
 ) -> F::Output {
-    let Dispatched { course, network, id, pace, .. } = of;
+    let Dispatched { course, network, id, upload, pace } = of;
     let teller = Arc::new(Teller { shown: Mutex::default(), tell: Box::new(tell) });
     if network.is_sidecar() {
         // Boxed, as all that only watches: the future of the dispatch itself stays as small as it was.
@@ -81,6 +81,7 @@ pub(super) async fn while_watching<F: Future>(
             Arc::clone(network),
             course.worker,
             id.to_owned(),
+            Arc::clone(upload),
             |(source, share), figures| {
                 used(figures);
                 // It says what is believed there: what was believed before, by another source, no longer is.
@@ -158,7 +159,7 @@ async fn ask_again_and_again(of: Dispatched<'_>, poll: &Poll, says: impl Fn(f64)
     let path = poll.path(of.id);
     loop {
         tokio::time::sleep(poll.every).await;
-        let Some(endpoint) = of.upload.endpoint() else { continue };
+        let Some(endpoint) = of.upload.went(of.network.id) else { continue };
         let answered = tokio::time::timeout(POLLED_WITHIN, ask(of, endpoint, &path)).await;
         if let Some(share) = answered.ok().flatten() {
             says(share);

@@ -160,9 +160,10 @@ struct Admitted {
 /// Lets a shadow in, if there is a permit for it, and a worker where shadows have workers.
 fn admitted(course: &Course, home: &Arc<Network>, caps: Caps) -> Result<Admitted, NoPermit> {
     let seat = home.claim()?;
-    let permit = home.shadow_permit(course.job.body_bytes.unwrap_or(0))?;
+    let announced_bytes = course.job.body_bytes.unwrap_or(0);
+    let permit = home.shadow_permit(announced_bytes)?;
     let shed = permit.shed();
-    let throttle = Throttle::new(caps.bytes_per_s);
+    let throttle = Throttle::observed(caps.bytes_per_s, home.charge(announced_bytes));
     throttle.hold(permit);
     let flight = home.depart_shadow(seat.is_some(), course.predicted_s(home.id));
     if let Some(seat) = seat {
@@ -183,7 +184,7 @@ fn given(course: &Course, ask: &ShadowAsk) -> Caps {
 
 /// A shadow's answer as the other sidecar gets it. What is said of the decision is for that one to say.
 fn to_peer(caps: Caps, mut response: Response<Body>) -> Response<Body> {
-    hygiene::scrub_response(response.headers_mut(), false, false);
+    hygiene::scrub_response(response.headers_mut(), false);
     if let Some(granted) = peer::granted(&caps) {
         response.headers_mut().insert(peer::GRANTED, granted);
     }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use policy::learn::{Label, Row};
 use policy::{Action, Decision, Reason, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
+use crate::grpc::Call;
 use crate::problem::Problem;
 use crate::record::{Outcome, Record};
 use crate::spool::Spool;
@@ -36,6 +37,8 @@ pub(crate) struct Settle {
     background: Option<Background>,
     /// Data on its way to where the plan leans.
     warming: OnItsWay,
+    /// What a gRPC call came to, once that is known.
+    call: Option<Call>,
     /// The copy of the request's body, if one was begun, until the answer's head: its room is for those that still need it.
     spool: Option<Spool>,
 }
@@ -78,8 +81,14 @@ impl Settle {
             stalled_s: 0.0,
             background: None,
             warming: OnItsWay::default(),
+            call: None,
             spool: None,
         }
+    }
+
+    /// The answer's head, or its trailers, may say what a call came to.
+    pub(super) fn heard(&mut self, headers: &HeaderMap) {
+        self.call = Call::read(headers).or(self.call);
     }
 
     /// The record, to be filled in.
@@ -188,7 +197,8 @@ impl Settle {
             record.possibly_running = left.possibly_running();
         }
         // A job that was only accepted has not shown how long it takes.
-        let succeeded = outcome == Outcome::Answered && record.status < 400 && record.status != 202;
+        let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
+        let succeeded = outcome == Outcome::Answered && told;
         let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
         if let Some(ran_s) = ran_s {
             let took_s = (ran_s - self.stalled_s - self.course.arriving_s(record.target)).max(f64::MIN_POSITIVE);
@@ -246,7 +256,7 @@ impl JobBody {
     /// Wraps an answer.
     pub(super) fn wrap(inner: Body, mut settle: Settle) -> Body {
         if inner.is_end_stream() {
-            let outcome = outcome(settle.record().status);
+            let outcome = outcome(settle.record().status, settle.call);
             settle.end(outcome, 0);
             return Body::Empty;
         }
@@ -258,13 +268,15 @@ impl JobBody {
     }
 
     fn end(&mut self) {
-        let outcome = self.settle.record.as_ref().map_or(Outcome::Answered, |record| outcome(record.status));
+        let outcome =
+            self.settle.record.as_ref().map_or(Outcome::Answered, |record| outcome(record.status, self.settle.call));
         self.settle.end(outcome, self.bytes);
     }
 }
 
-const fn outcome(status: u16) -> Outcome {
-    if status >= 500 { Outcome::ServerError } else { Outcome::Answered }
+const fn outcome(status: u16, call: Option<Call>) -> Outcome {
+    let failed = matches!(call, Some(Call::Failed | Call::Unavailable));
+    if status >= 500 || failed { Outcome::ServerError } else { Outcome::Answered }
 }
 
 impl http_body::Body for JobBody {
@@ -279,6 +291,9 @@ impl http_body::Body for JobBody {
         let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.settle.heard(trailers);
+                }
                 this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if frame.is_trailers() || this.inner.is_end_stream() {
                     this.end();

@@ -25,10 +25,10 @@ use crate::answer::Source;
 use crate::body::{Body, BodyError};
 use crate::generation::Shared;
 use crate::metrics::{ShadowCount, ShadowEnd};
-use crate::peer;
+use crate::peer::{self, Asked, Unanswered};
 use crate::spool::Spool;
 use crate::throttle::Throttle;
-use crate::upstream::Network;
+use crate::upstream::{Network, Upload};
 
 use super::asynchronous::{Twin, outlive};
 use super::course::{Course, Head};
@@ -183,6 +183,7 @@ pub(super) struct Shadow {
     id: String,
     worker: usize,
     throttle: Arc<Throttle>,
+    upload: Arc<Upload>,
     tally: Arc<Tally>,
     head: Option<oneshot::Receiver<Response<Source>>>,
     task: AbortOnDrop,
@@ -223,7 +224,7 @@ impl Shadow {
         window_s: f64,
     ) -> Result<Self, NoPermit> {
         let run = Run::prepare(course, board, on, body, window_s)?;
-        let (network, throttle, tally, id) = run.parts();
+        let (network, throttle, upload, tally, id) = run.parts();
         let (head_sender, head_receiver) = oneshot::channel();
         let task = tokio::spawn(run.until_adopted(Arc::clone(head), body.cloned(), head_sender)).abort_handle();
         Ok(Self {
@@ -231,6 +232,7 @@ impl Shadow {
             id,
             worker: course.worker,
             throttle,
+            upload,
             tally,
             head: Some(head_receiver),
             task: AbortOnDrop { task: Some(task), outlives: course.delete_by().is_some() },
@@ -248,7 +250,11 @@ impl Shadow {
         if !self.network.is_sidecar() || self.tally.fate() == Fate::Finished {
             return Ok(());
         }
-        peer::adopt(&self.network, self.worker, &self.id).await.map_err(NotAdopted::Peer)
+        let Some(endpoint) = self.upload.went(self.network.id) else {
+            return Err(NotAdopted::Peer(Unanswered::Silent));
+        };
+        let of = Asked { network: Arc::clone(&self.network), endpoint, worker: self.worker };
+        peer::adopt(&of, &self.id).await.map_err(NotAdopted::Peer)
     }
 
     /// Whether it could become the real job: it has not broken.

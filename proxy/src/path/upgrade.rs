@@ -91,7 +91,7 @@ pub(super) async fn answer(
         settle.end(outcome, bytes);
     });
     let mut response = Response::from_parts(parts, Body::Empty);
-    crate::hygiene::scrub_response(response.headers_mut(), false, true);
+    crate::hygiene::scrub_response(response.headers_mut(), true);
     if let Some(header) = header {
         response.headers_mut().insert(super::DECISION, header);
     }

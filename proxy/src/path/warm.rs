@@ -1,11 +1,13 @@
 //! Data starts to move towards the leaning network the moment a job arrives, not when its decision is made.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Uri};
 use tokio::task::AbortHandle;
 
 use super::course::Course;
 use crate::data::{self, Warming};
-use crate::peer;
+use crate::peer::{self, Asked};
 
 /// The inputs that a request declares.
 pub(super) fn declared(headers: &HeaderMap) -> Vec<Uri> {
@@ -42,9 +44,12 @@ pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
     if !network.is_sidecar() {
         return OnItsWay::default();
     }
-    let (network, worker) = (std::sync::Arc::clone(network), course.worker);
+    let Some(endpoint) = network.leaning() else { return OnItsWay::default() };
+    // The job is to find it there.
+    course.upload.prefer(network.id, endpoint);
+    let of = Asked { network: Arc::clone(network), endpoint, worker: course.worker };
     let within = course.generation.config.data.timeout;
     // It ends with its answer, with its time, or with the job.
-    let task = tokio::spawn(async move { peer::ask_for_warmth(&network, worker, &needs, within).await });
+    let task = tokio::spawn(async move { peer::ask_for_warmth(&of, &needs, within).await });
     OnItsWay { _here: Vec::new(), _there: Some(Asking(task.abort_handle())) }
 }

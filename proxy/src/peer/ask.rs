@@ -13,7 +13,7 @@ use super::CONTROL;
 use crate::body::Body;
 use crate::clock;
 use crate::lane::Used;
-use crate::upstream::{Lane, Network, Purpose, Upload};
+use crate::upstream::{Lane, Network, Purpose, Report, Upload};
 
 /// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -21,6 +21,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// The shortest time between two looks at a dispatch.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The shortest time between two looks at a network, whatever it is that is looked at.
+const LOOK_APART: Duration = Duration::from_millis(5);
 /// Bytes of an answer at the most.
 const ANSWER_BYTES: usize = 16 * 1024;
 
@@ -62,76 +64,106 @@ pub(crate) enum Unanswered {
     No(StatusCode),
 }
 
+/// The sidecar that is asked: one endpoint of a network. No other knows what runs there.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) network: Arc<Network>,
+    pub(crate) endpoint: usize,
+    pub(crate) worker: usize,
+}
+
 /// Has a shadow adopted: its caps are lifted when this returns `Ok`.
-pub(crate) async fn adopt(network: &Arc<Network>, worker: usize, id: &str) -> Result<(), Unanswered> {
-    ask(network, worker, Method::POST, &format!("{CONTROL}adopt/{id}"), Body::Empty, WITHIN).await.map(|_| ())
+pub(crate) async fn adopt(of: &Asked, id: &str) -> Result<(), Unanswered> {
+    of.ask(Method::POST, &format!("{CONTROL}adopt/{id}"), Body::Empty, WITHIN).await.map(|_| ())
 }
 
 /// Asks for data to be fetched, and keeps asking until it is or the caller loses interest.
-pub(crate) async fn ask_for_warmth(network: &Arc<Network>, worker: usize, urls: &[http::Uri], within: Duration) {
+pub(crate) async fn ask_for_warmth(of: &Asked, urls: &[http::Uri], within: Duration) {
     let list = urls.iter().map(|url| format!("{url}\n")).collect::<String>();
     let path = format!("{CONTROL}warm");
-    if let Err(error) = ask(network, worker, Method::POST, &path, Body::full(Bytes::from(list)), within).await {
-        tracing::debug!(network = network.name(), %error, "data was not warmed");
+    if let Err(error) = of.ask(Method::POST, &path, Body::full(Bytes::from(list)), within).await {
+        tracing::debug!(network = of.network.name(), %error, "data was not warmed");
     }
 }
 
-/// Looks at a dispatch again and again, and hands on what is believed of it there, and what it has used. Never ends by itself.
+/// Looks at a dispatch again and again, and hands on what is believed of it there, and what it has used. `upload` says where the
+/// dispatch went. Never ends by itself.
 pub(crate) async fn watch_progress(
     network: Arc<Network>,
     worker: usize,
     id: String,
+    upload: Arc<Upload>,
     seen: impl Fn((Option<ProgressSource>, Option<f64>), Used),
 ) {
     let path = format!("{CONTROL}dispatch/{id}");
+    let watched = network.watch();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let Ok(answer) = ask(&network, worker, Method::GET, &path, Body::Empty, WITHIN).await else { continue };
+        // The more dispatches are watched there, the less often each.
+        tokio::time::sleep(look_every(watched.count())).await;
+        let Some(endpoint) = upload.went(network.id) else { continue };
+        let of = Asked { network: Arc::clone(&network), endpoint, worker };
+        let Ok(answer) = of.ask(Method::GET, &path, Body::Empty, WITHIN).await else { continue };
         let Ok(said) = serde_json::from_slice::<Progress>(&answer) else { continue };
         let source = said.source.as_deref().and_then(ProgressSource::named);
         seen((source, said.progress), said.used());
     }
 }
 
-/// Asks for load reports for as long as the process runs. What a report says is what other sidecars have there, too.
-pub(crate) async fn keep_reports_fresh(network: Arc<Network>, worker: usize, failed: impl Fn()) {
+/// Asks one endpoint for load reports for as long as the process runs. What a report says is what other sidecars have there,
+/// too. One that does not answer has no load that could be counted on.
+pub(crate) async fn keep_reports_fresh(network: Arc<Network>, endpoint: usize, worker: usize, failed: impl Fn()) {
     let path = format!("{CONTROL}load");
+    let of = Asked { network: Arc::clone(&network), endpoint, worker };
     loop {
         let began_s = clock::now_s();
-        let ours = network.in_flight();
-        match ask(&network, worker, Method::GET, &path, Body::Empty, WITHIN).await {
-            Ok(answer) => {
-                network.saw_round_trip(clock::now_s() - began_s);
-                match serde_json::from_slice::<Load>(&answer) {
-                    Ok(load) => network.reported(load.in_flight, load.capacity, ours),
-                    Err(_) => failed(),
-                }
-            }
-            Err(_) => failed(),
+        let ours = network.endpoints[endpoint].in_flight();
+        let answer = of.ask(Method::GET, &path, Body::Empty, WITHIN).await;
+        if answer.is_ok() {
+            network.saw_round_trip(clock::now_s() - began_s);
         }
+        let load = answer.ok().and_then(|answer| serde_json::from_slice::<Load>(&answer).ok());
+        if load.is_none() {
+            failed();
+        }
+        network.reports(endpoint, load.map(|Load { in_flight, capacity }| Report { in_flight, ours, capacity }));
         tokio::time::sleep(REPORT_EVERY).await;
     }
 }
 
-async fn ask(
-    network: &Arc<Network>,
-    worker: usize,
-    method: Method,
-    path: &str,
-    body: Body,
-    within: Duration,
-) -> Result<Bytes, Unanswered> {
-    let question = async {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = path.parse().map_err(|_| Unanswered::Silent)?;
-        request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("adumbra"));
-        let sent = network.send(worker, Lane::Live, Purpose::Control, request, &Upload::default()).await;
-        let response = sent.map_err(|_| Unanswered::Silent)?;
-        let status = response.status();
-        let answer =
-            Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|_| Unanswered::Silent)?;
-        if status.is_success() { Ok(answer.to_bytes()) } else { Err(Unanswered::No(status)) }
-    };
-    tokio::time::timeout(within, question).await.unwrap_or(Err(Unanswered::Silent))
+fn look_every(watched: u32) -> Duration {
+    LOOK_EVERY.max(LOOK_APART * watched)
+}
+
+impl Asked {
+    async fn ask(&self, method: Method, path: &str, body: Body, within: Duration) -> Result<Bytes, Unanswered> {
+        let upload = Upload::default();
+        upload.prefer(self.network.id, self.endpoint);
+        let question = async {
+            let mut request = Request::new(body);
+            *request.method_mut() = method;
+            *request.uri_mut() = path.parse().map_err(|_| Unanswered::Silent)?;
+            request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("adumbra"));
+            let sent = self.network.send(self.worker, Lane::Live, Purpose::Control, request, &upload).await;
+            let response = sent.map_err(|_| Unanswered::Silent)?;
+            let status = response.status();
+            let answer =
+                Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|_| Unanswered::Silent)?;
+            if status.is_success() { Ok(answer.to_bytes()) } else { Err(Unanswered::No(status)) }
+        };
+        tokio::time::timeout(within, question).await.unwrap_or(Err(Unanswered::Silent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_at_a_network_are_bounded_however_many_dispatches_are_watched() {
+        for watched in [1, 5, 10, 100, 10_000] {
+            let looks_per_s = f64::from(watched) / look_every(watched).as_secs_f64();
+            assert!(looks_per_s <= 200.0, "{watched}: {looks_per_s}");
+        }
+        assert_eq!(look_every(4), LOOK_EVERY);
+    }
 }

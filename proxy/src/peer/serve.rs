@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::CONTROL;
 use crate::body::Body;
+use crate::data::DECLARED_MOST;
 use crate::generation::Shared;
 use crate::lane::Used;
 use crate::problem::Problem;
@@ -135,17 +136,17 @@ fn adopt(shared: &Shared, id: &str) -> Response<Body> {
     response
 }
 
-/// Fetches each URL of the body, one a line, and holds them warm for as long as the question is open.
+/// Fetches each URL of the body, one a line and no more than a job may declare, and holds them warm for as long as the question is open.
 async fn warm(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let Ok(body) = Limited::new(request.into_body(), QUESTION_BYTES).collect().await else {
         return Problem::Malformed.response("the list of what to warm broke off or is too long");
     };
     let body = body.to_bytes();
     let list = String::from_utf8_lossy(&body);
-    let urls: Vec<http::Uri> = list.lines().filter_map(|line| line.parse().ok()).collect();
+    let urls = list.lines().filter_map(|line| line.parse::<http::Uri>().ok()).take(DECLARED_MOST);
     let mut warmed = 0;
     // All of them are on their way before the first is waited for.
-    let on_their_way: Vec<_> = urls.iter().filter_map(|url| shared.data.warm(url).ok()).collect();
+    let on_their_way: Vec<_> = urls.filter_map(|url| shared.data.warm(&url).ok()).collect();
     for warming in &on_their_way {
         warmed += u64::from(warming.done().await);
     }

@@ -1,4 +1,4 @@
-//! The latest decisions, as they came: turned into text when somebody looks.
+//! The latest decisions, as they came: turned into text when somebody looks, and not while others wait to keep theirs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ pub(super) struct Recent {
     kept: VecDeque<Kept>,
 }
 
-#[derive(Debug)]
-enum Kept {
-    Whole(Box<Record>),
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    Whole(Arc<Record>),
     /// Of a configuration that is no longer in force: as text, so that a record does not keep all of it alive.
     Text {
         id: u64,
-        line: Box<str>,
+        line: Arc<str>,
     },
 }
 
@@ -46,18 +46,17 @@ impl Recent {
         if self.kept.len() >= self.keep {
             self.kept.pop_front();
         }
-        self.kept.push_back(Kept::Whole(record));
+        self.kept.push_back(Kept::Whole(Arc::from(record)));
     }
 
     /// The latest `n`, newest first.
-    pub(super) fn latest(&self, n: usize, classes: &Classes) -> Vec<String> {
-        let mut writer = Writer::new(classes);
-        self.kept.iter().rev().take(n).map(|kept| kept.text(&mut writer, None)).collect()
+    pub(super) fn latest(&self, n: usize) -> Vec<Kept> {
+        self.kept.iter().rev().take(n).cloned().collect()
     }
 
     /// The one of job `id`. Of several with one id, the newest.
-    pub(super) fn find(&self, id: u64, classes: &Classes, model: Option<&Model>) -> Option<String> {
-        self.kept.iter().rev().find(|kept| kept.id() == id).map(|kept| kept.text(&mut Writer::new(classes), model))
+    pub(super) fn find(&self, id: u64) -> Option<Kept> {
+        self.kept.iter().rev().find(|kept| kept.id() == id).cloned()
     }
 }
 
@@ -69,7 +68,8 @@ impl Kept {
         }
     }
 
-    fn text(&self, writer: &mut Writer<'_>, model: Option<&Model>) -> String {
+    /// As a line of the log; with its path through the tree if `model` made it.
+    pub(super) fn text(&self, writer: &mut Writer<'_>, model: Option<&Model>) -> String {
         match self {
             Self::Whole(record) => {
                 let model = model.filter(|model| model.version() == record.model_version);

@@ -6,16 +6,16 @@
 use std::sync::Arc;
 
 use config::value::Protocol;
-use http::{HeaderMap, Request, Response, Version, header};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 
 use super::Network;
 use super::absolute::Absolute;
 use super::connect::{ConnectError, Stream};
 use super::error::SendError;
 use super::exchange::{Answer, Busy, over_h1};
-use super::pool::{H1, H2, StreamPlace, still_open};
+use super::pool::{H1, H2, Pings, StreamPlace, still_open};
 use super::send::{Lane, Purpose};
 use crate::body::Body;
 use crate::metrics::UpstreamConnection;
@@ -57,6 +57,9 @@ impl Network {
                     Ok(response) => {
                         if !is_framed_once(response.headers()) {
                             return Err(SendError::Ambiguous { network: self.config.name.clone() });
+                        }
+                        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                            return Err(SendError::Switched { network: self.config.name.clone() });
                         }
                         return Ok(response.map(|incoming| Answer::over_h1(incoming, connection, busy, via)));
                     }
@@ -158,22 +161,21 @@ impl Network {
     }
 
     async fn handshake_h2(&self, via: Via, stream: Stream, request: &mut Request<Body>) -> Result<H2, SendError> {
-        let handshake = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(1 << 22)
-            .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, connection) =
-            handshake.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
-        // It ends when its last sender and stream are gone, which the pool sees to.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP/2 connection to a network ended");
-            }
-        });
-        let connection = H2::new(sender);
+        let opened = H2::open(stream, self.pings()).await;
+        let connection = opened.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
         self.pools[via.worker].lock().add_h2(via.endpoint, via.lane, connection.clone());
         Ok(connection)
+    }
+
+    /// Only a sidecar is pinged: many servers of gRPC close a connection that asks more often than every few minutes.
+    fn pings(&self) -> Option<Pings> {
+        let health = &self.config.health;
+        self.is_sidecar().then_some(Pings { every: health.every, within: health.timeout })
+    }
+
+    /// What gave no answer in time may be dead, and a request on a kept connection would learn that no sooner.
+    pub(super) fn distrust(&self, via: Via) {
+        self.pools[via.worker].lock().forget_all_h2(via.endpoint, via.lane);
     }
 
     async fn over_h2(
@@ -223,6 +225,9 @@ impl Network {
             }
         });
         match sender.try_send_request(request).await {
+            Ok(response) if !is_framed_once(response.headers()) => {
+                Err(SendError::Ambiguous { network: self.config.name.clone() })
+            }
             Ok(response) => Ok(response.map(|incoming| Answer::over_h2(incoming, None, busy, via))),
             Err(mut failed) => {
                 let unsent = failed.take_message();

@@ -8,7 +8,8 @@ use http::{Request, header};
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
-use super::pool::H1;
+use super::absolute::Absolute;
+use super::pool::{H1, H2};
 use super::{Endpoint, Network, exchange};
 use crate::body::Body;
 use crate::generation::Shared;
@@ -28,12 +29,12 @@ pub(crate) fn keep_watch(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, network:
         if let Some(path) = asked(network).filter(|_| watched) {
             tasks.spawn(keep_checked(Arc::clone(network), at, path));
         }
-    }
-    if network.is_sidecar() {
-        let id = network.id;
-        let metrics = Arc::clone(&shared.metrics);
-        let failed = move || metrics.load_report_failed(id);
-        tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), worker, failed));
+        if network.is_sidecar() {
+            let id = network.id;
+            let metrics = Arc::clone(&shared.metrics);
+            let failed = move || metrics.load_report_failed(id);
+            tasks.spawn(peer::keep_reports_fresh(Arc::clone(network), at, worker, failed));
+        }
     }
 }
 
@@ -91,19 +92,23 @@ pub(crate) async fn has_come_up(network: &Network, at: usize) -> bool {
 /// One check, over a connection of its own: a kept one may work where a new one would not.
 async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()> {
     let stream = endpoint.connect(network.config.timeouts.connect, |_| ()).await.ok()?.stream;
-    // Where only HTTP/2 is spoken, a connection is all that is asked for.
-    if network.config.protocol == Protocol::Http2 || stream.negotiated_h2() {
-        return Some(());
-    }
+    let two = network.config.protocol == Protocol::Http2 || stream.negotiated_h2();
     let request = Request::get(path)
         .header(header::HOST, endpoint.authority())
         .header(header::USER_AGENT, "adumbra-health")
         .body(Body::Empty)
         .ok()?;
-    let mut connection = H1::open(stream).await.ok()?;
-    let response = exchange::over_h1(&mut connection, request).await.ok()?;
-    let well = response.status().is_success() || response.status().is_redirection();
-    let mut body = response.into_body();
-    std::future::poll_fn(|cx| connection.poll_with(cx, |cx| std::pin::Pin::new(&mut body.frame()).poll(cx))).await;
-    well.then_some(())
+    let status = if two {
+        let (request, _) = Absolute::form(request, endpoint.tls.is_some());
+        // What comes after the head is nobody's: it goes with the connection.
+        H2::open(stream, None).await.ok()?.sender.send_request(request).await.ok()?.status()
+    } else {
+        let mut connection = H1::open(stream).await.ok()?;
+        let response = exchange::over_h1(&mut connection, request).await.ok()?;
+        let status = response.status();
+        let mut body = response.into_body();
+        std::future::poll_fn(|cx| connection.poll_with(cx, |cx| std::pin::Pin::new(&mut body.frame()).poll(cx))).await;
+        status
+    };
+    (status.is_success() || status.is_redirection()).then_some(())
 }

@@ -47,6 +47,16 @@ pub(crate) struct Endpoint {
     /// What the last active check said; `true` before the first.
     checked_well: AtomicBool,
     pub(super) in_flight: AtomicU32,
+    reported: Mutex<Option<Report>>,
+}
+
+/// What a sidecar says of its load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) in_flight: u32,
+    /// How many of those were ours when it said so.
+    pub(crate) ours: u32,
+    pub(crate) capacity: u32,
 }
 
 impl Endpoint {
@@ -66,6 +76,7 @@ impl Endpoint {
             present: AtomicBool::new(true),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
+            reported: Mutex::new(None),
         })
     }
 
@@ -184,6 +195,16 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// What its sidecar last said, if it has said anything and still does.
+    pub(super) fn reported(&self) -> Option<Report> {
+        *self.reported.lock()
+    }
+
+    /// Takes a load report in, or that there is none any more.
+    pub(super) fn reports(&self, report: Option<Report>) {
+        *self.reported.lock() = report;
+    }
+
     /// Where it is, for people.
     pub(crate) fn label(&self) -> String {
         match self.addresses.load().first() {
@@ -245,6 +266,7 @@ mod tests {
             present: AtomicBool::new(true),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
+            reported: Mutex::new(None),
         }
     }
 

@@ -83,6 +83,12 @@ pub(crate) enum SendError {
         /// Where.
         network: String,
     },
+    /// It switched to another protocol, and nobody had asked it to.
+    #[error("network `{network}` switched protocols without being asked; its answer belongs to no request")]
+    Switched {
+        /// Where.
+        network: String,
+    },
     /// No response head in time.
     #[error(
         "network `{network}` gave no response head within {within:?}; raise its `timeouts.{bound}` if jobs take longer"
@@ -109,6 +115,7 @@ impl SendError {
             | Self::ClientSlow { .. }
             | Self::Garbage { .. }
             | Self::Ambiguous { .. }
+            | Self::Switched { .. }
             | Self::NoAnswer { .. } => None,
         }
     }
@@ -124,6 +131,7 @@ impl SendError {
             | Self::ClientSlow { .. }
             | Self::Garbage { .. }
             | Self::Ambiguous { .. }
+            | Self::Switched { .. }
             | Self::NoAnswer { .. } => None,
         }
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -18,9 +18,10 @@ use super::carry::Via;
 use super::flight::Ticket;
 use super::flow::{Deadline, Flow, Held};
 use super::pool::{H1, StreamPlace};
-use super::send::Lane;
+use super::send::{Lane, Purpose};
 use crate::body::{Body, BodyError};
 use crate::clock;
+use crate::grpc::Call;
 
 /// Sends a request over an HTTP/1 connection and waits for its final head, driving the connection meanwhile.
 pub(super) async fn over_h1(
@@ -32,23 +33,25 @@ pub(super) async fn over_h1(
     std::future::poll_fn(|cx| connection.poll_with(cx, |cx| response.as_mut().poll(cx))).await
 }
 
-/// Counts a request against its endpoint while it runs.
+/// Counts a request against its endpoint while it runs. Questions to a sidecar are no work there.
 #[derive(Debug)]
 pub(super) struct Busy {
     network: Arc<Network>,
     endpoint: usize,
+    counts: u32,
 }
 
 impl Busy {
-    pub(super) fn new(network: &Arc<Network>, endpoint: usize) -> Self {
-        network.endpoints[endpoint].in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { network: Arc::clone(network), endpoint }
+    pub(super) fn new(network: &Arc<Network>, endpoint: usize, purpose: Purpose) -> Self {
+        let counts = u32::from(purpose != Purpose::Control);
+        network.endpoints[endpoint].in_flight.fetch_add(counts, Ordering::Relaxed);
+        Self { network: Arc::clone(network), endpoint, counts }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.network.endpoints[self.endpoint].in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.network.endpoints[self.endpoint].in_flight.fetch_sub(self.counts, Ordering::Relaxed);
     }
 }
 
@@ -66,6 +69,8 @@ pub(crate) struct Answer {
     deadline: Option<Deadline>,
     /// What is given up with it.
     ticket: Option<Ticket>,
+    /// Whether its trailers are yet to tell how its endpoint is.
+    tells_by_trailers: bool,
     received: u64,
     /// When the first bytes came, to measure the link by.
     began_s: f64,
@@ -104,6 +109,7 @@ impl Answer {
             timer: None,
             deadline: None,
             ticket: None,
+            tells_by_trailers: false,
             received: 0,
             began_s: clock::now_s(),
         }
@@ -113,6 +119,20 @@ impl Answer {
     pub(super) fn within(mut self, bounds: Bounds) -> Self {
         self.bounds = Some(bounds);
         self
+    }
+
+    /// It is a gRPC call's, of which only the trailers say what it came to.
+    pub(super) fn tells_by_trailers(mut self) -> Self {
+        self.tells_by_trailers = true;
+        self
+    }
+
+    /// Tells how its endpoint is, if that is still owed. A call that ends without a status has broken off.
+    fn tell(&mut self, trailers: Option<&HeaderMap>) {
+        if std::mem::take(&mut self.tells_by_trailers) {
+            let well = trailers.and_then(Call::read).is_some_and(|call| call != Call::Unavailable);
+            self.busy.network.endpoints[self.busy.endpoint].saw(well, clock::now_s());
+        }
     }
 
     /// The job's place in the ledger, to be given up when the time is up, even if the client keeps the answer.
@@ -189,6 +209,7 @@ impl http_body::Body for Answer {
                 this.timer = None;
                 this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if frame.is_trailers() || this.is_end_stream() {
+                    this.tell(frame.trailers_ref());
                     this.end(cx);
                 } else {
                     this.bound_unread();
@@ -196,10 +217,12 @@ impl http_body::Body for Answer {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
+                this.tell(None);
                 drop(this.held.with(Flow::take_connection));
                 Poll::Ready(Some(Err(BodyError::Connection(error))))
             }
             Poll::Ready(None) => {
+                this.tell(None);
                 this.end(cx);
                 Poll::Ready(None)
             }

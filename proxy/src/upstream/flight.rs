@@ -4,6 +4,7 @@
 //! and which wait: when one ends, the first that waited begins. That is how a dispatch's time is told from its waiting.
 //! Where the capacity is what a load report says, the slots are those that others have left when it was made.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use policy::ledger::Entry;
@@ -15,10 +16,10 @@ use crate::clock;
 /// A network's own dispatches, oldest first.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    ids: Vec<u64>,
-    entries: Vec<Entry>,
-    /// Whether each has a slot, as far as can be told.
-    begun: Vec<bool>,
+    ids: VecDeque<u64>,
+    entries: VecDeque<Entry>,
+    /// How many have a slot, as far as can be told: the first ones, since whoever comes while others wait waits behind them.
+    running: usize,
     next: u64,
     /// Slots for our own dispatches; 0 if nobody knows.
     slots: usize,
@@ -31,7 +32,7 @@ const TYPICAL_WEIGHT: f64 = 0.05;
 impl Ledger {
     pub(super) fn new(slots: u32) -> Self {
         let slots = slots as usize;
-        Self { ids: Vec::new(), entries: Vec::new(), begun: Vec::new(), next: 0, slots, typical_s: 0.0 }
+        Self { ids: VecDeque::new(), entries: VecDeque::new(), running: 0, next: 0, slots, typical_s: 0.0 }
     }
 
     /// Takes in that the network runs `capacity` jobs at once, 0 if that is not known, and that others have `others` there.
@@ -45,8 +46,8 @@ impl Ledger {
         u32::try_from(self.ids.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(super) fn entries(&mut self) -> &[Entry] {
+        self.entries.make_contiguous()
     }
 
     /// Seconds a job typically takes there, waiting left out; 0 before the first.
@@ -57,9 +58,9 @@ impl Ledger {
     fn enter(&mut self, entry: Entry) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.ids.push(id);
-        self.begun.push(self.slots == 0 || self.running() < self.slots);
-        self.entries.push(entry);
+        self.running += usize::from(self.free() > 0);
+        self.ids.push_back(id);
+        self.entries.push_back(entry);
         id
     }
 
@@ -67,24 +68,23 @@ impl Ledger {
     fn leave(&mut self, id: u64, now_s: f64) -> Option<f64> {
         let place = self.ids.binary_search(&id).ok()?;
         self.ids.remove(place);
-        self.begun.remove(place);
-        let gone = self.entries.remove(place);
+        let gone = self.entries.remove(place)?;
+        self.running -= usize::from(place < self.running);
         self.begin_waiting(now_s);
         Some(gone.started_s)
     }
 
     /// Gives free slots to those that have waited longest.
     fn begin_waiting(&mut self, now_s: f64) {
-        let free = if self.slots == 0 { usize::MAX } else { self.slots.saturating_sub(self.running()) };
-        let waiting = self.entries.iter_mut().zip(&mut self.begun).filter(|(_, begun)| !**begun);
-        for (entry, begun) in waiting.take(free) {
-            *begun = true;
+        let begin = self.free().min(self.entries.len() - self.running);
+        for entry in self.entries.iter_mut().skip(self.running).take(begin) {
             entry.started_s = now_s;
         }
+        self.running += begin;
     }
 
-    fn running(&self) -> usize {
-        self.begun.iter().filter(|begun| **begun).count()
+    fn free(&self) -> usize {
+        if self.slots == 0 { usize::MAX } else { self.slots.saturating_sub(self.running) }
     }
 
     fn ran(&mut self, seconds: f64) {

@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::connect::Stream;
 use super::send::Lane;
@@ -26,6 +27,12 @@ const STREAMS_MOST: u32 = 100;
 /// HTTP/2 connections to one endpoint, for each worker and lane. When all are full, the far side's own bound on streams
 /// decides who waits.
 const H2_MOST: usize = 16;
+/// Bytes of one answer over HTTP/2 that may be unread, and so what a job whose client does not read holds here at the most.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes of all answers on one connection that may be unread. It must never be what bites, or a few clients that do not read
+/// would hold up everybody else on the connection: so it is that of far more streams than one ever has. What is held is
+/// bounded all the same, by the streams there are and the window of each.
+const CONNECTION_WINDOW: u32 = 4096 * STREAM_WINDOW;
 
 /// An HTTP/1 connection and the half that takes requests.
 #[derive(Debug)]
@@ -79,6 +86,13 @@ pub(super) struct H2 {
     use_of_it: Arc<Use>,
 }
 
+/// How a connection is asked whether its far side is still there while streams wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pings {
+    pub(super) every: Duration,
+    pub(super) within: Duration,
+}
+
 /// How much a connection is used.
 #[derive(Debug, Default)]
 struct Use {
@@ -103,10 +117,22 @@ impl Use {
 }
 
 impl H2 {
-    pub(super) fn new(sender: http2::SendRequest<Body>) -> Self {
+    /// Begins HTTP/2. The connection ends when its last sender and stream are gone.
+    pub(super) async fn open(stream: Stream, pings: Option<Pings>) -> hyper::Result<Self> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+        if let Some(Pings { every, within }) = pings {
+            builder.timer(TokioTimer::new()).keep_alive_interval(every).keep_alive_timeout(within);
+        }
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to a network ended");
+            }
+        });
         let use_of_it = Arc::new(Use::default());
         use_of_it.rest();
-        Self { sender, use_of_it }
+        Ok(Self { sender, use_of_it })
     }
 
     pub(super) fn stream(&self) -> StreamPlace {
@@ -188,6 +214,11 @@ impl Pool {
 
     pub(super) fn forget_h2(&mut self, endpoint: usize, lane: Lane, connection: &H2) {
         self.places[endpoint][lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.use_of_it, &connection.use_of_it));
+    }
+
+    /// Gives no more streams to any connection there is; those on them stay.
+    pub(super) fn forget_all_h2(&mut self, endpoint: usize, lane: Lane) {
+        self.places[endpoint][lane as usize].h2.clear();
     }
 }
 

@@ -15,6 +15,7 @@ use super::upload::Upload;
 use super::{Endpoint, Network};
 use crate::body::Body;
 use crate::clock;
+use crate::grpc::{self, Call};
 use crate::lane::Seat;
 
 /// Which connections a request may use: shadows never share one with live jobs, or an unread shadow would hold them up.
@@ -39,7 +40,8 @@ pub(crate) enum Purpose {
 }
 
 impl Network {
-    /// Sends a request and waits for the final response head. `upload` is what the request's body reports to.
+    /// Sends a request and waits for the final response head. `upload` is what the request's body reports to; it also says
+    /// which endpoint is preferred, and is told which one it is.
     pub(crate) async fn send(
         self: &Arc<Self>,
         worker: usize,
@@ -48,7 +50,7 @@ impl Network {
         request: Request<Body>,
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
-        let Some(at) = self.pick(lane, purpose) else {
+        let Some(at) = self.pick(lane, purpose, upload.take_preferred(self.id)) else {
             return Err(SendError::NoEndpoint { network: self.config.name.clone(), unsent: Box::new(request) });
         };
         self.send_at(Via { worker, endpoint: at, lane }, purpose, request, upload).await
@@ -86,15 +88,18 @@ impl Network {
         upload: &Upload,
     ) -> Result<Response<Answer>, SendError> {
         let Via { endpoint: at, lane, .. } = via;
-        upload.goes_to(at);
+        upload.goes(self.id, at);
         let endpoint = &self.endpoints[at];
-        let busy = Busy::new(self, at);
+        let busy = Busy::new(self, at, purpose);
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
         let stripped = self.strip(lane, purpose, request.headers_mut());
         let exchange = self.exchange(via, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
+        if matches!(answered, Err(SendError::NoAnswer { .. })) {
+            self.distrust(via);
+        }
         if let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
             // It may go elsewhere, where this name would be wrong, and what was taken off may be due.
             if nameless {
@@ -108,6 +113,8 @@ impl Network {
             endpoint.saw(good, clock::now_s());
         }
         let response = answered?;
+        let owed = lane == Lane::Live && purpose != Purpose::Control && is_call_under_way(response.headers());
+        let response = response.map(|answer| if owed { answer.tells_by_trailers() } else { answer });
         let endless = purpose == Purpose::Upgrade || is_endless(&response);
         let bounds = Bounds { idle: timeouts.idle, total: timeouts.total, ends: total };
         Ok(if endless { response } else { response.map(|answer| answer.within(bounds)) })
@@ -126,9 +133,10 @@ impl Network {
         stripped
     }
 
-    /// The least busy endpoint that admits the request. Only a live job takes the one try of a half-open breaker: what
+    /// The preferred endpoint, else the least busy one, that admits the request. Only a live job takes the one try of a
+    /// half-open breaker: what
     /// becomes of anything else would not close it again.
-    fn pick(&self, lane: Lane, purpose: Purpose) -> Option<usize> {
+    fn pick(&self, lane: Lane, purpose: Purpose, preferred: Option<usize>) -> Option<usize> {
         let now_s = clock::now_s();
         let admits = |at: usize| match (lane, purpose) {
             (_, Purpose::Control) => true,
@@ -141,9 +149,20 @@ impl Network {
         if places.len() == 1 {
             return admits(places.start).then_some(places.start);
         }
+        let preferred = preferred.filter(|at| places.contains(at));
+        preferred.into_iter().chain(self.least_busy_first(places, now_s)).find(|at| admits(*at))
+    }
+
+    fn least_busy_first(&self, places: std::ops::Range<usize>, now_s: f64) -> Vec<usize> {
         let mut order: Vec<usize> = places.collect();
         order.sort_by_key(|at| (!self.endpoints[*at].would_admit(now_s), self.endpoints[*at].in_flight()));
-        order.into_iter().find(|at| admits(*at))
+        order
+    }
+
+    /// The endpoint that a job would go to now.
+    pub(crate) fn leaning(&self) -> Option<usize> {
+        let now_s = clock::now_s();
+        self.least_busy_first(0..self.live, now_s).into_iter().find(|at| self.endpoints[*at].would_admit(now_s))
     }
 
     /// Bounds the time from the request's last byte to the response's head. While the body still moves, nothing is late.
@@ -195,9 +214,11 @@ fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, Sen
         Err(SendError::Connect { .. }) => Some(false),
         // The rest of a shadow's fate is that of our own caps, too.
         _ if lane == Lane::Shadow => None,
+        Ok(response) if is_call_under_way(response.headers()) => None,
         Ok(response) => {
+            let down = Call::read(response.headers()) == Some(Call::Unavailable);
             let refused = response.headers().contains_key(&crate::problem::NOT_EXECUTED);
-            Some(refused || !matches!(response.status().as_u16(), 502..=504))
+            Some(refused || !(down || matches!(response.status().as_u16(), 502..=504)))
         }
         // A connection that was kept may have been closed for its age alone.
         Err(
@@ -211,9 +232,15 @@ fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, Sen
             | SendError::BrokeOff { .. }
             | SendError::Garbage { .. }
             | SendError::Ambiguous { .. }
+            | SendError::Switched { .. }
             | SendError::NoAnswer { .. },
         ) => Some(false),
     }
+}
+
+/// Whether only trailers will say what a call came to.
+fn is_call_under_way(headers: &HeaderMap) -> bool {
+    grpc::is_answer(headers) && Call::read(headers).is_none()
 }
 
 /// Names the endpoint as the host if the client, of HTTP/1.0, named none: from here on the request is one of HTTP/1.1, which

@@ -1,13 +1,15 @@
-//! How far a request's body has come, for the time-out that starts with its last byte and for the record; and who it waits
-//! for, since a network is not to be blamed for what a client does not send.
+//! How far a request's body has come, for the time-out that starts with its last byte and for the record; who it waits for,
+//! since a network is not to be blamed for what a client does not send; and to which of a network's endpoints it went, since
+//! nobody but the sidecar there can say anything of the dispatch.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use policy::NetworkId;
 use policy::progress::{PACED_BYTES, Reading};
 
 use crate::body::{Body, BodyError};
@@ -21,9 +23,9 @@ pub(crate) struct Upload {
     ended_us: AtomicU64,
     /// The network would take more, but the client has not sent it.
     client_awaited: AtomicBool,
-    /// The endpoint it was sent to, counted from 1; 0 before that.
-    sent_to: AtomicUsize,
     pace: Pace,
+    went: Place,
+    preferred: Place,
 }
 
 /// Who sets the pace of a body that is long enough for it to say something: times in microseconds since the origin.
@@ -76,7 +78,43 @@ fn now_us() -> u64 {
     (clock::now_s() * 1e6) as u64 + 1
 }
 
+/// An endpoint of a network, or none yet.
+#[derive(Debug, Default)]
+struct Place(AtomicU64);
+
+impl Place {
+    fn set(&self, network: NetworkId, endpoint: usize) {
+        self.0.store(((network.index() as u64 + 1) << 32) | endpoint as u64, Ordering::Relaxed);
+    }
+
+    fn on(&self, network: NetworkId) -> Option<usize> {
+        let place = self.0.load(Ordering::Relaxed);
+        (place >> 32 == network.index() as u64 + 1).then_some((place & u64::from(u32::MAX)) as usize)
+    }
+}
+
 impl Upload {
+    /// The endpoint of `network` that its request went to, if it went there.
+    pub(crate) fn went(&self, network: NetworkId) -> Option<usize> {
+        self.went.on(network)
+    }
+
+    pub(super) fn goes(&self, network: NetworkId, endpoint: usize) {
+        self.went.set(network, endpoint);
+    }
+
+    /// The first request to `network` shall go to this endpoint, if it is well then: something waits for it there.
+    pub(crate) fn prefer(&self, network: NetworkId, endpoint: usize) {
+        self.preferred.set(network, endpoint);
+    }
+
+    /// What is preferred there. Only the first request is asked to: if it fails, the next had better go elsewhere.
+    pub(crate) fn take_preferred(&self, network: NetworkId) -> Option<usize> {
+        let preferred = self.preferred.on(network)?;
+        self.preferred.0.store(0, Ordering::Relaxed);
+        Some(preferred)
+    }
+
     /// Bytes taken by the network so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -93,16 +131,6 @@ impl Upload {
     /// Whether the network would take more than the client has sent.
     pub(super) fn awaits_client(&self) -> bool {
         self.client_awaited.load(Ordering::Relaxed)
-    }
-
-    /// It goes to this endpoint.
-    pub(super) fn goes_to(&self, endpoint: usize) {
-        self.sent_to.store(endpoint + 1, Ordering::Relaxed);
-    }
-
-    /// The endpoint it was sent to, if it was.
-    pub(crate) fn endpoint(&self) -> Option<usize> {
-        self.sent_to.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// How the body is being read, of `total_bytes`, over a link of this rate; `None` before it is, and for short bodies.

@@ -11,7 +11,7 @@ use tests::{Client, Exchange, Origin, Raw, Reply, Setup, Sidecar, within};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-const ON: &str = "shadow = \"on\"\nrepeatable = true";
+const ON: &str = "shadow = \"on\"\nrepeatable = true\nwarm = true";
 /// The promise is 100 ms on a machine that is not busy; what is asserted holds on any.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -324,5 +324,34 @@ async fn a_job_of_a_route_that_finishes_runs_on_when_its_client_goes_away() {
             number
         });
         assert_eq!((answer.text().as_str(), number), ("next", 0), "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_upload_is_held_back_takes_its_job_with_it() {
+    let service = Origin::held_at_head().await;
+    let sidecar = Setup::alone(service.url()).start();
+    for resets in [true, false] {
+        let socket = tokio::net::TcpSocket::new_v4().expect("there are sockets");
+        // What it has not been able to send when it leaves is little, and there is room for that.
+        socket.set_send_buffer_size(16 << 10).expect("a socket takes options");
+        let client = socket.connect(sidecar.jobs()).await.expect("the sidecar accepts");
+        if resets {
+            client.set_zero_linger().expect("a socket takes options");
+        }
+        let mut client = Raw::over(client);
+        client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\n").await;
+        let mut job = service.next().await;
+        // Until nothing more goes in for long, and then a little out, so that what the client has written is all here.
+        let piece = [b'x'; 4096];
+        while let Ok(written) = tokio::time::timeout(Duration::from_millis(500), client.offer(&piece)).await {
+            written.expect("the sidecar is there");
+        }
+        job.read(1 << 20).await;
+        drop(client);
+        let left = Instant::now();
+        sidecar.metric_becomes(r#"adumbra_network_in_flight{network="private"}"#, 0.0).await;
+        assert!(left.elapsed() < CANCELLED_WITHIN, "resets: {resets}");
+        job.drained_until_gone().await;
     }
 }

@@ -226,3 +226,21 @@ async fn a_listener_that_is_full_leaves_the_others_their_room() {
         assert_eq!(Raw::ask(sidecar.peers(), GET).await.status, 403, "it is no sidecar's");
     }
 }
+
+#[tokio::test]
+async fn a_body_is_copied_only_where_the_copy_could_be_sent() {
+    let check = async |setup: Setup, lines: &str, copied: f64| {
+        let sidecar = setup.set("spool.body", r#""4KiB""#).every(lines).start();
+        let body = "x".repeat(10_000);
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let answer = Raw::ask(sidecar.jobs(), format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len())).await;
+        assert_eq!(answer.status, 200, "{lines}");
+        sidecar.decisions(1).await;
+        assert_eq!(sidecar.metric(r#"adumbra_spool_refused_total{reason="too_long"}"#).await, copied, "{lines}");
+    };
+    let (one, two) = (Origin::named("one").await, Origin::named("two").await);
+    let far = Setup::alone(two.url()).start();
+    check(Setup::two(one.url(), two.url()), "repeatable = false", 0.0).await;
+    check(Setup::two(one.url(), two.url()), "repeatable = true", 1.0).await;
+    check(Setup::with_peer(one.url(), &far), "repeatable = false", 1.0).await;
+}

@@ -151,7 +151,8 @@ async fn the_replica_that_runs_a_job_is_the_one_that_is_asked() {
 async fn inputs_fetched_by_a_service_that_passes_its_baggage_on_are_progress() {
     let data = Origin::answering(|_| Reply::ok(vec![b'x'; 1000]).field("cache-control", "max-age=60")).await;
     let service = Origin::held().await;
-    let far = Setup::alone(service.url()).set("data.origins", format!("[{:?}]", data.url())).every("").start();
+    let far =
+        Setup::alone(service.url()).set("data.origins", format!("[{:?}]", data.url())).every("warm = true").start();
     let links: Vec<String> = (0..4).map(|n| format!("<{}/{n}>; rel=preload", data.url())).collect();
     let mut client = Raw::connect(far.peers()).await;
     let head = format!("link: {}\r\nbaggage: tenant=7\r\nadumbra-transfer: reads\r\n", links.join(", "));

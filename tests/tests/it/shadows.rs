@@ -5,6 +5,7 @@ mod bodies;
 mod bounds;
 mod harmless;
 mod peers;
+mod several;
 
 use tests::{Decided, Origin, Raw, Setup, Sidecar};
 

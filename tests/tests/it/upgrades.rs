@@ -44,3 +44,29 @@ async fn an_upgrade_that_may_have_been_executed_goes_nowhere_else() {
     assert_eq!(client.answer().await.status, 502);
     assert_eq!(public.begun(), 0);
 }
+
+#[tokio::test]
+async fn an_answer_to_an_upgrade_has_one_framing_too() {
+    let service = Origin::held().await;
+    let sidecar = Setup::alone(service.url()).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write(UPGRADE).await;
+    let mut answering = service.next().await;
+    let twice = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    answering.write(twice.as_bytes()).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_protocol_that_nobody_asked_for_is_no_answer() {
+    let service = Origin::held().await;
+    let sidecar = Setup::alone(service.url()).start();
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut answering = service.next().await;
+    answering.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    answering.gone().await;
+}

@@ -1,5 +1,8 @@
 //! How one request gets to a network: over which connection, in which form, and what a network's failures are taken for.
 
+mod frozen;
+mod http2;
+
 use tests::service::{Service, echo};
 use tests::tls::Identity;
 use tests::{Client, Origin, Raw, Reply, Setup, client, piped};

@@ -2,7 +2,7 @@
 
 use tests::{Answer, Origin, Raw, Reply, Setup, Sidecar};
 
-const ON: &str = "shadow = \"on\"\nrepeatable = true";
+const ON: &str = "shadow = \"on\"\nrepeatable = true\nwarm = true";
 const WARMED: &str = "adumbra_data_warmed_objects_total";
 
 async fn data() -> Origin {
@@ -233,4 +233,14 @@ async fn warming_stops_when_its_client_goes_away_unless_the_service_wants_it_too
     wanted.write(b"world").await;
     assert_eq!(service.read(10).await, b"helloworld");
     assert_eq!(data.begun(), 2);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_asks_has_no_more_warmed_than_a_job_may_declare() {
+    let (service, data) = (Origin::named("here").await, data().await);
+    let far = allowing(Setup::alone(service.url()).set("data.warming", 64), &data).start();
+    let list: String = (0..40).map(|n| format!("{}/{n}\n", data.url())).collect();
+    let head = "POST /.well-known/adumbra/warm HTTP/1.1\r\nhost: adumbra\r\ncontent-length:";
+    let answer = Raw::ask(far.peers(), format!("{head} {}\r\n\r\n{list}", list.len())).await;
+    assert_eq!((answer.text().as_str(), data.begun()), (r#"{"warmed":16}"#, 16));
 }

@@ -58,6 +58,20 @@ impl Gate {
         self.scanner.is_in_body()
     }
 
+    /// Whether the message under way ends within what is held and these bytes after it, or has ended.
+    pub(super) fn ends_with(&self, unread: &[u8]) -> bool {
+        let mut scanner = self.scanner.clone();
+        for mut bytes in [&self.held[self.cleared..], unread] {
+            while scanner.is_in_body() {
+                match scanner.feed(bytes) {
+                    Step::Pass(passed) => bytes = &bytes[passed..],
+                    Step::Skip(_) | Step::NeedMore | Step::Bad(_) => break,
+                }
+            }
+        }
+        !scanner.is_in_body()
+    }
+
     pub(super) fn is_answered(&self) -> bool {
         self.is_busy && self.watch.is_answered()
     }

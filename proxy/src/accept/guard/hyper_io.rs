@@ -9,17 +9,17 @@ use std::task::{Context, Poll};
 
 use hyper::rt;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 
-use super::Guard;
+use super::{Guard, Wire};
 
-impl<S: AsyncRead + AsyncWrite + Unpin> rt::Read for Guard<S> {
+impl<S: Wire> rt::Read for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         rt::Read::poll_read(Pin::new(&mut TokioIo::new(self.get_mut())), cx, buf)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> rt::Write for Guard<S> {
+impl<S: Wire> rt::Write for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         AsyncWrite::poll_write(self, cx, buf)
     }

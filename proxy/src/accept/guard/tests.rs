@@ -139,7 +139,7 @@ impl Service {
     }
 
     /// Serves one connection with `limits`.
-    fn start<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: &Arc<Self>, io: S, limits: &Limits) {
+    fn start<S: Wire + Send + 'static>(self: &Arc<Self>, io: S, limits: &Limits) {
         let guard = Guard::new(io, limits, Arc::clone(&self.watch), Arc::clone(&self.metrics));
         let service = Arc::clone(self);
         let serve = service_fn(move |request| Arc::clone(&service).serve(request));
@@ -576,4 +576,40 @@ async fn a_client_that_says_nothing_is_not_waited_for_longer_than_an_idle_one() 
     let sniffed = tokio::spawn(async move { guard.sniff().await });
     end(&mut client).await;
     sniffed.await.expect("no panic").expect_err("idle");
+}
+
+#[tokio::test]
+async fn an_end_tells_that_a_client_has_left_only_if_its_request_is_not_whole() {
+    let check = async |sent: &str, passed: usize, expected: bool| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let mut client = TcpStream::connect(address).await.expect("it accepts");
+        let (server, _) = listener.accept().await.expect("a client comes");
+        assert_eq!(server.look(), Look::There);
+        client.write_all(sent.as_bytes()).await.expect("it is there");
+        client.shutdown().await.expect("it is there");
+        let mut guard = Guard::new(server, &LIMITS, Arc::default(), Arc::default());
+        // The reader takes so much, and then stays away.
+        let mut taken = vec![0; passed];
+        guard.read_exact(&mut taken).await.expect("it was sent");
+        let look = async {
+            loop {
+                match guard.io.look() {
+                    Look::Ended(Some(unread)) => break !guard.gate.ends_with(&unread),
+                    Look::There => tokio::task::yield_now().await,
+                    other => panic!("it is {other:?}"),
+                }
+            }
+        };
+        let left = timeout(Duration::from_secs(30), look).await.expect("the end is seen");
+        assert_eq!(left, expected, "{sent:?} of which {passed} bytes were read");
+    };
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n";
+    check(&format!("{head}0123456789"), head.len() + 4, false).await;
+    check(&format!("{head}0123456789"), head.len() + 10, false).await;
+    check(&format!("{head}0123456789GET / HTTP/1.1\r\n"), head.len() + 4, false).await;
+    check(&format!("{head}012345678"), head.len() + 4, true).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    check(&format!("{head}4\r\nabcd\r\n0\r\n\r\n"), head.len() + 4, false).await;
+    check(&format!("{head}4\r\nabcd\r\n"), head.len() + 4, true).await;
 }

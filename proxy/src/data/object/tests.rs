@@ -16,6 +16,7 @@ pub(in crate::data) fn object(
 ) -> Result<Object, NoRoom> {
     let terms = Terms {
         lifetime: Duration::from_secs(60),
+        guessed: false,
         age: Duration::from_secs(5),
         varies_by: Vec::new(),
         coded: false,

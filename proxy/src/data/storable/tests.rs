@@ -144,3 +144,19 @@ fn only_a_plain_get_is_answered_from_what_is_kept() {
         assert!(!may(Method::GET, &[line]), "{line:?}");
     }
 }
+
+#[test]
+fn what_nobody_calls_fresh_is_not_shared_by_requests_that_may_have_credentials() {
+    let keep = |asked: &[(&'static str, &str)], said: &[(&'static str, &str)]| {
+        let said = [said, &[("content-length", "5")]].concat();
+        terms(&headers(asked), &answer(&said), now())
+    };
+    let key = [("x-api-key", "a")];
+    let said = [("cache-control", "max-age=9")];
+    assert!(keep(&key, &[]).is_none());
+    assert!(keep(&key, &said).is_some(), "an origin that says so must also say what it varies by");
+    let plain = [("host", "a"), ("accept", "*/*"), ("user-agent", "b"), ("via", "1.1 c")];
+    let guessed = keep(&plain, &[]).expect("nothing tells who asks");
+    assert!(guessed.fit(&headers(&plain)) && !guessed.fit(&headers(&key)));
+    assert!(keep(&plain, &said).expect("it may be kept").fit(&headers(&key)));
+}

@@ -76,6 +76,23 @@ fn what_was_warmed_is_kept_however_popular_the_rest_is() {
 }
 
 #[test]
+fn what_nobody_reads_takes_no_more_than_half_of_the_room_from_what_is_used() {
+    let setting = Setting::new(1 << 20);
+    // One use does not make an object popular: a flood of others would push it out.
+    for number in 0..40 {
+        setting.put(number, 8 << 10, Purpose::Serve);
+        assert!(setting.has(number));
+    }
+    for number in 1000..2000 {
+        setting.put(number, 8 << 10, Purpose::Warm);
+    }
+    let kept = |numbers: std::ops::Range<usize>| numbers.filter(|number| setting.has(*number)).count();
+    assert_eq!(kept(0..40), 40);
+    let unread = kept(1000..2000);
+    assert!((40..=56).contains(&unread), "{unread} objects of 9 KiB that nobody reads are kept");
+}
+
+#[test]
 fn what_takes_most_of_the_room_is_not_kept() {
     let setting = Setting::new(64 << 10);
     setting.put(1, 1000, Purpose::Serve);

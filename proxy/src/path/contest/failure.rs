@@ -68,7 +68,9 @@ impl Failure {
             // It is for the log only: there is nobody left to tell.
             Self::Send(SendError::ClientBroke { .. }) => Problem::BodyBroke,
             Self::Send(SendError::ClientSlow { .. }) => Problem::BodyTimeout,
-            Self::Send(SendError::Garbage { .. } | SendError::Ambiguous { .. }) => Problem::Garbage,
+            Self::Send(SendError::Garbage { .. } | SendError::Ambiguous { .. } | SendError::Switched { .. }) => {
+                Problem::Garbage
+            }
         }
     }
 }

@@ -3,8 +3,6 @@
 mod using;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
@@ -19,6 +17,7 @@ use super::{Board, Tally};
 use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
+use crate::grpc::Call;
 use crate::hygiene;
 use crate::metrics::Direction;
 use crate::path::asynchronous::Twin;
@@ -37,6 +36,7 @@ pub(super) struct Run {
     worker: usize,
     id: String,
     throttle: Arc<Throttle>,
+    upload: Arc<Upload>,
     /// What it may use at the most; its window is the plan's.
     caps: Caps,
     window: Duration,
@@ -71,12 +71,17 @@ impl Run {
         let permit = network.shadow_permit(announced_bytes).inspect_err(refused)?;
         board.write(|evidence| evidence.shadows[on] = Some(Observation::started(clock::now_s())));
         let caps = Caps { window_s, ..course.plan.caps };
-        let throttle = Throttle::observed(caps.bytes_per_s, charge(&network, announced_bytes));
+        let throttle = Throttle::observed(caps.bytes_per_s, network.charge(announced_bytes));
         let shed = permit.shed();
         throttle.hold(permit);
         let flight = network.depart_shadow(seat.is_some(), course.predicted_s(on));
         if let Some(seat) = seat {
             throttle.hold_seat(seat);
+        }
+        let upload = Arc::new(Upload::default());
+        // Data may be on its way there.
+        if let Some(endpoint) = course.upload.take_preferred(on) {
+            upload.prefer(on, endpoint);
         }
         Ok(Self {
             lesson: Lesson {
@@ -93,6 +98,7 @@ impl Run {
             id: course.dispatch_id(&format!("s{}", on.index())),
             throttle,
             caps,
+            upload,
             window: Duration::try_from_secs_f64(window_s).unwrap_or(Duration::ZERO),
             answer_bytes: course.generation.config.shadow.answer_bytes,
             shed,
@@ -100,8 +106,9 @@ impl Run {
     }
 
     /// What its holder needs to steer it.
-    pub(super) fn parts(&self) -> (Arc<Network>, Arc<Throttle>, Arc<Tally>, String) {
-        (Arc::clone(&self.network), Arc::clone(&self.throttle), Arc::clone(&self.lesson.tally), self.id.clone())
+    pub(super) fn parts(&self) -> (Arc<Network>, Arc<Throttle>, Arc<Upload>, Arc<Tally>, String) {
+        let (throttle, upload) = (Arc::clone(&self.throttle), Arc::clone(&self.upload));
+        (Arc::clone(&self.network), throttle, upload, Arc::clone(&self.lesson.tally), self.id.clone())
     }
 
     /// Runs the shadow and keeps its answer. Whoever holds its abort handle may end it at any point.
@@ -153,8 +160,7 @@ impl Run {
         {
             return self.end(Fate::Refused, Phase::Refused);
         }
-        let upload = Arc::new(Upload::default());
-        let request = request.map(|body| Outgoing::wrap(body, &upload));
+        let upload = Arc::clone(&self.upload);
         let course = Arc::clone(&self.lesson.course);
         let of = Dispatched { course: &course, network: &self.network, id: &self.id, upload: &upload, pace: &upload };
         let used = |used| self.take_in(used);
@@ -191,7 +197,8 @@ impl Run {
             }
             None => Body::Empty,
         };
-        let mut request = head.request(body);
+        // As for a lead: while its body moves, and for the time of a head after it, it is not late.
+        let mut request = head.request(Outgoing::wrap(body, &self.upload));
         if self.network.is_sidecar() {
             let ask = ShadowAsk { id: self.id.as_str().into(), level: self.lesson.course.plan.level, caps: self.caps };
             request.headers_mut().insert(peer::SHADOW, ask.header().unwrap_or(HeaderValue::from_static("")));
@@ -201,18 +208,19 @@ impl Run {
 
     /// Keeps the answer for whoever adopts it, as far as its bound allows.
     async fn keep(&mut self, response: Response<Answer>, answered: Option<oneshot::Sender<Response<Source>>>) {
-        let good = observation::shadow_is_good(response.status().as_u16());
+        let said = Call::read(response.headers());
+        let good = observation::shadow_is_good(response.status().as_u16()) && is_well(said);
         let at_s = self.since_sent_s();
         let (mut parts, answer) = response.into_parts();
         self.hear(&parts.headers);
-        hygiene::scrub_response(&mut parts.headers, false, false);
+        hygiene::scrub_response(&mut parts.headers, false);
         let mut answer = Throttled::new(answer, Arc::clone(&self.throttle));
         let (sink, source) = answer::pipe(self.answer_bytes);
         let handed = answered.map(|answered| answered.send(Response::from_parts(parts, source)));
         let mut sink = handed.filter(Result::is_ok).map(|_| sink);
         self.show(Phase::Head { at_s, good });
         match self.pump(&mut answer, &mut sink).await {
-            Ok(()) if good => {
+            Ok(said) if good && is_well(said) => {
                 if let Some(sink) = sink {
                     sink.finish();
                 }
@@ -226,18 +234,20 @@ impl Run {
                 }
                 self.end(Fate::Finished, Phase::Finished { at_s, good });
             }
-            Ok(()) => {
+            Ok(_) => {
                 if let Some(sink) = sink {
                     sink.finish();
                 }
                 let at_s = self.since_sent_s();
-                self.end(Fate::Failed, Phase::Finished { at_s, good });
+                self.end(Fate::Failed, Phase::Finished { at_s, good: false });
             }
             Err(()) => self.end(Fate::Failed, Phase::Failed),
         }
     }
 
-    async fn pump(&self, answer: &mut Throttled<Answer>, sink: &mut Option<Sink>) -> Result<(), ()> {
+    /// Reads the answer to its end. Says what its trailers say of a call.
+    async fn pump(&self, answer: &mut Throttled<Answer>, sink: &mut Option<Sink>) -> Result<Option<Call>, ()> {
+        let mut said = None;
         while let Some(frame) = answer.frame().await {
             let frame = frame.map_err(|error| {
                 tracing::debug!(%error, "a shadow's answer broke off");
@@ -245,11 +255,12 @@ impl Run {
                     seat.broke();
                 }
             })?;
+            said = frame.trailers_ref().and_then(Call::read).or(said);
             if let Some(sink) = sink {
                 sink.put(frame).await.map_err(|unread| tracing::trace!(%unread, "a shadow's answer"))?;
             }
         }
-        Ok(())
+        Ok(said)
     }
 
     fn since_sent_s(&self) -> f64 {
@@ -266,13 +277,9 @@ impl Run {
     }
 }
 
-/// Charges the bytes that a shadow moves, beyond the request's that its permit has paid for, to its network's budget.
-fn charge(network: &Arc<Network>, announced_bytes: u64) -> Arc<dyn Fn(u64) + Send + Sync> {
-    let (network, paid) = (Arc::clone(network), AtomicU64::new(announced_bytes));
-    Arc::new(move |bytes| {
-        let free = paid.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(bytes))).unwrap_or(0);
-        network.shadow_moved(bytes.saturating_sub(free));
-    })
+/// Whether a call, if it is one, has not failed.
+fn is_well(said: Option<Call>) -> bool {
+    said.is_none_or(|call| call == Call::Ok)
 }
 
 impl Lesson {

@@ -91,3 +91,18 @@ async fn a_client_that_opens_and_resets_streams_without_end_is_cut_off() {
     assert!(said.len() < flood.len(), "it is not served to the end");
     assert_eq!(sidecar.get("/").await.status, 200, "others are served");
 }
+
+#[tokio::test]
+async fn a_head_that_does_not_end_in_time_ends_its_connection() {
+    let origin = Origin::named("here").await;
+    let sidecar = Setup::alone(origin.url()).set("limits.head_timeout", r#""100ms""#).start();
+    let mut slow = Raw::connect(sidecar.jobs()).await;
+    // Settings, and HEADERS without their end.
+    slow.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    slow.write(b"\0\0\x01\x01\0\0\0\0\x01\x82").await;
+    slow.to_end().await;
+    assert_eq!(sidecar.metric(r#"adumbra_problems_total{problem="head_timeout"}"#).await, 1.0);
+    let mut quick = Client::two(sidecar.jobs()).await;
+    assert_eq!(quick.send(Request::get("http://a/").body(empty()).expect("a request")).await.status(), 200);
+    assert_eq!(origin.recorded().len(), 1);
+}

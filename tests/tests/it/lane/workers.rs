@@ -63,7 +63,8 @@ async fn a_shadow_that_is_cancelled_takes_its_process_along() {
 async fn a_shadow_that_nobody_adopts_is_gone_with_its_lease() {
     let (stage, kept) = kept(1).await;
     let mut peer = tests::Raw::connect(kept.peers()).await;
-    peer.write(super::shadow("orphan", "/burn/job", 10)).await;
+    // Long enough for a worker to begin on a machine that is full: it runs behind everything else.
+    peer.write(super::shadow("orphan", "/burn/job", 8_000)).await;
     let worker = stage.runs("job", "only").await;
     assert_eq!(peer.answer().await.status, 504);
     is_gone(worker).await;

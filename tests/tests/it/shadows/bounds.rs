@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tests::{Origin, Raw, Reply, Setup};
 
-use super::{GET, ON, asked, assert_logged, assert_sums_match, led, pair, pair_with};
+use super::{GET, ON, asked, assert_logged, assert_sums_match, led, pair, pair_with, post};
 
 /// A job is planned while there is a permit, another takes it, and the first finds none when its body is whole.
 async fn check_refused(budget: &str, reason: &str) {
@@ -306,4 +306,20 @@ async fn a_sample_that_got_no_permit_is_not_recorded_as_a_shadow() {
         lead.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlead").await;
         assert_logged(&sidecar, &client.answer().await.decision(), "sample", shadows).await;
     }
+}
+
+#[tokio::test]
+async fn a_shadow_whose_body_is_throttled_is_not_late_while_it_moves() {
+    let (private, public, sidecar) = pair_with(|setup| {
+        setup
+            .set("shadow.levels.medium.bytes_per_second", r#""64KiB""#)
+            .set("networks.public.timeouts", r#"{ head = "300ms" }"#)
+            .set("shadow.levels.medium.window", r#""60s""#)
+    })
+    .await;
+    // At that rate it takes longer than an answer's head may, after the body's end.
+    let mut client = asked(&sidecar, post(&"x".repeat(256 << 10))).await;
+    let (_lead, shadow) = (private.next().await, public.next().await);
+    shadow.release(Reply::ok("shadow")).await;
+    assert_eq!(client.answer().await.decision().said(), ("public", "shadow_finished", "adopt"));
 }

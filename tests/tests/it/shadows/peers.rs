@@ -302,3 +302,15 @@ async fn an_adopted_shadow_spends_no_permit_where_it_is_served() {
         adopted.gone().await;
     }
 }
+
+#[tokio::test]
+async fn what_a_served_shadow_moves_is_charged_to_the_budget_here() {
+    let public = Origin::answering(|_| Reply::ok(vec![b'x'; 200_000])).await;
+    let budget = r#"{ in_flight = 64, per_second = 1000.0, bytes_per_second = "1KiB" }"#;
+    let far = Setup::alone(public.url()).set("networks.private.shadows", budget).start();
+    let first = Raw::ask(far.peers(), shadow("first", 60_000)).await;
+    assert_eq!((first.status, first.body.len()), (200, 200_000));
+    let second = Raw::ask(far.peers(), shadow("second", 60_000)).await;
+    let refused = second.values("adumbra-not-executed").len();
+    assert_eq!((second.status, refused), (503, 1), "{} bytes", second.body.len());
+}
