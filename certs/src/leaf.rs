@@ -102,7 +102,7 @@ pub(crate) fn validity_of_all(chain: &[CertificateDer<'_>]) -> Option<Validity> 
 
 pub(crate) fn read<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Some(parsed),
+        Ok(([], parsed)) => Some(parsed),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod identity;
 mod route;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
+pub use identity::{Identity, SpiffeUri};
 pub use route::{ClassBy, Extract, Match, Mode, Route};
 
 /// Everything that one configuration file says.
@@ -18,6 +20,8 @@ pub use route::{ClassBy, Extract, Match, Mode, Route};
 pub struct Config {
     /// Where jobs, peers, the service's own fetches and the operator come in.
     pub listen: Listen,
+    /// Who this sidecar is to others; without it, sidecars speak in the clear.
+    pub identity: Option<Identity>,
     /// The network this sidecar stands on.
     pub home: NetworkId,
     /// The networks, in the order of the file; a `NetworkId` is a place in here.
@@ -51,7 +55,7 @@ pub struct Listen {
     pub jobs: SocketAddr,
     /// TLS for jobs, if they come encrypted.
     pub tls: Option<TlsFiles>,
-    /// Other sidecars, in the clear: only ever a loopback address.
+    /// Other sidecars: by mutual TLS if there is an identity, else only ever a loopback address.
     pub peers: Option<SocketAddr>,
     /// The service's way out to its inputs.
     pub egress: Option<SocketAddr>,
@@ -66,6 +70,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// How often the two are looked at.
+    pub reload_every: Duration,
 }
 
 /// One network.
@@ -95,6 +101,8 @@ pub struct Network {
     pub budget: Budget,
     /// Verify its certificate against these roots instead of the public ones, where endpoints are `https`.
     pub ca: Option<PathBuf>,
+    /// Who its sidecars must be, where that is not the same service on a network of its name.
+    pub identity: Option<SpiffeUri>,
 }
 
 /// What stands at a network's endpoints.

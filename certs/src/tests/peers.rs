@@ -1,6 +1,5 @@
 //! Handshakes between sidecars: who is believed, who is not, and why.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{DnType, SanType};
@@ -182,7 +181,7 @@ fn times_issuers_and_revocations_are_checked_at_either_end() {
     assert_eq!(site.trust().lists(), 1);
 }
 
-fn file(path: &PathBuf) -> Vec<u8> {
+fn file(path: &std::path::Path) -> Vec<u8> {
     read(path).expect("it was just written")
 }
 

@@ -5,14 +5,14 @@ use policy::view::Price;
 use toml::de::DeValue;
 
 use super::form::{
-    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE,
+    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, IDENTITY, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE,
 };
 use super::listen::Listeners;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
 use crate::nearest::nearest;
-use crate::value::{Budget, Endpoint, Health, Kind, Network, Timeouts};
+use crate::value::{Budget, Endpoint, Health, Kind, Network, Protocol, Timeouts};
 
 const _: () = assert!(MAX_NETWORKS == 8, "the reference says that there are up to 8 networks");
 
@@ -88,6 +88,15 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<N
         &FILE.like("\"roots.pem\""),
         "Roots, PEM, for its `https` endpoints instead of the public ones.",
     );
+    let identity = table.maybe(
+        "identity",
+        &IDENTITY,
+        "Who its sidecars must be, where they are `https`. Without it: this sidecar's own service on a network of this \
+         name.",
+    );
+    if let Some((kind, endpoints)) = &stands {
+        check_sidecar(table, *kind, endpoints, protocol, listeners);
+    }
     let price = price(table.table("price", "What it charges, in one currency for all networks."));
     let timeouts = timeouts(table.table("timeouts", "Bounds on waiting for it."));
     let health = health(table.table("health", "How its health is watched."));
@@ -106,7 +115,25 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners) -> Option<N
         health,
         budget,
         ca,
+        identity,
     })
+}
+
+/// What goes together where sidecars are reached by TLS, and where they are not.
+fn check_sidecar(table: &Table<'_>, kind: Kind, endpoints: &[Endpoint], protocol: Protocol, listeners: &Listeners) {
+    let by_tls = kind == Kind::Sidecar && endpoints.iter().any(|endpoint| endpoint.tls);
+    if by_tls && !listeners.is_mutual() {
+        table.fault("sidecars", Fault::NoIdentity);
+    }
+    if by_tls && protocol == Protocol::Http1 {
+        table.fault("protocol", Fault::SidecarProtocol);
+    }
+    if kind == Kind::Sidecar && table.has("ca") {
+        table.fault("ca", Fault::SidecarRoots);
+    }
+    if !by_tls && table.has("identity") {
+        table.fault("identity", Fault::IdentityUnseen);
+    }
 }
 
 fn endpoints(table: &mut Table<'_>, listeners: &Listeners) -> Option<(Kind, Vec<Endpoint>)> {
