@@ -78,6 +78,15 @@ pub enum AuthorityError {
         /// What was asked for.
         days: u32,
     },
+    /// What should be revoked is no certificate.
+    #[error("{} is not a certificate that could be revoked", path.display())]
+    NoCertificate {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: CertError,
+    },
     /// A certificate that this CA has not signed.
     #[error("{} was not issued by this CA, which therefore cannot revoke it", path.display())]
     Foreign {
@@ -196,18 +205,21 @@ impl Authority {
         &self.certificate_pem
     }
 
-    /// Makes a key and a certificate for `id`, and puts them into the directory under its network's and service's names.
+    /// Makes a key and a certificate for `id`, and puts them into the directory as `<network>/<service>.key` and `.pem`.
     ///
     /// # Errors
     /// If they are there and may not be replaced, or cannot be written.
     pub fn issue(&self, id: &SpiffeId, terms: Terms) -> Result<Issued, AuthorityError> {
-        let name = format!("{}-{}", id.network(), id.service());
+        // A directory for each network: no two identities have one name.
+        let directory = self.directory.join(id.network());
         let issued = Issued {
             id: id.clone(),
-            certificate: self.directory.join(format!("{name}.pem")),
-            key: self.directory.join(format!("{name}.key")),
+            certificate: directory.join(format!("{}.pem", id.service())),
+            key: directory.join(format!("{}.key", id.service())),
         };
         let (certificate, key) = self.sign(id, terms)?;
+        std::fs::create_dir_all(&directory)
+            .map_err(|source| AuthorityError::Write { path: directory.clone(), source })?;
         files::write_all(
             &[
                 (&issued.key, key.as_bytes(), files::Mode::Secret),
@@ -238,7 +250,7 @@ impl Authority {
     /// # Errors
     /// If it is of another CA, or a file cannot be read or written.
     pub fn revoke(&self, certificate: &Path, now: SystemTime) -> Result<String, AuthorityError> {
-        let unusable = |source| AuthorityError::Unusable { path: certificate.to_owned(), source };
+        let unusable = |source| AuthorityError::NoCertificate { path: certificate.to_owned(), source };
         let chain = pem::certificates(&files::read(certificate).map_err(unusable)?).map_err(unusable)?;
         let own = pem::certificates(self.certificate_pem.as_bytes()).map_err(unusable)?;
         let (leaf, ca) = match (leaf::read(&chain[0]), leaf::read(&own[0])) {

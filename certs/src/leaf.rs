@@ -92,8 +92,9 @@ pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     Some(Validity { not_before: time(validity.not_before), not_after: time(validity.not_after) })
 }
 
-/// The time that all of a chain holds, as far as it can be read.
-pub(crate) fn validity_of_all(chain: &[CertificateDer<'_>]) -> Option<Validity> {
+/// The time that all of a chain holds; `None` if a part of it cannot be read, or there is none.
+#[must_use]
+pub fn validity_of_all(chain: &[CertificateDer<'_>]) -> Option<Validity> {
     chain.iter().map(validity).reduce(|all, next| {
         let (all, next) = (all?, next?);
         Some(Validity { not_before: all.not_before.max(next.not_before), not_after: all.not_after.min(next.not_after) })

@@ -28,19 +28,20 @@ pub use authority::{Authority, AuthorityError, Issued, Terms};
 pub use client::client_config;
 pub use error::CertError;
 pub use files::read;
-pub use leaf::{NamelessError, Validity};
+pub use leaf::{NamelessError, Validity, validity_of_all};
 pub use pair::Pair;
 pub use peer::{Expected, peer_client_config, peer_server_config};
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Reason, Refusal, explained};
 pub use server::{server_config, server_config_of};
 pub use spiffe::{IdError, SpiffeId};
 pub use trust::{Role, Trust};
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, ring};
 
 /// The one provider of cryptography.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+    Arc::clone(&PROVIDER)
 }

@@ -43,6 +43,12 @@ impl Expected {
         Self { trust: Arc::clone(trust), ..self.clone() }
     }
 
+    /// The part that whoever is expected has in the handshake.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// Who showed `chain`, leaf first, if that is who may be there.
     ///
     /// # Errors

@@ -78,16 +78,54 @@ impl Refusal {
     }
 }
 
+/// The error of a handshake in words for people: rustls shows what verifiers say as it was typed.
+#[must_use]
+pub fn explained(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(why)) = inner else { return error };
+    let refusal = match why {
+        CertificateError::UnknownIssuer => Refusal::UnknownIssuer,
+        CertificateError::Expired => Refusal::Expired,
+        CertificateError::NotValidYet => Refusal::NotYetValid,
+        CertificateError::Revoked => Refusal::Revoked,
+        CertificateError::Other(OtherError(said)) => match said.downcast_ref::<Refusal>() {
+            Some(refusal) => refusal.clone(),
+            None => return error,
+        },
+        _ => return error,
+    };
+    io::Error::new(error.kind(), refusal)
+}
+
 impl Reason {
     /// Why a handshake failed.
     #[must_use]
     pub fn of_handshake(error: &io::Error) -> Self {
         use rustls::Error;
+        if let Some(refusal) = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()) {
+            return refusal.reason();
+        }
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::NoCertificatesPresented) => Self::NoCertificate,
             Some(Error::AlertReceived(alert)) if is_of_certificate(*alert) => Self::ByPeer,
             Some(Error::InvalidCertificate(error)) => Self::of_certificate(error),
             _ => Self::Protocol,
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Revoked => "revoked",
+            Self::Identity => "identity",
+            Self::Unusable => "unusable",
+            Self::ByPeer => "by_peer",
+            Self::Protocol => "protocol",
         }
     }
 

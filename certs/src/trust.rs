@@ -36,9 +36,18 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Trust {
     anchors: Vec<TrustAnchor<'static>>,
-    lists: Vec<CertRevocationList<'static>>,
+    lists: Vec<List>,
     next_update: Option<SystemTime>,
     hints: Vec<DistinguishedName>,
+}
+
+/// A revocation list, and which of the CAs it may be held against.
+#[derive(Debug)]
+struct List {
+    list: CertRevocationList<'static>,
+    /// By their places: those that have signed it, and those that are called otherwise. A CA that got a new key under its
+    /// old name has lists of its own.
+    concerns: Vec<bool>,
 }
 
 impl Trust {
@@ -74,15 +83,18 @@ impl Trust {
     ) -> Result<(), CertError> {
         let list = OwnedCertRevocationList::from_der(der).map_err(|source| CertError::BadList { source })?;
         let (_, read) = ReadList::from_der(der).map_err(|_| CertError::UnreadableList)?;
-        let signs = |root: &CertificateDer<'_>| {
-            leaf::read(root).is_some_and(|ca| {
-                ca.subject().as_raw() == read.issuer().as_raw() && read.verify_signature(ca.public_key()).is_ok()
-            })
-        };
-        if !roots.iter().any(signs) {
+        let (mut concerns, mut is_signed) = (Vec::with_capacity(roots.len()), false);
+        for (at, root) in roots.iter().enumerate() {
+            let ca = leaf::read(root).ok_or(CertError::UnreadableAuthority { number: at + 1 })?;
+            let namesake = ca.subject().as_raw() == read.issuer().as_raw();
+            let signs = namesake && read.verify_signature(ca.public_key()).is_ok();
+            is_signed |= signs;
+            concerns.push(signs || !namesake);
+        }
+        if !is_signed {
             return Err(CertError::ForeignList { issuer: read.issuer().to_string() });
         }
-        self.lists.push(CertRevocationList::Owned(list));
+        self.lists.push(List { list: CertRevocationList::Owned(list), concerns });
         let next = read.next_update().map(leaf::time);
         self.next_update = [self.next_update, next].into_iter().flatten().min();
         Ok(())
@@ -116,20 +128,33 @@ impl Trust {
         let Some((end_entity, intermediates)) = chain.split_first() else {
             return Err(Refusal::Nameless(NamelessError::Unreadable));
         };
-        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().filter(|_| with_lists).collect();
         let usage = match role {
             Role::Client => KeyUsage::client_auth(),
             Role::Server => KeyUsage::server_auth(),
         };
-        EndEntityCert::try_from(end_entity)?.verify_for_usage(
-            crate::provider().signature_verification_algorithms.all,
-            &self.anchors,
-            intermediates,
-            now,
-            usage,
-            revocation(&lists),
-            None,
-        )?;
+        let certificate = EndEntityCert::try_from(end_entity)?;
+        let mut verdict = Err(Refusal::UnknownIssuer);
+        for (at, anchor) in self.anchors.iter().enumerate() {
+            let concerning = self.lists.iter().filter(|list| with_lists && list.concerns[at]);
+            let lists: Vec<_> = concerning.map(|list| &list.list).collect();
+            let verified = certificate.verify_for_usage(
+                crate::provider().signature_verification_algorithms.all,
+                std::slice::from_ref(anchor),
+                intermediates,
+                now,
+                usage,
+                revocation(&lists),
+                None,
+            );
+            match verified.map_err(Refusal::from) {
+                // Revoked is revoked, whoever else may vouch for it.
+                Err(Refusal::Revoked) => return Err(Refusal::Revoked),
+                Ok(_) => verdict = Ok(()),
+                Err(Refusal::UnknownIssuer) => {}
+                Err(refusal) => verdict = verdict.map_err(|_| refusal),
+            }
+        }
+        verdict?;
         leaf::identity(end_entity).map_err(Refusal::Nameless)
     }
 

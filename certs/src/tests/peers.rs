@@ -291,6 +291,25 @@ fn a_bundle_takes_cas_and_their_own_lists_only() {
 }
 
 #[test]
+fn a_ca_with_a_new_key_under_its_old_name_has_lists_of_its_own() {
+    let (old, new) = (Site::new(), Site::new());
+    let bundle = format!("{}{}", old.authority.bundle_pem(), new.authority.bundle_pem());
+    let revoked = old.authority.issue(&id(NEAR), terms()).expect("it can be issued");
+    old.authority.revoke(&revoked.certificate, SystemTime::now()).expect("it is its own");
+    let revoked = Pair::new(&file(&revoked.certificate), &file(&revoked.key)).expect("a pair");
+    let (of_old, of_new) = (file(&old.authority.list()), file(&new.authority.list()));
+    for lists in [vec![&of_old], vec![&of_old, &of_new], vec![&of_new, &of_old]] {
+        let trust = Trust::new(bundle.as_bytes(), &lists).expect("the bundle is good");
+        let verify = |pair: &Pair| trust.verify(pair.chain(), Role::Client, UnixTime::now());
+        assert_eq!(verify(&new.pair(NEAR, terms())), Ok(id(NEAR)));
+        assert_eq!(verify(&old.pair(NEAR, terms())), Ok(id(NEAR)));
+        assert_eq!(verify(&revoked), Err(Refusal::Revoked));
+        assert_eq!(verify(&new.pair(NEAR, long_ago())), Err(Refusal::Expired));
+        assert_eq!(verify(&Site::new().pair(NEAR, terms())), Err(Refusal::UnknownIssuer));
+    }
+}
+
+#[test]
 fn a_pair_that_others_would_not_believe_is_noticed_before_it_is_shown() {
     let (site, other) = (Site::new(), Site::new());
     for terms in [terms(), long_ago(), soon()] {
