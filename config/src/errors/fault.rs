@@ -136,7 +136,7 @@ pub enum Fault {
     #[error("nobody proves to be this: only sidecars that are reached by `https` do")]
     IdentityUnseen,
     /// A listener for sidecars that may not send.
-    #[error("no sidecar may send to `listen.peers`: none is named, and there is no other network in this file")]
+    #[error("no sidecar may send here: none is named, and there is no other network in this file")]
     NobodyMaySend,
     /// A network that is this sidecar itself.
     #[error("this endpoint is this sidecar's own `{listener}`: jobs would go round in a circle")]
@@ -217,7 +217,7 @@ impl Fault {
             Self::SidecarRoots => "remove it, or put these CAs into the file of `identity.trust`".to_owned(),
             Self::IdentityUnseen => "remove it, or write `https://` before the endpoints of `sidecars`".to_owned(),
             Self::NobodyMaySend => {
-                "add `peers = [\"spiffe://…\"]` to it with who may send here, or remove `listen.peers`".to_owned()
+                "write `peers = [\"spiffe://…\"]` with who may send here, or remove `listen.peers`".to_owned()
             }
             Self::OwnListener { .. } => {
                 "write the address of the service, or of the other network's sidecar".to_owned()

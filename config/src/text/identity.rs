@@ -32,6 +32,9 @@ pub(super) fn identity(root: &mut Table<'_>) -> Option<Identity> {
         "Who may send here. Without it: this sidecar's own service on each other network of this file.",
     );
     let reload_every = table.or("reload_every", &LONG, "'5s'", "How often the files are looked at.");
+    if table.is_empty_list("peers") {
+        table.fault("peers", Fault::NobodyMaySend);
+    }
     let peers = peers.map(|peers| {
         for (at, peer) in peers.iter().enumerate() {
             if let Some(earlier) = peers[..at].iter().find(|earlier| earlier.value == peer.value) {
@@ -52,12 +55,8 @@ pub(super) fn check_somebody_may_send(
     listeners: &Listeners,
     networks: &Networks,
 ) {
-    let nobody = match identity.map(|identity| &identity.peers) {
-        None => false,
-        Some(Some(named)) => named.is_empty(),
-        Some(None) => networks.all().len() < 2,
-    };
-    if nobody && listeners.takes_peers() {
+    let nobody_is_named = identity.is_some_and(|identity| identity.peers.is_none());
+    if nobody_is_named && networks.all().len() < 2 && listeners.takes_peers() {
         root.fault("identity", Fault::NobodyMaySend);
     }
 }
