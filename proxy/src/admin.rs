@@ -24,6 +24,7 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
+use crate::identity::Certificates;
 use crate::metrics::{self, Metrics};
 use crate::oracle::Oracle;
 use crate::problem::Problem;
@@ -59,6 +60,7 @@ struct Seen<'a> {
     recorder: &'a Recorder,
     oracle: &'a Oracle,
     ready: bool,
+    certificates: &'a Certificates,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -72,6 +74,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         recorder: &shared.recorder,
         oracle: &shared.oracle,
         ready: shared.ready.load(Ordering::Acquire),
+        certificates: &shared.certificates,
         networks: &|| statuses(&generation),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

@@ -14,6 +14,7 @@ use policy::ClassId;
 use tokio::sync::Semaphore;
 
 use crate::data::Cache;
+use crate::identity::Certificates;
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
 use crate::peer::Registry;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) data: Arc<Cache>,
     pub(crate) spool: Arc<crate::spool::Store>,
     pub(crate) classes: Arc<Classes>,
+    /// What is shown to others, and whom we believe.
+    pub(crate) certificates: Certificates,
     /// What runs here for other sidecars.
     pub(crate) peers: Arc<Registry>,
     /// Tells this process's dispatches from every other's.

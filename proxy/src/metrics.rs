@@ -14,6 +14,7 @@ mod histogram;
 mod jobs;
 mod learning;
 mod log;
+mod peers;
 mod scrape;
 mod shadow;
 mod words;
@@ -28,7 +29,8 @@ pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, ServedEnd, ShadowEnd, UpstreamConnection,
+    Certificate, ConnectionRefusal, DataRefusal, Direction, Lookup, Refit, Reload, ServedEnd, ShadowEnd, Side,
+    UpstreamConnection,
 };
 
 use edge::EdgeCounters;
@@ -36,6 +38,7 @@ use family::{Axis, Scraped};
 use jobs::JobCounters;
 use learning::LearningCounters;
 use log::LogCounters;
+use peers::PeerCounters;
 use shadow::ShadowCounters;
 
 /// Every metric.
@@ -46,6 +49,7 @@ pub(crate) struct Metrics {
     jobs: JobCounters,
     shadows: ShadowCounters,
     edge: EdgeCounters,
+    peers: PeerCounters,
     learning: LearningCounters,
     log: LogCounters,
 }
@@ -62,6 +66,7 @@ impl Metrics {
             jobs: JobCounters::new(&network),
             shadows: ShadowCounters::new(&network),
             edge: EdgeCounters::new(&network),
+            peers: PeerCounters::new(&network),
             learning: LearningCounters::new(&network),
             log: LogCounters::new(),
         }
@@ -73,7 +78,7 @@ impl Metrics {
     }
 
     fn families(&self) -> impl Iterator<Item = &dyn Scraped> {
-        let edge = self.edge.families().into_iter();
+        let edge = self.edge.families().into_iter().chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families());
         jobs.chain(self.shadows.families()).chain(edge).chain(self.data.families()).chain(rest)

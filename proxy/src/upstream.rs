@@ -37,7 +37,19 @@ pub(crate) use upload::{Outgoing, Upload};
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
+
+/// Bytes that one stream of HTTP/2 may bring before they are read.
+pub(crate) const H2_STREAM_WINDOW: u32 = 1 << 20;
+
+/// Bytes that all `streams` of a connection may bring before they are read: what each of them may. Less, and a few whose
+/// readers are slow would hold up all others.
+pub(crate) fn h2_connection_window(streams: u32) -> u32 {
+    // The most that HTTP/2 allows (RFC 9113 §6.9.1).
+    const MOST: u32 = (1 << 31) - 1;
+    H2_STREAM_WINDOW.saturating_mul(streams).min(MOST)
+}
 
 /// One network at run time.
 #[derive(Debug)]
@@ -78,13 +90,14 @@ impl Network {
         config: &config::Config,
         id: NetworkId,
         workers: usize,
+        identity: Option<&Arc<Identity>>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let network = config.network(id).clone();
         let endpoints = network
             .endpoints
             .iter()
-            .map(|endpoint| Endpoint::new(endpoint, &network))
+            .map(|endpoint| Endpoint::new(endpoint, &network, identity))
             .collect::<io::Result<Vec<_>>>()?;
         let budget = &network.budget;
         Ok(Self {
@@ -219,6 +232,11 @@ impl Network {
     /// Whether it stands where this sidecar stands.
     pub(crate) fn is_home(&self) -> bool {
         self.home
+    }
+
+    /// Whether a sidecar that has proved to be `id` stands there.
+    pub(crate) fn is_reached_as(&self, id: &certs::SpiffeId) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.dialled().is_some_and(|dialled| dialled.expects(id)))
     }
 
     /// Whether another adumbra stands there.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{NetworkStatus, Seen};
 use crate::clock;
+use crate::identity::CertificatesPage;
 use crate::metrics::{DataSoFar, ShadowsSoFar};
 use crate::record::rounded;
 
@@ -24,6 +25,7 @@ struct StatusPage<'a> {
     shadows: ShadowsPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
+    certificates: CertificatesPage,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,6 +109,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         shadows: seen.metrics.shadows_so_far().into(),
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
+        certificates: CertificatesPage::of(seen.certificates),
     };
     // Every field is a number, a word or a list of such: nothing that could not be written.
     serde_json::to_string_pretty(&page).unwrap_or_default() + "\n"

@@ -39,6 +39,7 @@ impl Port {
             recorder: &self.recorder,
             oracle: &self.oracle,
             ready: self.ready,
+            certificates: &crate::identity::Certificates::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };

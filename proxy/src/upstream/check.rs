@@ -6,12 +6,16 @@ use std::time::Duration;
 use config::value::Protocol;
 use http::{Request, header};
 use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 
+use super::absolute::Absolute;
+use super::connect::Stream;
 use super::pool::H1;
 use super::{Endpoint, Network, exchange};
 use crate::body::Body;
 use crate::generation::Shared;
+use crate::identity::Carries;
 use crate::peer;
 
 /// How soon a name that did not resolve is tried again.
@@ -74,9 +78,10 @@ async fn keep_checked(network: Arc<Network>, at: usize, path: String) {
 
 /// One check, over a connection of its own: a kept one may work where a new one would not.
 async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()> {
-    let stream = endpoint.connect(network.config.timeouts.connect, |_| ()).await.ok()?.stream;
-    // Where only HTTP/2 is spoken, a connection is all that is asked for.
-    if network.config.protocol == Protocol::Http2 || stream.negotiated_h2() {
+    let stream = endpoint.connect(Carries::Http, network.config.timeouts.connect, |_| ()).await.ok()?.stream;
+    let speaks_h2 = network.config.protocol == Protocol::Http2 || stream.negotiated_h2();
+    // Of a service that speaks only HTTP/2, a connection is all that is asked for.
+    if speaks_h2 && !network.is_sidecar() {
         return Some(());
     }
     let request = Request::get(path)
@@ -84,10 +89,29 @@ async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()>
         .header(header::USER_AGENT, "adumbra-health")
         .body(Body::Empty)
         .ok()?;
+    if speaks_h2 {
+        let (request, _as_it_was) = Absolute::form(request, endpoint.tls.is_some());
+        return Box::pin(check_h2(stream, request)).await;
+    }
     let mut connection = H1::open(stream).await.ok()?;
     let response = exchange::over_h1(&mut connection, request).await.ok()?;
     let well = response.status().is_success() || response.status().is_redirection();
     let mut body = response.into_body();
     std::future::poll_fn(|cx| connection.poll_with(cx, |cx| std::pin::Pin::new(&mut body.frame()).poll(cx))).await;
     well.then_some(())
+}
+
+/// The same question over HTTP/2. With mutual TLS only its answer tells that we were believed.
+async fn check_h2(stream: Stream, request: Request<Body>) -> Option<()> {
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.ok()?;
+    let answered = async {
+        let response = sender.send_request(request).await.ok()?;
+        let status = response.status();
+        (status.is_success() || status.is_redirection()).then_some(())
+    };
+    tokio::select! {
+        answered = answered => answered,
+        _ended = connection => None,
+    }
 }

@@ -23,6 +23,13 @@ pub(crate) enum Lane {
     Live,
     /// Shadows.
     Shadow,
+    /// Questions to other sidecars: an answer that its client is slow to read must not hold an adoption up.
+    Control,
+}
+
+impl Lane {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
 }
 
 /// What a request is for: whether its answer may take over the connection, and what its outcome tells.
@@ -55,7 +62,8 @@ impl Network {
         let timeouts = &self.config.timeouts;
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
-        let exchange = self.exchange(Via { worker, endpoint: at, lane }, purpose, busy, request);
+        let over = if purpose == Purpose::Control { Lane::Control } else { lane };
+        let exchange = self.exchange(Via { worker, endpoint: at, lane: over }, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
         if nameless && let Some(unsent) = answered.as_mut().err().and_then(SendError::unsent_mut) {
             // It may go elsewhere, where this name would be wrong.
@@ -77,7 +85,7 @@ impl Network {
         let admits = |at: usize| match (lane, purpose) {
             (_, Purpose::Control) => true,
             (Lane::Shadow, _) => self.endpoints[at].would_admit(now_s),
-            (Lane::Live, _) => self.endpoints[at].admits(now_s),
+            (Lane::Live | Lane::Control, _) => self.endpoints[at].admits(now_s),
         };
         if self.endpoints.len() == 1 {
             return admits(0).then_some(0);

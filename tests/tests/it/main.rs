@@ -5,6 +5,7 @@ mod contest;
 mod disconnect;
 mod failover;
 mod hygiene;
+mod identity;
 mod learning;
 mod limits;
 mod ownership;
