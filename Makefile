@@ -4,7 +4,7 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 TOOLS := target/tools
 
-.PHONY: help demo test check fmt clippy doc deny bench-load bench-decision docs
+.PHONY: help demo test check fmt clippy doc deny bench-load bench-decision bench-shapes docs
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
@@ -13,6 +13,7 @@ help:
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
 	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
+	@echo "make bench-shapes    CPU per request in each runtime shape that adumbra could have"
 
 demo:
 	$(CARGO) run --release -p proxy --bin adumbra -- demo $(DEMO_ARGS)
@@ -47,3 +48,6 @@ bench-load:
 
 bench-decision:
 	$(CARGO) bench -p benches --bench decision
+
+bench-shapes:
+	$(CARGO) bench -p benches --bench shapes

@@ -49,9 +49,16 @@ impl Running {
     /// # Errors
     /// When the file cannot be made, the core not taken or the program not run.
     pub fn start(command: &mut Command, core: Core, output: PathBuf) -> io::Result<Self> {
+        pin::while_on(core, || Self::start_anywhere(command, output))?
+    }
+
+    /// Starts `command` wherever this thread may run.
+    ///
+    /// # Errors
+    /// When the file cannot be made or the program not run.
+    pub fn start_anywhere(command: &mut Command, output: PathBuf) -> io::Result<Self> {
         let file = File::create(&output)?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = pin::while_on(core, || command.spawn())??;
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn()?;
         Ok(Self { child, output })
     }
 

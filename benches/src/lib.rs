@@ -5,6 +5,7 @@
 //! is compared, [`rounds`] how it is measured, [`figures`], [`budget`] and [`report`] what is made of it. The rest are tools.
 
 pub mod load;
+pub mod shadow_tax;
 
 pub mod arguments;
 pub mod backend;

@@ -25,7 +25,7 @@ mod connection;
 const TIMER: u64 = u64::MAX;
 const HIGHEST_NS: u64 = 60_000_000_000;
 /// How long stragglers are waited for after the last request was due.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// What to send where, how fast and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub struct Load<'a> {
     pub target: SocketAddr,
     /// The whole request, head and body.
     pub request: &'a [u8],
+    /// The body that every answer must have, if that is to be checked.
+    pub expected: Option<&'a [u8]>,
     /// Keep-alive connections, opened before the first request is due.
     pub connections: usize,
     /// Requests due per second, evenly spaced.
@@ -55,6 +57,8 @@ pub struct Outcome {
     pub bad_status: u64,
     /// Connections that broke or answered nonsense.
     pub socket_errors: u64,
+    /// Answers whose body was not the expected one; their latency counts all the same.
+    pub wrong_bodies: u64,
 }
 
 impl Outcome {
@@ -115,6 +119,7 @@ impl<'a> Generator<'a> {
                 due: total,
                 bad_status: 0,
                 socket_errors: 0,
+                wrong_bodies: 0,
             },
         })
     }
@@ -187,6 +192,8 @@ impl<'a> Generator<'a> {
             Ok(Progress::Waiting) => {}
             Ok(Progress::Answered { status: 200, due }) => {
                 self.outcome.latency_ns.saturating_record(nanoseconds(due.elapsed()));
+                let right = self.load.expected.is_none_or(|body| body == self.connections[at].body());
+                self.outcome.wrong_bodies += u64::from(!right);
                 self.idle.push_back(at);
             }
             Ok(Progress::Answered { .. }) => {
@@ -241,6 +248,7 @@ mod tests {
         let load = Load {
             target: stalling_server(Duration::from_millis(200)),
             request: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            expected: Some(b"ok"),
             connections: 1,
             rate_per_second: 100.0,
             duration: Duration::from_millis(400),

@@ -164,6 +164,7 @@ pub fn open(series: &mut [Series], round: usize, rate_per_second: f64, seconds: 
             let load = Load {
                 target: one.arm.address,
                 request: &request,
+                expected: None,
                 connections: site.connections,
                 rate_per_second,
                 duration: Duration::from_secs(u64::from(seconds)),

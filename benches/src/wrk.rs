@@ -42,9 +42,17 @@ impl Wrk {
     /// # Errors
     /// When wrk cannot be run, does not end in time, or says something else than expected.
     pub fn run(&self, target: SocketAddr, seconds: u32) -> io::Result<Counted> {
+        self.run_with(target, seconds, &[])
+    }
+
+    /// One run of whole seconds whose requests have these header fields, too.
+    ///
+    /// # Errors
+    /// As for [`Wrk::run`].
+    pub fn run_with(&self, target: SocketAddr, seconds: u32, headers: &[(&str, &str)]) -> io::Result<Counted> {
         let mut command = child::program(&self.program);
         command.args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s")]);
-        for (name, value) in REQUEST_HEADERS {
+        for (name, value) in REQUEST_HEADERS.iter().chain(headers) {
             command.arg("-H").arg(format!("{name}: {value}"));
         }
         command.arg(format!("http://{target}{REQUEST_PATH}"));

@@ -191,9 +191,9 @@ pub struct Shadow {
 /// Bounds on what clients and peers may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Client connections at once; the next one waits in the backlog.
+    /// Connections to each listener at once; the next one waits in the backlog.
     pub connections: usize,
-    /// Client connections at once from one address.
+    /// Connections to one listener at once from one address.
     pub connections_per_address: usize,
     /// From a request head's first byte to its last.
     pub head_timeout: Duration,

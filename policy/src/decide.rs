@@ -24,14 +24,14 @@ mod probe;
 
 use crate::job::Job;
 use crate::model::Model;
-use crate::observation::Evidence;
+use crate::observation::{Evidence, Observation};
 use crate::plan::Plan;
 use crate::prediction::Prediction;
 use crate::reason::Reason;
 use crate::units::{NetworkId, PerNetwork};
 use crate::view::View;
 
-use case::Case;
+use case::{Case, Standing, standing};
 
 /// What to do with the target's dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,8 @@ pub enum Step {
 
 /// Looks at what a planned job's dispatches have shown by `now_s`.
 ///
-/// `plan.eligible` no longer has the networks on which a dispatch of the job has failed. `planned_s` is when the plan was
+/// `view` is of now, and counts the job's own dispatches like any other; they are taken out here, or staying would look dearer
+/// than it did to the plan only because the job has come there. `plan.eligible` no longer has the networks on which a dispatch of the job has failed. `planned_s` is when the plan was
 /// made, or when its shadows started. The predictions are the plan's, so that one model decides a job; `model` fills in
 /// where the plan was made without one.
 #[must_use]
@@ -88,7 +89,28 @@ pub fn decide(
     planned_s: f64,
     now_s: f64,
 ) -> Step {
-    Case::new(job, view, model, plan, evidence, planned_s, now_s).decide()
+    let others = others(view, evidence);
+    Case::new(job, &others, model, plan, evidence, planned_s, now_s).decide()
+}
+
+/// The view without the job's own dispatches that still hold a slot.
+fn others(view: &View, evidence: &Evidence) -> View {
+    let mut others = *view;
+    let mut leave = |network: NetworkId, observation: &Observation| {
+        if matches!(standing(observation), Standing::Open | Standing::Answering) {
+            let in_flight = &mut others.state[network].in_flight;
+            *in_flight = in_flight.saturating_sub(1);
+        }
+    };
+    if let Some((network, lead)) = &evidence.lead {
+        leave(*network, lead);
+    }
+    for network in view.networks.iter() {
+        if let Some(shadow) = &evidence.shadows[network] {
+            leave(network, shadow);
+        }
+    }
+    others
 }
 
 #[cfg(test)]

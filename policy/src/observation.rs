@@ -14,7 +14,7 @@ pub enum Phase {
     Head {
         /// Seconds from the dispatch's start to its head.
         at_s: f64,
-        /// Whether the status is one that a client should see (below 500, and not a conflict between twins).
+        /// Whether the status is one that a client should see (of a shadow: a success or a redirect).
         good: bool,
     },
     /// The whole answer is here.
@@ -106,11 +106,12 @@ pub const fn lead_is_good(status: u16) -> bool {
     status < 500
 }
 
-/// Whether a shadow's status is one that a client may be given in the lead's place. A conflict may come of the twin having
-/// gone first, so it says nothing about the job.
+/// Whether a shadow's status is one that a client may be given in the lead's place: only a success or a redirect. An error,
+/// be it the client's (no such data there, not allowed there, too many requests, a conflict with its twin), is cheap and
+/// quick, and says nothing about what the lead would have come to. The job's own errors the lead finds by itself.
 #[must_use]
 pub const fn shadow_is_good(status: u16) -> bool {
-    status < 500 && status != 409
+    status >= 200 && status < 400
 }
 
 /// Everything a job's dispatches have shown so far.

@@ -32,6 +32,7 @@ use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
 use crate::runtime::Owner;
+use crate::spool::Spool;
 use crate::upstream::{SendError, Upload};
 
 use classify::Classified;
@@ -195,12 +196,9 @@ async fn carry_out(course: Arc<Course>, mut settle: Settle, request: Request<Bod
             let (request, spare) = keep_spare(&course, &mut settle, request);
             // The real job is held, so nobody else reads its body.
             let idle = course.network(target).config.timeouts.idle;
-            drain(request.into_body(), idle).await?;
-            if let Some(spool) = &spare.body
-                && let Err(why) = spool.complete().await
-            {
-                // Nothing of it was sent anywhere, and there is nothing left to send.
-                return Err((Problem::NotExecuted, format!("the job must be held until it is decided, but {why}")));
+            if let Err((problem, detail)) = whole(request.into_body(), spare.body.as_ref(), idle).await {
+                settle.refused(problem);
+                return Err((problem, detail));
             }
             let mut contest = Contest::new(course, spare);
             contest.shadow(on, window_s);
@@ -279,6 +277,20 @@ fn keep_spare(course: &Course, settle: &mut Settle, request: Request<Body>) -> (
     };
     settle.copying(spool.as_ref());
     (Request::from_parts(parts, body), Spare { head, body: spool })
+}
+
+/// Reads the body of a job that is held, and has a whole copy of it.
+async fn whole(body: Body, copy: Option<&Spool>, idle: Duration) -> Result<(), (Problem, String)> {
+    drain(body, idle).await?;
+    match copy {
+        // Nothing of it was sent anywhere, and there is nothing left to send.
+        Some(copy) => copy
+            .complete()
+            .await
+            .map(drop)
+            .map_err(|why| (Problem::NotExecuted, format!("the job must be held until it is decided, but {why}"))),
+        None => Ok(()),
+    }
 }
 
 /// Reads a body to its end, for the sake of the copy that it leaves.

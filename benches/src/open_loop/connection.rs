@@ -16,6 +16,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     due: Option<Instant>,
     bytes: Vec<u8>,
+    /// Where the body of the answer in `bytes` begins, once it is whole.
+    body_at: usize,
 }
 
 /// What a readable connection had to say.
@@ -35,7 +37,12 @@ impl Connection {
         stream.set_nonblocking(true)?;
         let data = epoll::EventData::new_u64(u64::try_from(at).map_err(io::Error::other)?);
         epoll::add(poll, &stream, data, epoll::EventFlags::IN)?;
-        Ok(Self { stream, due: None, bytes: Vec::with_capacity(4096) })
+        Ok(Self { stream, due: None, bytes: Vec::with_capacity(4096), body_at: 0 })
+    }
+
+    /// The body of the answer that came last, whole.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[self.body_at..]
     }
 
     /// Sends the whole request at once; a socket too full for one small request counts as broken.
@@ -64,6 +71,7 @@ impl Connection {
             return Ok(Progress::Waiting);
         }
         self.due = None;
+        self.body_at = head.head_bytes;
         Ok(Progress::Answered { status: head.status, due })
     }
 }

@@ -30,25 +30,33 @@ pub fn start(
     backends: [SocketAddr; 2],
     config: Option<&Path>,
 ) -> Result<Parts, StartError> {
-    let program = built()?;
     let template = config.map_or_else(|| Ok(TEMPLATE.to_owned()), fs::read_to_string)?;
     let [backend, other] = backends;
     let text = template
         .replace("{backend}", &backend.to_string())
         .replace("{other_backend}", &other.to_string())
         .replace("{folder}", &folder.to_string_lossy());
-    let file = folder.join("adumbra.toml");
-    fs::write(&file, text)?;
-    let mut command = child::program(&program);
-    command.args(["serve", "--config"]).arg(&file);
-    let mut running = Running::start(&mut command, site.cores.proxy, folder.join("output"))?;
-    let address = listening(&mut running)?;
-    let version = printed_by(&program.to_string_lossy(), &["--version"]).unwrap_or_else(|| "adumbra".to_owned());
+    let (running, address) = serve(site, folder, &text)?;
+    let version = printed_by(&built()?.to_string_lossy(), &["--version"]).unwrap_or_else(|| "adumbra".to_owned());
     Ok((running, version, address))
 }
 
+/// Starts it with the configuration `text`, and learns where it takes jobs.
+///
+/// # Errors
+/// When it cannot be built or does not say where it listens.
+pub fn serve(site: &Site, folder: &Path, text: &str) -> Result<(Running, SocketAddr), StartError> {
+    let file = folder.join("adumbra.toml");
+    fs::write(&file, text)?;
+    let mut command = child::program(&built()?);
+    command.args(["serve", "--config"]).arg(&file);
+    let mut running = Running::start(&mut command, site.cores.proxy, folder.join("output"))?;
+    let address = listening(&mut running)?;
+    Ok((running, address))
+}
+
 /// The release binary, brought up to date once a run.
-fn built() -> Result<PathBuf, StartError> {
+pub(crate) fn built() -> Result<PathBuf, StartError> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -61,12 +61,16 @@ pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
 
 pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let mut table = root.table("limits", "Bounds on what clients and peers may send.");
-    let each = "Client connections at once from one address.";
+    let each = "Connections to one listener at once from one address.";
     let resets = "Streams a client may reset before they are answered, before its connection is closed.";
     let drain = "Bytes of an unread request body that are drained before a connection is closed instead.";
     Limits {
-        connections: table.or("connections", &MORE, "10000", "Client connections at once; the next one waits.")
-            as usize,
+        connections: table.or(
+            "connections",
+            &MORE,
+            "10000",
+            "Connections to each listener at once; the next one waits.",
+        ) as usize,
         connections_per_address: table.or("connections_per_address", &MORE, "10000", each) as usize,
         head_timeout: table.or("head_timeout", &LONG, "'10s'", "From a request head's first byte to its last."),
         keep_alive: table.or("keep_alive", &LONG, "'60s'", "How long a connection may be idle between requests."),
@@ -83,7 +87,12 @@ pub(super) fn spool(root: &mut Table<'_>) -> Spool {
     let body =
         "Bytes of one body at the most. A job with a longer one goes through, and is neither shadowed nor moved.";
     Spool {
-        memory_bytes: table.or("memory", &BYTES, "'64KiB'", "Bytes of one body kept in memory; the rest is on disk."),
+        memory_bytes: table.or(
+            "memory",
+            &BYTES,
+            "'64KiB'",
+            "Bytes of one body kept in memory; the rest is on disk. All bodies together: 256 MiB.",
+        ),
         body_bytes: table.or("body", &BYTES, "'16MiB'", body) as u64,
         disk_bytes: table.or("disk", &BYTES, "'256MiB'", "Bytes of all bodies on disk at the most.") as u64,
         directory: table.or(

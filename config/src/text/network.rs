@@ -213,7 +213,7 @@ fn timeouts(mut table: Table<'_>) -> Timeouts {
 
 fn health(mut table: Table<'_>) -> Health {
     Health {
-        path: table.maybe("path", &REQUEST_PATH, "What active checks ask for. Without it, only real jobs tell."),
+        path: table.maybe("path", &REQUEST_PATH, "What active checks ask for. Without it, only real jobs tell. Sidecars are asked whether their service is well, whatever stands here."),
         every: table.or("every", &LONG, "'2s'", "How often an active check is made."),
         timeout: table.or("timeout", &LONG, "'1s'", "How long one check may take."),
         failures: table.or("failures", &MORE, "5", "Failures in a row, of checks or of jobs, that open the breaker."),

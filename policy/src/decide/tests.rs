@@ -216,6 +216,26 @@ fn the_cost_of_a_busy_network_counts_when_moving() {
 }
 
 #[test]
+fn a_job_pays_no_congestion_for_its_own_slots() {
+    let evidence = evidence(Some(progress(0.1, 1.0)), Some(progress(0.1, 0.1)));
+    let costs = |here: u32, there: u32| {
+        let mut view = view();
+        for (network, in_flight) in [(PRIVATE, here), (PUBLIC, there)] {
+            let state = &mut view.state[network];
+            (state.in_flight, state.capacity) = (in_flight, 2);
+            (state.price.congestion, state.price.congestion_from) = (0.1, 0.5);
+        }
+        match decide(&job(), &view, None, &plan(), &evidence, PLANNED_S, PLANNED_S + 2.0) {
+            Step::Settled(decision) => (decision.costs[PRIVATE], decision.costs[PUBLIC]),
+            step @ Step::WaitUntil(_) => panic!("the window is over: {step:?}"),
+        }
+    };
+    // Its own dispatches are one on each; one more beside them fills half of either, which costs nothing yet.
+    assert_eq!(costs(1, 1), costs(2, 2));
+    assert!(costs(3, 2).0 > costs(2, 2).0 && costs(2, 3).1 > costs(2, 2).1, "others are paid for");
+}
+
+#[test]
 fn a_straggler_is_left_for_a_fresh_run_without_any_shadow() {
     let direct = Plan { shadowing: Shadowing::Direct, ..plan() };
     let check = |share, after_s, expected| {

@@ -13,6 +13,7 @@ use policy::{Action, Decision, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
+use crate::problem::Problem;
 use crate::record::{Outcome, Record};
 use crate::spool::Spool;
 use crate::upstream::Flight;
@@ -34,7 +35,7 @@ pub(crate) struct Settle {
     background: Option<Background>,
     /// Data on its way to where the plan leans.
     warming: OnItsWay,
-    /// The copy of the request's body, if one was begun: whether it came to anything is counted with the job.
+    /// The copy of the request's body, if one was begun, until the answer's head: its room is for those that still need it.
     spool: Option<Spool>,
 }
 
@@ -114,10 +115,26 @@ impl Settle {
     /// The head is about to be passed on.
     pub(super) fn answered(&mut self, status: StatusCode, flight: Option<Flight>) {
         self.flight = flight;
+        self.copy_is_done();
         let head_s = clock::now_s() - self.course.planned_s;
         let record = self.record();
         record.status = status.as_u16();
         record.head_s = head_s;
+    }
+
+    /// Nobody needs the copy of the request's body any more; if there never was a whole one, that is counted.
+    fn copy_is_done(&mut self) {
+        if let Some(Err(why)) = self.spool.take().and_then(|spool| spool.settled()) {
+            self.course.shared.metrics.spool_refused(why);
+        }
+    }
+
+    /// The job comes to an answer of our own before it was sent anywhere.
+    pub(super) fn refused(&mut self, problem: Problem) {
+        self.record().status = problem.status().as_u16();
+        // A body that broke off is the client's doing.
+        let outcome = if problem == Problem::BodyBroke { Outcome::ClientGone } else { Outcome::Refused };
+        self.end(outcome, 0);
     }
 
     /// What the client is told: where its answer came from and why.
@@ -136,9 +153,7 @@ impl Settle {
     pub(super) fn end(&mut self, outcome: Outcome, response_bytes: u64) {
         let Some(mut record) = self.record.take() else { return };
         self.warming = OnItsWay::default();
-        if let Some(Err(why)) = self.spool.take().and_then(|spool| spool.settled()) {
-            self.course.shared.metrics.spool_refused(why);
-        }
+        self.copy_is_done();
         let now_s = clock::now_s();
         record.outcome = outcome;
         record.took_s = now_s - self.course.planned_s;

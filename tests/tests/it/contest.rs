@@ -96,6 +96,8 @@ async fn a_held_job_whose_body_does_not_fit_is_refused_unexecuted() {
     let answer = Raw::ask(sidecar.jobs(), body).await;
     assert_eq!((answer.status, answer.values("adumbra-not-executed").len()), (503, 1), "{}", answer.text());
     assert_eq!((private.begun(), public.begun()), (0, 0));
+    assert_eq!(sidecar.sum("adumbra_jobs_total", &["refused"]).await, 1.0, "it is no client that went away");
+    assert_eq!(sidecar.sum("adumbra_spool_refused_total", &["too_long"]).await, 1.0);
 }
 
 /// A sidecar that answers every question but adoption, which it leaves open.

@@ -136,7 +136,7 @@ async fn a_shadow_that_runs_to_its_end_is_a_label_of_its_network() {
 
 #[tokio::test]
 async fn a_shadow_that_answers_an_error_is_not_learned_from() {
-    for status in [409, 500] {
+    for status in [404, 409, 429, 500] {
         let (private, public) = (Origin::held().await, Origin::held().await);
         let sidecar = Setup::two(private.url(), public.url()).set("shadow.sample_share", "1.0").every(ON).start();
         let mut client = asked(&sidecar, "/").await;

@@ -61,7 +61,7 @@ async fn what_an_adopted_shadow_answers_is_what_a_fresh_run_answers() {
     let replies = [
         Reply::ok(body.clone()).field("x-a", "1").field("set-cookie", "a=b").field("set-cookie", "c=d"),
         Reply::ok(body.clone()).chunked(10_000).trailer("x-sum", "9"),
-        Reply::of(404, "nothing here"),
+        Reply::of(303, "over there").field("location", "/there"),
         Reply::bare(204).field("etag", "\"a\""),
         Reply::ok(body).until_close(),
     ];
@@ -90,6 +90,23 @@ async fn what_an_adopted_shadow_answers_is_what_a_fresh_run_answers() {
             fields
         };
         assert_eq!(fields(&adopted), fields(&fresh));
+    }
+}
+
+#[tokio::test]
+async fn an_adopted_shadow_that_comes_to_an_error_gives_way_to_a_fresh_run() {
+    for status in [404, 409, 500] {
+        let (private, public, sidecar) = pair().await;
+        let mut client = asked(&sidecar, GET).await;
+        let (mut lead, mut shadow) = (private.next().await, public.next().await);
+        shadow.progress(0.9).await;
+        lead.gone().await;
+        shadow.release(Reply::of(status, "not here")).await;
+        private.next().await.release(Reply::ok("home")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.text()), (200, "home".to_owned()), "{status}");
+        assert_eq!((answer.decision().network.as_str(), answer.decision().reason.as_str()), ("private", "failover"));
+        assert_eq!((private.begun(), public.begun()), (2, 1));
     }
 }
 
@@ -123,8 +140,8 @@ async fn a_shadow_takes_over_from_a_lead_that_breaks() {
 }
 
 #[tokio::test]
-async fn a_shadow_that_answers_with_a_conflict_or_an_error_is_never_adopted() {
-    for status in [409, 500, 503] {
+async fn a_shadow_that_answers_with_an_error_is_never_adopted() {
+    for status in [401, 404, 409, 429, 500, 503] {
         let (private, public, sidecar) = pair().await;
         let mut client = asked(&sidecar, GET).await;
         let (lead, shadow) = (private.next().await, public.next().await);
