@@ -54,4 +54,56 @@ pub enum CertError {
     /// The two were not made for each other.
     #[error("the private key does not belong to the certificate: the certificate must be the first one of its file")]
     KeyMismatch,
+    /// A leaf that rustls takes and x509-parser does not.
+    #[error("the certificate cannot be read: it is damaged, or of a kind that nobody should issue")]
+    UnreadableCertificate,
+    /// A certificate of a trust bundle that is not one inside.
+    #[error("certificate {number} of the trust bundle is not an X.509 certificate")]
+    BadAuthority {
+        /// Which one of the file, from 1.
+        number: usize,
+        /// What webpki says.
+        #[source]
+        source: webpki::Error,
+    },
+    /// The same, without a word of what is wrong.
+    #[error("certificate {number} of the trust bundle cannot be read: copy it again")]
+    UnreadableAuthority {
+        /// Which one of the file, from 1.
+        number: usize,
+    },
+    /// A certificate of a trust bundle that may not sign others.
+    #[error(
+        "certificate {number} of the trust bundle is not a CA's: the bundle takes those that sign, not what they sign"
+    )]
+    NotAnAuthority {
+        /// Which one of the file, from 1.
+        number: usize,
+    },
+    /// A file of revocation lists without any.
+    #[error("there is no revocation list in it: a `-----BEGIN X509 CRL-----` section is what it takes, or DER")]
+    NoList,
+    /// A revocation list that is not one inside.
+    #[error("it is not an X.509 revocation list, or of a kind that is not supported")]
+    BadList {
+        /// What webpki says.
+        #[source]
+        source: webpki::Error,
+    },
+    /// The same, without a word of what is wrong.
+    #[error("the revocation list cannot be read: copy it again")]
+    UnreadableList,
+    /// A revocation list of a CA that is not trusted.
+    #[error("no CA of the trust bundle has signed the revocation list of `{issuer}`: it would revoke nothing")]
+    ForeignList {
+        /// Who it says has signed it.
+        issuer: String,
+    },
+    /// An own certificate that nobody who trusts the same would believe.
+    #[error("others who trust this bundle would not believe this certificate")]
+    NotVouchedFor {
+        /// Why not.
+        #[source]
+        source: Box<crate::Refusal>,
+    },
 }

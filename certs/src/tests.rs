@@ -1,5 +1,8 @@
 //! Whole handshakes in memory, and every way a pair of files can be wrong.
 
+mod authority;
+mod peers;
+
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod form;
+mod identity;
 mod lane;
 mod listen;
 mod network;
@@ -62,7 +63,9 @@ fn file(mut root: Table<'_>) -> Option<Config> {
     );
     let drain = root.or("drain", &LONG, "'30s'", "How long a shutdown waits for jobs in flight.");
     let listen = listen::listen(&mut root);
+    let identity = identity::identity(&mut root);
     let networks = Networks::read(&mut root, &listen, home.as_deref());
+    identity::check_somebody_may_send(&root, identity.as_ref(), &listen, &networks);
     let home = home.and_then(|name| networks.find(&name, root.report(), &root.place("home")));
     let pricing = bounds::pricing(&mut root);
     let shadow = shadow::shadow(&mut root);
@@ -76,6 +79,7 @@ fn file(mut root: Table<'_>) -> Option<Config> {
     let log = bounds::log(&mut root);
     Some(Config {
         listen: listen.finish()?,
+        identity,
         home: home?,
         networks: networks.finish()?,
         routes: routes?,

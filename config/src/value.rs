@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod identity;
 mod lane;
 mod route;
 
@@ -13,6 +14,7 @@ use policy::Caps;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
 
+pub use identity::{Identity, SpiffeUri};
 pub use lane::{Lane, LaneKind, Run};
 pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
 
@@ -21,6 +23,8 @@ pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
 pub struct Config {
     /// Where jobs, peers, the service's own fetches and the operator come in.
     pub listen: Listen,
+    /// Who this sidecar is to others; without it, sidecars speak in the clear.
+    pub identity: Option<Identity>,
     /// The network this sidecar stands on.
     pub home: NetworkId,
     /// The networks, in the order of the file; a `NetworkId` is a place in here.
@@ -58,7 +62,7 @@ pub struct Listen {
     pub jobs: SocketAddr,
     /// TLS for jobs, if they come encrypted.
     pub tls: Option<TlsFiles>,
-    /// Other sidecars, in the clear: only ever a loopback address.
+    /// Other sidecars: by mutual TLS if there is an identity, else only ever a loopback address.
     pub peers: Option<SocketAddr>,
     /// The service's way out to its inputs.
     pub egress: Option<SocketAddr>,
@@ -73,6 +77,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// How often the two are looked at.
+    pub reload_every: Duration,
 }
 
 /// One network.
@@ -104,6 +110,8 @@ pub struct Network {
     pub ca: Option<PathBuf>,
     /// Headers that everything is sent there without, such as credentials that are not for it.
     pub strip_headers: Vec<http::HeaderName>,
+    /// Who its sidecars must be, where that is not the same service on a network of its name.
+    pub identity: Option<SpiffeUri>,
 }
 
 /// What stands at a network's endpoints.

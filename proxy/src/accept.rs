@@ -8,22 +8,26 @@ pub(crate) mod scan;
 mod streams;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certs::SpiffeId;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::{Body, Watched};
 use crate::generation::Shared;
 use crate::hygiene::{Encryption, Forwarded};
-use crate::metrics::ConnectionRefusal;
+use crate::identity::{Identity, JobsTls, Verified};
+use crate::metrics::{ConnectionRefusal, Side};
 use crate::path::{self, Arrival, From};
 use crate::peer;
 use crate::runtime::{Owner, Stopping};
@@ -55,13 +59,22 @@ pub(crate) enum Port {
     Admin,
 }
 
+/// Who must prove what before a connection is served.
+#[derive(Clone, Debug)]
+pub(crate) enum Tls {
+    /// We, to whoever comes.
+    Jobs(Arc<JobsTls>),
+    /// Both ends, to each other.
+    Peers(Arc<Identity>),
+}
+
 /// A connection to be served, and by whom.
 pub(crate) struct Accepted {
     pub(crate) shared: Arc<Shared>,
     pub(crate) worker: usize,
     pub(crate) port: Port,
     pub(crate) from: SocketAddr,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) stopping: Stopping,
     pub(crate) owner: Owner,
 }
@@ -73,25 +86,51 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
         tracing::debug!(%error, from = %accepted.from, "a connection was gone before it was served");
         return;
     }
-    let Some(tls) = &accepted.tls else {
-        return Box::pin(speak(accepted, socket)).await;
-    };
-    let within = accepted.shared.generation.load().config.limits.head_timeout;
-    match tokio::time::timeout(within, tls.accept(socket)).await {
-        Ok(Ok(stream)) => Box::pin(speak(accepted, stream)).await,
-        Ok(Err(error)) => {
-            accepted.shared.metrics.connection_refused(ConnectionRefusal::Handshake);
-            tracing::debug!(%error, from = %accepted.from, "a TLS handshake failed");
+    match accepted.tls.clone() {
+        None => Box::pin(speak(accepted, None, socket)).await,
+        Some(Tls::Jobs(jobs)) => {
+            let shaken = shake_hands(&accepted, TlsAcceptor::from(jobs.server()).accept(socket)).await;
+            if let Some(stream) = shaken {
+                Box::pin(speak(accepted, None, stream)).await;
+            }
         }
-        Err(_late) => {
-            accepted.shared.metrics.connection_refused(ConnectionRefusal::Handshake);
-            tracing::debug!(from = %accepted.from, "a TLS handshake took too long");
+        Some(Tls::Peers(identity)) => {
+            // Proving it takes more room than serving it.
+            let Some((stream, peer)) = Box::pin(shake_hands(&accepted, identity.accept(socket))).await else { return };
+            peer_came(&accepted, &peer);
+            Box::pin(speak(accepted, Some(peer), stream)).await;
         }
     }
 }
 
+/// Shakes hands in time, or counts why not.
+async fn shake_hands<T>(accepted: &Accepted, shaking: impl Future<Output = io::Result<T>>) -> Option<T> {
+    let within = accepted.shared.generation.load().config.limits.head_timeout;
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "it took longer than `limits.head_timeout`");
+    let error = match tokio::time::timeout(within, shaking).await.unwrap_or_else(|_late| Err(late())) {
+        Ok(shaken) => return Some(shaken),
+        Err(error) => error,
+    };
+    accepted.shared.metrics.connection_refused(ConnectionRefusal::Handshake);
+    let why = crate::identity::told(&error);
+    if let Some(Tls::Peers(identity)) = &accepted.tls {
+        identity.refused(Side::Accept, certs::Reason::of_handshake(&error), &accepted.from, &why);
+    } else {
+        tracing::debug!(why, from = %accepted.from, "a TLS handshake failed");
+    }
+    None
+}
+
+/// A sidecar has proved who it is.
+fn peer_came(accepted: &Accepted, peer: &Verified) {
+    let generation = accepted.shared.generation.load();
+    let network = generation.networks.iter().find(|network| network.is_reached_as(&peer.id));
+    accepted.shared.metrics.peer_accepted(network.map(|network| network.id));
+    tracing::debug!(id = %peer.id, from = %accepted.from, "a sidecar has connected");
+}
+
 /// Finds out which HTTP a client speaks, and speaks it.
-async fn speak<S: Wire + Send + 'static>(accepted: Accepted, stream: S) {
+async fn speak<S: Wire + Send + 'static>(accepted: Accepted, peer: Option<Verified>, stream: S) {
     let limits = accepted.shared.generation.load().config.limits;
     let watch = Arc::new(Watch::default());
     let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
@@ -106,8 +145,8 @@ async fn speak<S: Wire + Send + 'static>(accepted: Accepted, stream: S) {
         },
     };
     let ended = match spoken {
-        Ok(Spoken::Http1) => Box::pin(http1(accepted, guard, watch, &limits)).await,
-        Ok(Spoken::Http2) => Box::pin(http2(accepted, guard, &limits)).await,
+        Ok(Spoken::Http1) => Box::pin(http1(accepted, peer, guard, watch, &limits)).await,
+        Ok(Spoken::Http2) => Box::pin(http2(accepted, peer, guard, &limits)).await,
         Err(error) => {
             tracing::debug!(%error, "a connection ended before its first request");
             return;
@@ -120,12 +159,14 @@ async fn speak<S: Wire + Send + 'static>(accepted: Accepted, stream: S) {
 
 async fn http1<S: Wire + Send + 'static>(
     accepted: Accepted,
+    peer: Option<Verified>,
     guard: Guard<S>,
     watch: Arc<Watch>,
     limits: &config::value::Limits,
 ) -> hyper::Result<()> {
     let mut stopping = accepted.stopping.clone();
-    let answering = Arc::new(Answering::new(accepted));
+    let (peer, _renewed) = Verified::parts(peer);
+    let answering = Arc::new(Answering::new(accepted, peer));
     let service = service_fn(move |request| {
         let (answering, watch) = (Arc::clone(&answering), Arc::clone(&watch));
         // On the heap, or every idle connection would hold the room that its requests need.
@@ -155,11 +196,13 @@ async fn http1<S: Wire + Send + 'static>(
 
 async fn http2<S: Wire + Send + 'static>(
     accepted: Accepted,
+    peer: Option<Verified>,
     guard: Guard<S>,
     limits: &config::value::Limits,
 ) -> hyper::Result<()> {
     let mut stopping = accepted.stopping.clone();
-    let answering = Arc::new(Answering::new(accepted));
+    let (peer, renewed) = Verified::parts(peer);
+    let answering = Arc::new(Answering::new(accepted, peer));
     let streams = Streams::new();
     let idle = Arc::clone(&streams);
     let service = service_fn(move |request| {
@@ -186,6 +229,8 @@ async fn http2<S: Wire + Send + 'static>(
         ended = connection.as_mut() => return ended,
         () = stopping.begun() => {}
         () = idle.idle_for(limits.keep_alive) => {}
+        // What we have shown is replaced: whoever comes next is to see the new one, before the old one expires.
+        () = replaced(renewed) => {}
     }
     connection.as_mut().graceful_shutdown();
     connection.await
@@ -197,6 +242,16 @@ fn connection_window(streams: u32) -> u32 {
     STREAM_WINDOW.saturating_mul(streams.max(1)).min(MOST)
 }
 
+/// Ends when the certificate that a connection showed has been replaced; for others, never.
+async fn replaced(renewed: Option<watch::Receiver<u64>>) {
+    if let Some(mut renewed) = renewed
+        && renewed.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 /// Who answers the requests of one connection.
 struct Answering {
     port: Port,
@@ -206,11 +261,11 @@ struct Answering {
 }
 
 impl Answering {
-    fn new(accepted: Accepted) -> Self {
+    fn new(accepted: Accepted, peer: Option<Arc<SpiffeId>>) -> Self {
         let encryption = if accepted.tls.is_some() { Encryption::Tls } else { Encryption::None };
         let head_fields = accepted.shared.generation.load().config.limits.head_fields;
         let from = match accepted.port {
-            Port::Peers => From::Peer,
+            Port::Peers => From::Peer(peer),
             Port::Jobs | Port::Egress | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
         };
         Self {

@@ -25,6 +25,7 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
+use crate::identity::Certificates;
 use crate::lane::Kept;
 use crate::metrics::{self, Metrics};
 use crate::oracle::Oracle;
@@ -64,6 +65,7 @@ struct Seen<'a> {
     ready: bool,
     kept: Option<&'a Kept>,
     located: &'a Located,
+    certificates: &'a Certificates,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -81,6 +83,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         ready: shared.ready.load(Ordering::Acquire) && keeping.is_none_or(|keeping| keeping.was_up()),
         kept: kept.as_ref(),
         located: &shared.located,
+        certificates: &shared.certificates,
         networks: &|| statuses(&generation),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

@@ -8,14 +8,14 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use config::Config;
-use config::value::{Endpoint, LaneKind, TlsFiles};
+use config::value::{Endpoint, LaneKind};
 use rustix::process::Signal;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
-use crate::accept::Port;
+use crate::accept::{Port, Tls};
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
+use crate::identity::{Certificates, Identity, IdentityError, JobsTls};
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
@@ -48,8 +48,11 @@ pub enum StartError {
         key: String,
         /// Why.
         #[source]
-        source: io::Error,
+        source: certs::CertError,
     },
+    /// There is no identity to show, or nobody to believe.
+    #[error("cannot be known to other sidecars")]
+    Identity(#[from] IdentityError),
     /// A network cannot be set up.
     #[error("cannot set up network `{network}`")]
     Network {
@@ -133,10 +136,13 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let listening = listening(&config)?;
+        let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
+        let metrics = Arc::new(Metrics::new(&names));
+        let certificates = certificates(&config, &metrics)?;
+        let listening = listening(&config, &certificates)?;
         let addresses = addresses(&listening);
         let drain = config.drain;
-        let shared = shared(config, workers)?;
+        let shared = shared(config, workers, metrics, certificates)?;
         let service = recipe.map(|recipe| service(&shared, recipe)).transpose()?;
         let (stop, stopping) = Stopping::new();
         let threads = runtime::start(&shared, workers, listening, &stopping, drain)
@@ -221,9 +227,23 @@ impl Drop for App {
     }
 }
 
-fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
-    let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
-    let metrics = Arc::new(Metrics::new(&names));
+fn certificates(config: &Config, metrics: &Arc<Metrics>) -> Result<Certificates, StartError> {
+    let jobs = config.listen.tls.as_ref().map(|files| {
+        JobsTls::start(files, metrics).map_err(|source| StartError::Tls {
+            certificate: files.certificate.display().to_string(),
+            key: files.key.display().to_string(),
+            source,
+        })
+    });
+    Ok(Certificates { identity: Identity::start(config, metrics)?, jobs: jobs.transpose()? })
+}
+
+fn shared(
+    config: Config,
+    workers: usize,
+    metrics: Arc<Metrics>,
+    certificates: Certificates,
+) -> Result<Arc<Shared>, StartError> {
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
@@ -233,7 +253,8 @@ fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
         .network_ids()
         .map(|id| {
             // One pool more than there are workers: the acceptor's thread asks sidecars questions of its own.
-            let network = Network::new(&config, id, workers + 1, Arc::clone(&metrics));
+            let identity = certificates.identity.as_ref();
+            let network = Network::new(&config, id, workers + 1, identity, Arc::clone(&metrics));
             network
                 .map(Arc::new)
                 .map_err(|source| StartError::Network { network: config.network(id).name.clone(), source })
@@ -247,6 +268,7 @@ fn shared(config: Config, workers: usize) -> Result<Arc<Shared>, StartError> {
         spool: Store::new(&config.spool),
         metrics,
         classes,
+        certificates,
         peers: Arc::new(Registry::default()),
         instance: instance(),
         jobs: AtomicU64::new(1),
@@ -273,8 +295,7 @@ fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> 
     Ok(service)
 }
 
-fn listening(config: &Config) -> Result<Vec<Listening>, StartError> {
-    let tls = config.listen.tls.as_ref().map(tls).transpose()?;
+fn listening(config: &Config, certificates: &Certificates) -> Result<Vec<Listening>, StartError> {
     let wanted = [
         (Port::Jobs, "jobs", Some(config.listen.jobs)),
         (Port::Peers, "peers", config.listen.peers),
@@ -285,23 +306,16 @@ fn listening(config: &Config) -> Result<Vec<Listening>, StartError> {
     for (port, what, address) in wanted {
         let Some(address) = address else { continue };
         let socket = runtime::listen(address).map_err(|source| StartError::Listen { what, address, source })?;
-        listening.push(Listening { port, socket, tls: tls.clone().filter(|_| port == Port::Jobs) });
+        let tls = match port {
+            Port::Jobs => certificates.jobs.clone().map(Tls::Jobs),
+            Port::Peers => certificates.identity.clone().map(Tls::Peers),
+            Port::Egress | Port::Admin => None,
+        };
+        listening.push(Listening { port, socket, tls });
     }
     Ok(listening)
 }
 
 fn addresses(listening: &[Listening]) -> Vec<(Port, SocketAddr)> {
     listening.iter().filter_map(|l| Some((l.port, l.socket.local_addr().ok()?))).collect()
-}
-
-fn tls(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {
-    let failed = |source| StartError::Tls {
-        certificate: files.certificate.display().to_string(),
-        key: files.key.display().to_string(),
-        source,
-    };
-    let certificate = std::fs::read(&files.certificate).map_err(failed)?;
-    let key = std::fs::read(&files.key).map_err(failed)?;
-    let config = certs::server_config(&certificate, &key).map_err(|error| failed(io::Error::other(error)))?;
-    Ok(TlsAcceptor::from(config))
 }

@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 for success, 1 for a command that failed or a file with errors, 2 for a command line that makes no sense.
 
+mod certificates;
 mod check;
 mod explain;
 mod http;
@@ -43,6 +44,8 @@ enum Command {
     Run(run::Args),
     /// Say every error of a configuration file, or sum up what it says
     Check(check::Args),
+    /// Make certificates for sidecars, with a CA of your own for development
+    Certs(certificates::Args),
     /// Say what was decided for a job, or what would be for a request, and why
     Explain(explain::Args),
     /// Compare four ways of placing jobs, on two networks on this machine
@@ -112,6 +115,9 @@ enum CliError {
     /// Cages of a killed sidecar stay.
     #[error("cannot take the cages of a killed sidecar away; the next start tries again")]
     Reap(#[source] io::Error),
+    /// The CA did not do what it should.
+    #[error("no certificate was made or revoked")]
+    Certs(#[from] certs::AuthorityError),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -144,6 +150,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Serve(args) => serve::run(&args).map(success),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args).map(success),
+        Command::Certs(args) => certificates::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),

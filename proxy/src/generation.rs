@@ -14,6 +14,7 @@ use policy::ClassId;
 use tokio::sync::Semaphore;
 
 use crate::data::Cache;
+use crate::identity::Certificates;
 use crate::lane::Keeping;
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) data: Arc<Cache>,
     pub(crate) spool: Arc<crate::spool::Store>,
     pub(crate) classes: Arc<Classes>,
+    /// What is shown to others, and whom we believe.
+    pub(crate) certificates: Certificates,
     /// What runs here for other sidecars.
     pub(crate) peers: Arc<Registry>,
     /// Asynchronous jobs that were accepted, and where they run.

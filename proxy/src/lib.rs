@@ -21,6 +21,7 @@ mod spool;
 mod throttle;
 
 mod generation;
+mod identity;
 mod peer;
 mod upstream;
 

@@ -15,6 +15,7 @@ mod jobs;
 mod lane;
 mod learning;
 mod log;
+mod peers;
 mod scrape;
 mod shadow;
 mod words;
@@ -30,8 +31,8 @@ pub(crate) use lane::ProcessesSoFar;
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    Asynchronous, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, ServedEnd, ShadowEnd,
-    UpstreamConnection,
+    Asynchronous, Certificate, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, Reload,
+    ServedEnd, ShadowEnd, Side, UpstreamConnection,
 };
 
 use edge::EdgeCounters;
@@ -40,6 +41,7 @@ use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
 use log::LogCounters;
+use peers::PeerCounters;
 use shadow::ShadowCounters;
 
 /// Every metric.
@@ -51,6 +53,7 @@ pub(crate) struct Metrics {
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
+    peers: PeerCounters,
     learning: LearningCounters,
     log: LogCounters,
 }
@@ -68,6 +71,7 @@ impl Metrics {
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
+            peers: PeerCounters::new(&network),
             learning: LearningCounters::new(&network),
             log: LogCounters::new(),
         }
@@ -79,7 +83,7 @@ impl Metrics {
     }
 
     fn families(&self) -> impl Iterator<Item = &dyn Scraped> {
-        let edge = self.edge.families().into_iter();
+        let edge = self.edge.families().into_iter().chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families());
         jobs.chain(self.shadows.families())

@@ -63,8 +63,8 @@ pub(crate) struct Arrival {
 pub(crate) enum From {
     /// Anybody, and what is said of them to the service.
     Stranger(Forwarded),
-    /// Another sidecar.
-    Peer,
+    /// Another sidecar: who it has proved to be, or `None` in the clear.
+    Peer(Option<Arc<certs::SpiffeId>>),
 }
 
 /// Answers one request.
@@ -80,11 +80,11 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     // Only the peers listener can tell a sidecar from a stranger, so only there do marks and questions mean anything.
     let mark = match from {
         From::Stranger(_) => Mark::None,
-        From::Peer => match Mark::read(request.headers()) {
+        From::Peer(peer) => match Mark::read(request.headers()) {
             // A request with a mark is somebody's job, whatever its path: strangers may not ask through it.
-            Some(mark) => mark,
+            Some(mark) => mark.of(peer.as_deref()),
             None if request.uri().path().starts_with(peer::CONTROL) && !Mark::is_on(request.headers()) => {
-                return Box::pin(peer::control(shared, request)).await;
+                return Box::pin(peer::control(shared, peer.as_deref(), request)).await;
             }
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
         },
@@ -95,7 +95,7 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     // Before classifying: a route must not match on a header that is not the client's to send.
     let caller = match from {
         From::Stranger(forwarded) => Caller::Stranger(forwarded),
-        From::Peer => Caller::Peer,
+        From::Peer(_) => Caller::Peer,
     };
     hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
     peer::unmark(request.headers_mut());

@@ -2,8 +2,8 @@
 //!
 //! A shadow is the job's own request with a header that names it and its bounds; a transferred job carries a mark that it
 //! has made its last hop. Beside those there are four small questions, all asked of the peers listener: adopt this shadow,
-//! how far is this dispatch, how loaded are you, fetch this data. In the clear this listener is only ever on a loopback
-//! address; whoever can connect there is believed.
+//! how far is this dispatch, how loaded are you, fetch this data. By mutual TLS whoever asks has proved to be one of those who
+//! may. In the clear this listener is only ever on a loopback address; whoever can connect there is believed.
 
 mod ask;
 mod asked;
@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use certs::SpiffeId;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use policy::lease::{Adoption, Change, Ending, Lease};
@@ -74,6 +75,15 @@ impl Mark {
         is_id(id).then(|| Self::Transfer { id: id.into() })
     }
 
+    /// The same, as what `peer` calls so.
+    pub(crate) fn of(mut self, peer: Option<&SpiffeId>) -> Self {
+        match &mut self {
+            Self::None => {}
+            Self::Transfer { id } | Self::Shadow(ShadowAsk { id, .. }) => *id = owned(id, peer),
+        }
+        self
+    }
+
     /// Whether a request carries a mark, readable or not.
     pub(crate) fn is_on(headers: &HeaderMap) -> bool {
         headers.contains_key(SHADOW) || headers.contains_key(TRANSFER)
@@ -90,6 +100,11 @@ pub(crate) fn unmark(headers: &mut HeaderMap) {
     headers.remove(SHADOW);
     headers.remove(TRANSFER);
     headers.remove(DISPATCH);
+}
+
+/// A dispatch's name here: whoever has proved who it is can only ask about what it sent itself.
+fn owned(id: &str, peer: Option<&SpiffeId>) -> Box<str> {
+    peer.map_or_else(|| id.into(), |peer| format!("{peer} {id}").into())
 }
 
 fn is_id(id: &str) -> bool {

@@ -20,9 +20,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
-use crate::accept::{self, Accepted, Port};
+use crate::accept::{self, Accepted, Port, Tls};
 use crate::generation::Shared;
 use crate::metrics::ConnectionRefusal;
 
@@ -58,7 +57,7 @@ impl Stopping {
 pub(crate) struct Listening {
     pub(crate) port: Port,
     pub(crate) socket: StdListener,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Opens a listening socket.
@@ -76,7 +75,7 @@ struct Handed {
     socket: StdStream,
     from: SocketAddr,
     port: Port,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     place: Place,
 }
 
@@ -196,6 +195,9 @@ async fn accept_all(
     for network in &shared.generation.load().networks {
         crate::upstream::check::keep_watch(&mut tasks, &shared, network, workers.len());
     }
+    let every = shared.generation.load().config.identity.as_ref().map(|identity| identity.reload_every);
+    // For as long as jobs may run: a revocation does not wait for a drain.
+    crate::identity::keep_fresh(&mut for_operator, &shared.certificates, every);
     for listening in listening {
         let acceptor = Acceptor {
             shared: Arc::clone(&shared),
@@ -269,7 +271,7 @@ impl Acceptor {
         socket: tokio::net::TcpStream,
         from: SocketAddr,
         port: Port,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Tls>,
         permit: OwnedSemaphorePermit,
     ) {
         let (address, open_there) = self.addresses.incr(from.ip(), 1);

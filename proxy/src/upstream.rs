@@ -39,6 +39,7 @@ pub(crate) use upload::{Outgoing, Upload};
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
+use crate::identity::Identity;
 use crate::lane::{Crew, Seat};
 use crate::metrics::Metrics;
 
@@ -87,13 +88,14 @@ impl Network {
         config: &config::Config,
         id: NetworkId,
         workers: usize,
+        identity: Option<&Arc<Identity>>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let network = config.network(id).clone();
         let (for_shadows, crew) = shadow_endpoints(config, id, &metrics);
         let live = network.endpoints.len();
         let endpoints = network.endpoints.iter().chain(&for_shadows);
-        let endpoints = endpoints.map(|at| Endpoint::new(at, &network)).collect::<io::Result<Vec<_>>>()?;
+        let endpoints = endpoints.map(|at| Endpoint::new(at, &network, identity)).collect::<io::Result<Vec<_>>>()?;
         let budget = &network.budget;
         Ok(Self {
             id,
@@ -291,6 +293,11 @@ impl Network {
     /// Whether it stands where this sidecar stands.
     pub(crate) fn is_home(&self) -> bool {
         self.home
+    }
+
+    /// Whether a sidecar that has proved to be `id` stands there.
+    pub(crate) fn is_reached_as(&self, id: &certs::SpiffeId) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.dialled().is_some_and(|dialled| dialled.expects(id)))
     }
 
     /// Whether another adumbra stands there.

@@ -69,6 +69,12 @@ impl Binary {
         self.addresses["jobs"]
     }
 
+    /// Where other sidecars come in.
+    #[must_use]
+    pub fn peers(&self) -> SocketAddr {
+        self.addresses["peers"]
+    }
+
     /// The operator's port.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
@@ -121,7 +127,8 @@ impl Binary {
 ///
 /// Cargo hands binaries only to the tests of their own package. A build that has nothing to do takes a moment, and without
 /// it a test would run against whatever was built last.
-pub(crate) fn program() -> PathBuf {
+#[must_use]
+pub fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(build).clone()
 }

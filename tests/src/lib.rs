@@ -15,6 +15,7 @@ pub mod recorded;
 pub mod reply;
 
 pub mod service;
+pub mod site;
 pub mod stranger;
 pub mod tls;
 
@@ -34,4 +35,5 @@ pub use recorded::Recorded;
 pub use reply::Reply;
 pub use service::Service;
 pub use sidecar::{Setup, Sidecar};
+pub use site::Site;
 pub use wait::{BOUND, at_last, eventually, within};

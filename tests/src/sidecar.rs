@@ -77,6 +77,13 @@ impl Setup {
         Self::two(private, "").set_sidecars("public", peers)
     }
 
+    /// The same, by mutual TLS.
+    #[must_use]
+    pub fn with_known_peer(private: impl Display, peer: &Sidecar) -> Self {
+        let url = format!(r#"["https://{}"]"#, peer.peers());
+        Self::with_peer(private, peer).set("networks.public.sidecars", url)
+    }
+
     fn set_sidecars(mut self, network: &str, peers: &[&Sidecar]) -> Self {
         self.keys.remove(&format!("networks.{network}.upstreams"));
         let urls: Vec<String> = peers.iter().map(|peer| format!(r#""http://{}""#, peer.peers())).collect();

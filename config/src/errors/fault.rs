@@ -126,6 +126,21 @@ pub enum Fault {
         /// The address.
         address: SocketAddr,
     },
+    /// Sidecars behind TLS, and nothing to show them.
+    #[error("these sidecars are reached by TLS, and would be shown no certificate")]
+    NoIdentity,
+    /// A version of HTTP that sidecars behind TLS do not speak.
+    #[error("sidecars speak HTTP/2 with each other by TLS")]
+    SidecarProtocol,
+    /// Roots for what is verified in another way.
+    #[error("sidecars are believed by `identity.trust`, so this says nothing")]
+    SidecarRoots,
+    /// An identity that nobody is asked for.
+    #[error("nobody proves to be this: only sidecars that are reached by `https` do")]
+    IdentityUnseen,
+    /// A listener for sidecars that may not send.
+    #[error("no sidecar may send here: none is named, and there is no other network in this file")]
+    NobodyMaySend,
     /// A network that is this sidecar itself.
     #[error("this endpoint is this sidecar's own `{listener}`: jobs would go round in a circle")]
     OwnListener {
@@ -162,6 +177,11 @@ impl Fault {
             Self::UrgencyReversed => "urgency-reversed",
             Self::ListenersClash { .. } => "listeners-clash",
             Self::PeersExposed { .. } => "peers-exposed",
+            Self::NoIdentity => "no-identity",
+            Self::SidecarProtocol => "sidecar-protocol",
+            Self::SidecarRoots => "sidecar-roots",
+            Self::IdentityUnseen => "identity-unseen",
+            Self::NobodyMaySend => "nobody-may-send",
             Self::OwnListener { .. } => "own-listener",
             Self::Unreachable { .. } => "unreachable",
         }
@@ -191,7 +211,19 @@ impl Fault {
             Self::OutOfOrder { low, high } => format!("lower `{low}` or raise `{high}`"),
             Self::UrgencyReversed => "exchange the two, or remove one".to_owned(),
             Self::ListenersClash { .. } => "give each listener a port of its own".to_owned(),
-            Self::PeersExposed { address } => format!("write `\"127.0.0.1:{}\"`", address.port()),
+            Self::PeersExposed { address } => format!(
+                "write `\"127.0.0.1:{}\"`, or add an `[identity]`, with which they come by mutual TLS",
+                address.port()
+            ),
+            Self::NoIdentity => {
+                "add an `[identity]` with `certificate`, `key` and `trust`; `adumbra certs` makes them".to_owned()
+            }
+            Self::SidecarProtocol => "remove it, or write `\"auto\"`".to_owned(),
+            Self::SidecarRoots => "remove it, or put these CAs into the file of `identity.trust`".to_owned(),
+            Self::IdentityUnseen => "remove it, or write `https://` before the endpoints of `sidecars`".to_owned(),
+            Self::NobodyMaySend => {
+                "write `peers = [\"spiffe://…\"]` with who may send here, or remove `listen.peers`".to_owned()
+            }
             Self::OwnListener { .. } => {
                 "write the address of the service, or of the other network's sidecar".to_owned()
             }

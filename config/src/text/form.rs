@@ -4,6 +4,7 @@
 //! So a message, the reference and the reader say the same of it.
 
 mod address;
+mod identity;
 mod quantity;
 mod request;
 
@@ -14,6 +15,7 @@ use toml::de::DeValue;
 use crate::errors::Fault;
 
 pub(super) use address::{ENDPOINT, LISTENER, ORIGIN};
+pub(super) use identity::IDENTITY;
 pub(super) use quantity::{
     BYTES, BYTES_PER_SECOND, CORES, COUNT, DURATION, LEVEL, LEVELS, LONG, MONEY, MORE, RATE, SHARE, SOME_BYTES,
     SOME_BYTES_PER_SECOND, TIME_VALUE, WORKERS,

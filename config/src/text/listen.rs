@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::form::{FILE, LISTENER};
+use super::form::{FILE, LISTENER, LONG};
 use super::report::{Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
@@ -15,16 +15,20 @@ pub(super) struct Listeners {
     peers: Option<SocketAddr>,
     egress: Option<SocketAddr>,
     admin: SocketAddr,
+    /// Whether sidecars prove who they are.
+    mutual: bool,
 }
 
 pub(super) fn listen(root: &mut Table<'_>) -> Listeners {
+    let mutual = root.has("identity") || root.report().describes();
     let mut table = root.table("listen", "The sockets. Port 0 takes any free port.");
     let jobs = table.required("jobs", &LISTENER, "Jobs.");
     let tls = tls(&mut table);
     let peers = table.maybe(
         "peers",
         &LISTENER.like("\"127.0.0.1:8081\""),
-        "Other sidecars, in the clear: only ever a loopback address. Without it, no other sidecar sends jobs here.",
+        "Other sidecars: by mutual TLS if there is an `[identity]`, else in the clear and only on a loopback address. \
+         Without it, no other sidecar sends jobs here.",
     );
     let egress = table.maybe(
         "egress",
@@ -37,10 +41,10 @@ pub(super) fn listen(root: &mut Table<'_>) -> Listeners {
         "'127.0.0.1:9900'",
         "Health, metrics, status, decisions. It shows what jobs ask for, so keep it off networks others can reach.",
     );
-    if let Some(address) = peers.filter(|address| !address.ip().is_loopback()) {
+    if let Some(address) = peers.filter(|address| !mutual && !address.ip().is_loopback()) {
         table.fault("peers", Fault::PeersExposed { address });
     }
-    let listeners = Listeners { jobs, tls, peers, egress, admin };
+    let listeners = Listeners { jobs, tls, peers, egress, admin, mutual };
     listeners.check_apart(&table);
     listeners
 }
@@ -50,7 +54,9 @@ fn tls(listen: &mut Table<'_>) -> Option<TlsFiles> {
     let certificate =
         table.required("certificate", &FILE.like("\"cert.pem\""), "The certificate chain, PEM, leaf first.");
     let key = table.required("key", &FILE.like("\"key.pem\""), "The private key, PEM.");
-    Some(TlsFiles { certificate: certificate?, key: key? })
+    let reload_every =
+        table.or("reload_every", &LONG, "'5s'", "How often the two are looked at; a new pair is for new connections.");
+    Some(TlsFiles { certificate: certificate?, key: key?, reload_every })
 }
 
 impl Listeners {
@@ -63,9 +69,19 @@ impl Listeners {
         }
     }
 
+    /// Whether sidecars prove who they are.
+    pub(super) fn is_mutual(&self) -> bool {
+        self.mutual
+    }
+
+    /// Whether other sidecars may come.
+    pub(super) fn takes_peers(&self) -> bool {
+        self.peers.is_some()
+    }
+
     /// What the configuration says, if all of it could be read.
     pub(super) fn finish(self) -> Option<Listen> {
-        let Self { jobs, tls, peers, egress, admin } = self;
+        let Self { jobs, tls, peers, egress, admin, .. } = self;
         Some(Listen { jobs: jobs?, tls, peers, egress, admin })
     }
 

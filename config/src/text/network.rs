@@ -6,14 +6,15 @@ use policy::view::Price;
 use toml::de::DeValue;
 
 use super::form::{
-    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE, STRIPPED,
+    BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, IDENTITY, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE,
+    STRIPPED,
 };
 use super::listen::Listeners;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
 use crate::nearest::nearest;
-use crate::value::{Budget, Endpoint, Health, Kind, Network, Timeouts};
+use crate::value::{Budget, Endpoint, Health, Kind, Network, Protocol, Timeouts};
 
 const _: () = assert!(MAX_NETWORKS == 8, "the reference says that there are up to 8 networks");
 
@@ -92,6 +93,15 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
     );
     let strip_headers =
         stripped(table, "Headers that every request is sent there without, such as credentials that are not for it.");
+    let identity = table.maybe(
+        "identity",
+        &IDENTITY,
+        "Who its sidecars must be, where they are `https`. Without it: this sidecar's own service on a network of this \
+         name.",
+    );
+    if let Some((kind, endpoints)) = &stands {
+        check_sidecar(table, *kind, endpoints, protocol, listeners);
+    }
     let price = price(table.table("price", "What it charges, in one currency for all networks."));
     let timeouts = timeouts(table.table("timeouts", "Bounds on waiting for it."));
     let health = health(table.table("health", "How its health is watched."));
@@ -111,6 +121,7 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
         budget,
         ca,
         strip_headers,
+        identity,
     })
 }
 
@@ -118,6 +129,23 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
 fn stripped(table: &mut Table<'_>, about: &'static str) -> Vec<HeaderName> {
     let listed = table.list("strip_headers", &STRIPPED, about).unwrap_or_default();
     listed.into_iter().map(|name| name.value).collect()
+}
+
+/// What goes together where sidecars are reached by TLS, and where they are not.
+fn check_sidecar(table: &Table<'_>, kind: Kind, endpoints: &[Endpoint], protocol: Protocol, listeners: &Listeners) {
+    let by_tls = kind == Kind::Sidecar && endpoints.iter().any(|endpoint| endpoint.tls);
+    if by_tls && !listeners.is_mutual() {
+        table.fault("sidecars", Fault::NoIdentity);
+    }
+    if by_tls && protocol == Protocol::Http1 {
+        table.fault("protocol", Fault::SidecarProtocol);
+    }
+    if kind == Kind::Sidecar && table.has("ca") {
+        table.fault("ca", Fault::SidecarRoots);
+    }
+    if !by_tls && table.has("identity") {
+        table.fault("identity", Fault::IdentityUnseen);
+    }
 }
 
 fn endpoints(table: &mut Table<'_>, listeners: &Listeners, is_home: bool) -> Option<(Kind, Vec<Endpoint>)> {

@@ -47,6 +47,21 @@ fn the_configuration_beside_ffmpeg_is_valid() {
 }
 
 #[test]
+fn the_two_sidecars_of_the_example_know_each_other() {
+    let read = |text: &str, name: &str| parse(text, name).unwrap_or_else(|errors| panic!("{errors}"));
+    let near = read(include_str!("../../../deploy/two-sidecars/private.toml"), "private.toml");
+    let far = read(include_str!("../../../deploy/two-sidecars/public.toml"), "public.toml");
+    let peers =
+        |config: &config::Config| config.identity.clone().and_then(|identity| identity.peers).unwrap_or_default();
+    let expected: Vec<_> = near.networks.iter().filter_map(|network| network.identity.clone()).collect();
+    assert_eq!(expected, peers(&near), "who is reached may send");
+    assert_eq!(
+        peers(&far).iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["spiffe://corp.example/private/render"]
+    );
+}
+
+#[test]
 fn the_example_has_every_key() {
     let text = example_with_all();
     let example: Table = text.parse().unwrap_or_else(|error| panic!("{error}"));

@@ -39,7 +39,16 @@ fn every_kind_of_mistake_comes_with_its_fix() {
     check_fix(&route("[[routes]]\nname = 's'"), "unreachable", "move it above `r`, or remove it");
     check_fix("shadow.levels.low.window = '1ms'", "out-of-order", "lower `window_min` or raise `levels.low.window`");
     check_fix("listen.peers = '127.0.0.1:1'", "listeners-clash", "give each listener a port of its own");
-    check_fix("listen.peers = '[::]:2'", "peers-exposed", "write `\"127.0.0.1:2\"`");
+    check_fix(
+        "networks.b.sidecars = ['https://b']",
+        "no-identity",
+        "add an `[identity]` with `certificate`, `key` and `trust`; `adumbra certs` makes them",
+    );
+    check_fix(
+        "listen.peers = '[::]:2'",
+        "peers-exposed",
+        "write `\"127.0.0.1:2\"`, or add an `[identity]`, with which they come by mutual TLS",
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod documents;
 mod fixes;
+mod identity;
 mod matching;
 mod mistakes;
 mod smallest;

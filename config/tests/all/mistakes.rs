@@ -10,7 +10,7 @@ fn errors(text: &str) -> Option<Errors> {
 
 /// What is said of `text`, one `line:column: key: message` for each error.
 #[track_caller]
-fn check_file(text: &str, expected: &[&str]) {
+pub(crate) fn check_file(text: &str, expected: &[&str]) {
     let said = |errors: Errors| -> Vec<String> {
         errors.iter().map(|e| format!("{}:{}: {}: {}", e.line, e.column, e.path, e.message())).collect()
     };
@@ -19,7 +19,7 @@ fn check_file(text: &str, expected: &[&str]) {
 
 /// The same of `more` below a file that is right, whose three lines are not counted.
 #[track_caller]
-fn check(more: &str, expected: &[&str]) {
+pub(crate) fn check(more: &str, expected: &[&str]) {
     let counted = |line: &&str| {
         let (number, rest) = line.split_once(':').expect("tests say where");
         format!("{}:{rest}", number.parse::<usize>().expect("tests say which line") + 3)

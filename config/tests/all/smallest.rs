@@ -48,7 +48,9 @@ fn what_is_written_as_its_default_changes_nothing() {
     let mut written = String::new();
     for row in keys() {
         let Presence::Default(default) = row.presence else { continue };
-        if !row.table.starts_with("routes") {
+        // To say anything in one of these is to have it, and then more is needed.
+        let needs_more = ["listen.tls", "identity"].contains(&row.table.as_str());
+        if !row.table.starts_with("routes") && !needs_more {
             written += &format!("{} = {default}\n", row.path().replace("NAME", "a"));
         }
     }
@@ -61,6 +63,20 @@ fn what_is_written_as_its_default_changes_nothing() {
         }
     }
     assert_eq!(smallest(&written), without);
+}
+
+#[test]
+fn an_identity_may_leave_out_who_may_send() {
+    let files = "identity = { certificate = 'c', key = 'k', trust = 't' }\n";
+    let config = smallest_at_top(files);
+    let identity = config.identity.expect("it is there");
+    assert_eq!((identity.crl.len(), identity.peers, identity.reload_every), (0, None, Duration::from_secs(5)));
+    assert_eq!(smallest("").identity, None);
+}
+
+/// The smallest file with `more` above its tables.
+fn smallest_at_top(more: &str) -> Config {
+    parse(&format!("{more}{SMALLEST}"), "smallest").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 #[test]

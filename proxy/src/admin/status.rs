@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
 use crate::clock;
+use crate::identity::CertificatesPage;
 use crate::metrics::{DataSoFar, ShadowsSoFar};
 use crate::record::rounded;
 
@@ -29,6 +30,7 @@ struct StatusPage<'a> {
     asynchronous: AsynchronousPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
+    certificates: CertificatesPage,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,6 +127,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         asynchronous: AsynchronousPage { located: seen.located.len(), routes_not_shadowed: seen.located.marked() },
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
+        certificates: CertificatesPage::of(seen.certificates),
     };
     // Every field is a number, a word or a list of such: nothing that could not be written.
     serde_json::to_string_pretty(&page).unwrap_or_default() + "\n"

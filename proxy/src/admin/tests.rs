@@ -41,6 +41,7 @@ impl Port {
             ready: self.ready,
             kept: None,
             located: &crate::path::Located::default(),
+            certificates: &crate::identity::Certificates::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };

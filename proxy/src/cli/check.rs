@@ -34,7 +34,8 @@ fn summary(config: &Config) -> String {
     };
     let tls = if listen.tls.is_some() { "TLS" } else { "in the clear" };
     say("jobs", &format!("{} {tls}", listen.jobs));
-    say("peers", &listen.peers.map_or_else(|| "not taken".to_owned(), |address| address.to_string()));
+    let proof = if config.identity.is_some() { "mutual TLS" } else { "in the clear" };
+    say("peers", &listen.peers.map_or_else(|| "not taken".to_owned(), |address| format!("{address} {proof}")));
     say("egress", &listen.egress.map_or_else(|| "not offered".to_owned(), |address| address.to_string()));
     say("admin", &listen.admin.to_string());
     say("home", &config.network(config.home).name);

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::origin::Key;
 use super::outlet::Stream;
+use crate::identity::Carries;
 use crate::upstream::connect::{Stream as Connected, Tls};
 
 /// Addresses of one name that are tried.
@@ -91,7 +92,7 @@ async fn connect(way: &Way, key: &Key) -> Result<Connected, FetchError> {
     let origin = &*key.origin;
     let tls = if origin.scheme == Scheme::HTTPS {
         let config = Arc::clone(way.roots.as_ref().ok_or(FetchError::NoRoots)?);
-        Some(Tls { config, host: origin.host.clone() })
+        Some(Tls::Named { upgrade: Arc::clone(&config), config, host: origin.host.clone() })
     } else {
         None
     };
@@ -103,7 +104,7 @@ async fn connect(way: &Way, key: &Key) -> Result<Connected, FetchError> {
     // Each gets its part of the time, or one that is silent would keep the others from being tried.
     let within = way.timeout / addresses.len() as u32;
     for address in addresses {
-        match Connected::connect(address, tls.as_ref(), within).await {
+        match Connected::connect(address, tls.as_ref(), Carries::Http, within).await {
             Ok(stream) => return Ok(stream),
             Err(error) => tracing::debug!(%error, origin = %key, "cannot connect to an origin"),
         }

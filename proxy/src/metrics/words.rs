@@ -1,5 +1,6 @@
 //! The values that labels can have, and the words for them.
 
+use certs::Reason as Refused;
 use policy::budget::NoPermit;
 use policy::{ProgressSource, Reason};
 
@@ -83,6 +84,35 @@ pub(crate) enum ConnectionRefusal {
     Handshake,
     /// It could not be accepted: out of file descriptors, most likely.
     Accept,
+}
+
+/// On which side of a connection between sidecars we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    /// It was accepted.
+    Accept,
+    /// It was made.
+    Connect,
+}
+
+/// Files of certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    /// Ours, for sidecars.
+    Identity,
+    /// Ours, for clients.
+    Jobs,
+    /// The trust bundle and its revocation lists.
+    Trust,
+}
+
+/// What became of changed files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// They are in force.
+    Taken,
+    /// They are not, and the old ones stay.
+    Failed,
 }
 
 /// How a connection to a network was come by.
@@ -230,6 +260,24 @@ words!(ConnectionRefusal:
     ConnectionRefusal::Handshake => "handshake",
     ConnectionRefusal::Accept => "accept",
 );
+words!(Side: Side::Accept => "accept", Side::Connect => "connect");
+words!(Certificate:
+    Certificate::Identity => "identity",
+    Certificate::Jobs => "jobs",
+    Certificate::Trust => "trust",
+);
+words!(Reload: Reload::Taken => "ok", Reload::Failed => "failed");
+words!(Refused:
+    Refused::NoCertificate => "no_certificate",
+    Refused::UnknownIssuer => "unknown_issuer",
+    Refused::Expired => "expired",
+    Refused::NotYetValid => "not_yet_valid",
+    Refused::Revoked => "revoked",
+    Refused::Identity => "identity",
+    Refused::Unusable => "unusable",
+    Refused::ByPeer => "by_peer",
+    Refused::Protocol => "protocol",
+);
 words!(UpstreamConnection:
     UpstreamConnection::Made => "made",
     UpstreamConnection::Reused => "reused",
@@ -356,6 +404,10 @@ mod tests {
         check::<ProcessEnd>();
         check::<Direction>();
         check::<ConnectionRefusal>();
+        check::<Side>();
+        check::<Certificate>();
+        check::<Reload>();
+        check::<certs::Reason>();
         check::<UpstreamConnection>();
         check::<Fell>();
         check::<Refit>();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use certs::SpiffeId;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use super::CONTROL;
+use super::{CONTROL, owned};
 use crate::body::Body;
 use crate::data::DECLARED_MOST;
 use crate::generation::Shared;
@@ -78,13 +79,17 @@ impl From<Caps> for Granted {
 }
 
 /// Answers a question. Only for requests that came over the peers listener.
-pub(crate) async fn control(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn control(
+    shared: &Arc<Shared>,
+    peer: Option<&SpiffeId>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let path = request.uri().path().strip_prefix(CONTROL).unwrap_or_default().to_owned();
     match (request.method(), path.split_once('/').unwrap_or((&path, ""))) {
         (&Method::GET, ("load", "")) => load(shared),
         (&Method::GET, ("health", "")) => health(shared),
-        (&Method::GET, ("dispatch", id)) => progress(shared, id),
-        (&Method::POST, ("adopt", id)) => adopt(shared, id),
+        (&Method::GET, ("dispatch", id)) => progress(shared, &owned(id, peer)),
+        (&Method::POST, ("adopt", id)) => adopt(shared, &owned(id, peer)),
         (&Method::POST, ("warm", "")) => warm(shared, request).await,
         _ => Problem::NotFound.response("no such question; the sidecar that asks may be of another version"),
     }

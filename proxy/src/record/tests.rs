@@ -27,7 +27,7 @@ pub(crate) fn generation() -> Arc<Generation> {
         extract = { x_size = "query:size" }
     "#;
     let config = config::parse(text, "test").unwrap_or_else(|errors| panic!("{errors}"));
-    let network = |id| Network::new(&config, id, 1, Arc::default()).map(Arc::new).expect("a network");
+    let network = |id| Network::new(&config, id, 1, None, Arc::default()).map(Arc::new).expect("a network");
     let networks = config.network_ids().map(network).collect();
     Arc::new(Generation { config, networks })
 }

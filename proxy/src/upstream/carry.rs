@@ -9,6 +9,7 @@ use config::value::Protocol;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
 
 use super::Network;
 use super::absolute::Absolute;
@@ -18,6 +19,7 @@ use super::exchange::{Answer, Busy, over_h1};
 use super::pool::{H1, H2, Pings, StreamPlace, still_open};
 use super::send::{Lane, Purpose};
 use crate::body::Body;
+use crate::identity::{Carries, Wire};
 use crate::metrics::UpstreamConnection;
 
 /// Where a request's connection is looked for.
@@ -105,8 +107,10 @@ impl Network {
 
     /// A new connection, which TLS may have made one of HTTP/2.
     async fn h1(&self, via: Via, request: &mut Request<Body>) -> Result<(Carrier, bool), SendError> {
-        let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
-        self.new_carrier(via, stream, request).await
+        let version = self.endpoints[via.endpoint].version();
+        let opened = self.open(via.endpoint, Carries::Http).await;
+        let stream = opened.map_err(|source| self.no_connection(request, source))?;
+        self.new_carrier(via, (stream, version), request).await
     }
 
     /// A connection of HTTP/2. One is opened at a time: a burst of requests shares it instead of opening one each.
@@ -124,21 +128,25 @@ impl Network {
             drop(alone);
             return self.h1(via, request).await;
         }
-        let stream = self.open(via.endpoint).await.map_err(|source| self.no_connection(request, source))?;
-        self.new_carrier(via, stream, request).await
+        let version = self.endpoints[via.endpoint].version();
+        let opened = self.open(via.endpoint, Carries::Http).await;
+        let stream = opened.map_err(|source| self.no_connection(request, source))?;
+        self.new_carrier(via, (stream, version), request).await
     }
 
     fn kept_h2(&self, via: Via) -> Option<(Carrier, bool)> {
-        let kept = self.pools[via.worker].lock().h2(via.endpoint, via.lane)?;
+        let version = self.endpoints[via.endpoint].version();
+        let kept = self.pools[via.worker].lock().h2(via.endpoint, via.lane, version)?;
         self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
         Some((Carrier::Two(kept), true))
     }
 
-    /// Begins HTTP on a new connection: TLS says which version, else the configuration or the request does.
+    /// Begins HTTP on a new connection: TLS says which version, else the configuration or the request does. With the
+    /// connection comes which certificate of ours it showed.
     async fn new_carrier(
         &self,
         via: Via,
-        stream: Stream,
+        (stream, version): (Stream, u64),
         request: &mut Request<Body>,
     ) -> Result<(Carrier, bool), SendError> {
         let endpoint = &self.endpoints[via.endpoint];
@@ -152,7 +160,7 @@ impl Network {
             Protocol::Auto => negotiated.unwrap_or_else(|| is_grpc(request)),
         };
         if h2 {
-            return Ok((Carrier::Two(self.handshake_h2(via, stream, request).await?), false));
+            return Ok((Carrier::Two(self.handshake_h2(via, (stream, version), request).await?), false));
         }
         match H1::open(stream).await {
             Ok(connection) => Ok((Carrier::One(connection), false)),
@@ -160,9 +168,18 @@ impl Network {
         }
     }
 
-    async fn handshake_h2(&self, via: Via, stream: Stream, request: &mut Request<Body>) -> Result<H2, SendError> {
-        let opened = H2::open(stream, self.pings()).await;
-        let connection = opened.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
+    async fn handshake_h2(
+        &self,
+        via: Via,
+        (stream, version): (Stream, u64),
+        request: &mut Request<Body>,
+    ) -> Result<H2, SendError> {
+        let wire = stream.wire();
+        let opened = H2::open(stream, self.pings(), version).await;
+        let (connection, ended) = opened.map_err(|source| self.failed(Some(std::mem::take(request)), source, false))?;
+        if let Some(wire) = wire {
+            self.taken(via.endpoint, &wire, ended).await.map_err(|source| self.no_connection(request, source))?;
+        }
         self.pools[via.worker].lock().add_h2(via.endpoint, via.lane, connection.clone());
         Ok(connection)
     }
@@ -176,6 +193,28 @@ impl Network {
     /// What gave no answer in time may be dead, and a request on a kept connection would learn that no sooner.
     pub(super) fn distrust(&self, via: Via) {
         self.pools[via.worker].lock().forget_all_h2(via.endpoint, via.lane);
+    }
+
+    /// Waits until a sidecar has taken a new connection, so that nothing is sent to one that turns us away: what was sent
+    /// might have been executed, for all we know.
+    async fn taken(&self, at: usize, wire: &Wire, ended: oneshot::Receiver<()>) -> Result<(), ConnectError> {
+        let within = self.config.timeouts.connect;
+        let taken = tokio::select! {
+            biased;
+            () = wire.heard() => true,
+            _ended = ended => false,
+            () = tokio::time::sleep(within) => false,
+        };
+        if taken {
+            return Ok(());
+        }
+        let endpoint = &self.endpoints[at];
+        let (address, why) = (endpoint.label(), wire.failure().unwrap_or(certs::Reason::Protocol));
+        if let Some(dialled) = endpoint.dialled() {
+            dialled.not_believed(why, &address);
+        }
+        self.metrics.upstream_connection(self.id, UpstreamConnection::Failed);
+        Err(ConnectError::NotBelieved { address, why: why.as_str() })
     }
 
     async fn over_h2(
@@ -212,7 +251,7 @@ impl Network {
         busy: Busy,
         mut request: Request<Body>,
     ) -> Result<Response<Answer>, SendError> {
-        let opened = self.open(via.endpoint).await;
+        let opened = self.open(via.endpoint, Carries::Upgrade).await;
         let stream = opened.map_err(|source| self.no_connection(&mut request, source))?;
         let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream)).await {
             Ok(open) => open,
@@ -236,13 +275,13 @@ impl Network {
         }
     }
 
-    async fn open(&self, at: usize) -> Result<Stream, ConnectError> {
+    async fn open(&self, at: usize, carries: Carries) -> Result<Stream, ConnectError> {
         let endpoint = &self.endpoints[at];
         let failed = |error: &ConnectError| {
             tracing::debug!(network = self.name(), %error, "an address does not take a connection");
             self.metrics.upstream_connection(self.id, UpstreamConnection::Failed);
         };
-        let opened = endpoint.connect(self.config.timeouts.connect, failed).await?;
+        let opened = endpoint.connect(carries, self.config.timeouts.connect, failed).await?;
         self.metrics.upstream_connection(self.id, UpstreamConnection::Made);
         if endpoint.tls.is_none() {
             self.saw_round_trip(opened.took.as_secs_f64());

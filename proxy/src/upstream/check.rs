@@ -13,6 +13,7 @@ use super::pool::{H1, H2};
 use super::{Endpoint, Network, exchange};
 use crate::body::Body;
 use crate::generation::Shared;
+use crate::identity::Carries;
 use crate::peer;
 
 /// How soon a name that did not resolve is tried again.
@@ -83,7 +84,7 @@ pub(crate) async fn has_come_up(network: &Network, at: usize) -> bool {
     let asked = async {
         match &network.config.health.path {
             Some(path) => check(network, endpoint, path).await.is_some(),
-            None => endpoint.connect(within, |_| ()).await.is_ok(),
+            None => endpoint.connect(Carries::Http, within, |_| ()).await.is_ok(),
         }
     };
     tokio::time::timeout(within, asked).await.unwrap_or(false)
@@ -91,7 +92,7 @@ pub(crate) async fn has_come_up(network: &Network, at: usize) -> bool {
 
 /// One check, over a connection of its own: a kept one may work where a new one would not.
 async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()> {
-    let stream = endpoint.connect(network.config.timeouts.connect, |_| ()).await.ok()?.stream;
+    let stream = endpoint.connect(Carries::Http, network.config.timeouts.connect, |_| ()).await.ok()?.stream;
     let two = network.config.protocol == Protocol::Http2 || stream.negotiated_h2();
     let request = Request::get(path)
         .header(header::HOST, endpoint.authority())
@@ -101,7 +102,8 @@ async fn check(network: &Network, endpoint: &Endpoint, path: &str) -> Option<()>
     let status = if two {
         let (request, _) = Absolute::form(request, endpoint.tls.is_some());
         // What comes after the head is nobody's: it goes with the connection.
-        H2::open(stream, None).await.ok()?.sender.send_request(request).await.ok()?.status()
+        let (mut connection, _ended) = H2::open(stream, None, 0).await.ok()?;
+        connection.sender.send_request(request).await.ok()?.status()
     } else {
         let mut connection = H1::open(stream).await.ok()?;
         let response = exchange::over_h1(&mut connection, request).await.ok()?;

@@ -1,4 +1,4 @@
-//! One TCP connection, encrypted or not, to one address.
+//! One TCP connection, encrypted or not, to one address; to a sidecar, with proof of who is at either end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::identity::{Carries, Dialled, Linked, Wire};
+
 /// A connection's bytes.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -21,6 +23,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// Encrypted.
     Tls(Box<TlsStream<TcpStream>>),
+    /// To a sidecar that has proved who it is.
+    Peer(Box<Linked<TlsStream<TcpStream>>>),
 }
 
 /// Why there is no connection. Nothing was sent, so the job is known not to have executed.
@@ -49,6 +53,14 @@ pub(crate) enum ConnectError {
         #[source]
         source: io::Error,
     },
+    /// The sidecar broke off before it took anything.
+    #[error("the sidecar at {address} has not taken our connection ({why}); its own log says why not")]
+    NotBelieved {
+        /// Where it is.
+        address: String,
+        /// In one word.
+        why: &'static str,
+    },
     /// The name cannot be one of a certificate.
     #[error("`{host}` cannot be verified against a certificate")]
     Name {
@@ -59,11 +71,41 @@ pub(crate) enum ConnectError {
 
 /// What TLS needs to know to connect.
 #[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    /// Roots and protocols.
-    pub(crate) config: Arc<ClientConfig>,
-    /// The name that the certificate must have.
-    pub(crate) host: String,
+pub(crate) enum Tls {
+    /// A server that some root vouches for by its name.
+    Named {
+        /// Roots, and the protocols that requests may use.
+        config: Arc<ClientConfig>,
+        /// The same for what becomes another protocol: only HTTP/1.1 can.
+        upgrade: Arc<ClientConfig>,
+        /// The name that the certificate must have.
+        host: String,
+    },
+    /// A sidecar that must be who it should be, whatever its name.
+    Peer {
+        /// Who that is.
+        dialled: Dialled,
+        /// Where it is.
+        host: String,
+    },
+}
+
+impl Tls {
+    async fn connect(&self, tcp: TcpStream, address: SocketAddr, carries: Carries) -> Result<Stream, ConnectError> {
+        let (Self::Named { host, .. } | Self::Peer { host, .. }) = self;
+        let io = |source| ConnectError::Io { address, source };
+        let name = ServerName::try_from(host.clone()).map_err(|_| ConnectError::Name { host: host.clone() })?;
+        match self {
+            Self::Named { config, upgrade, .. } => {
+                let config = if carries == Carries::Upgrade { upgrade } else { config };
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(io)?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
+            Self::Peer { dialled, .. } => {
+                Ok(Stream::Peer(Box::new(dialled.connect(tcp, name, carries).await.map_err(io)?)))
+            }
+        }
+    }
 }
 
 impl Stream {
@@ -71,17 +113,18 @@ impl Stream {
     pub(crate) async fn connect(
         address: SocketAddr,
         tls: Option<&Tls>,
+        carries: Carries,
         within: Duration,
     ) -> Result<Self, ConnectError> {
         let connecting = async {
             let io = |source| ConnectError::Io { address, source };
             let tcp = TcpStream::connect(address).await.map_err(io)?;
             tcp.set_nodelay(true).map_err(io)?;
-            let Some(tls) = tls else { return Ok(Self::Tcp(tcp)) };
-            let name =
-                ServerName::try_from(tls.host.clone()).map_err(|_| ConnectError::Name { host: tls.host.clone() })?;
-            let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, tcp).await.map_err(io)?;
-            Ok(Self::Tls(Box::new(stream)))
+            match tls {
+                None => Ok(Self::Tcp(tcp)),
+                // Few connections are new, and all that wait for one would hold its room.
+                Some(tls) => Box::pin(tls.connect(tcp, address, carries)).await,
+            }
         };
         tokio::time::timeout(within, connecting).await.unwrap_or(Err(ConnectError::Timeout { address, within }))
     }
@@ -91,6 +134,15 @@ impl Stream {
         match self {
             Self::Tcp(_) => false,
             Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Peer(linked) => linked.io().get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// What tells whether a sidecar has taken the connection.
+    pub(super) fn wire(&self) -> Option<Arc<Wire>> {
+        match self {
+            Self::Tcp(_) | Self::Tls(_) => None,
+            Self::Peer(linked) => Some(Arc::clone(linked.wire())),
         }
     }
 }
@@ -100,6 +152,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Peer(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -109,6 +162,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Peer(io) => Pin::new(io).poll_write(cx, buf),
         }
     }
 
@@ -120,6 +174,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Peer(io) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -127,6 +182,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
+            Self::Peer(io) => io.is_write_vectored(),
         }
     }
 
@@ -134,6 +190,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io).poll_flush(cx),
+            Self::Peer(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
@@ -141,6 +198,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Peer(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

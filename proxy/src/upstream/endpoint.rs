@@ -14,6 +14,7 @@ use policy::health::Breaker;
 use tokio::time::Instant;
 
 use super::connect::{ConnectError, Stream, Tls};
+use crate::identity::{Carries, Dialled, Identity};
 
 /// Addresses that one connection tries.
 const TRIED_MOST: usize = 4;
@@ -60,12 +61,17 @@ pub(crate) struct Report {
 }
 
 impl Endpoint {
-    pub(super) fn new(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Self> {
+    /// `identity` is what sidecars are shown, where they are reached by TLS.
+    pub(super) fn new(
+        endpoint: &cfg::Endpoint,
+        network: &cfg::Network,
+        identity: Option<&Arc<Identity>>,
+    ) -> io::Result<Self> {
         let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
         let fresh = Breaker::new(network.health.failures, network.health.open_for.as_secs_f64());
         Ok(Self {
             authority: authority(endpoint).map_err(io::Error::other)?,
-            tls: if endpoint.tls { Some(tls(endpoint, network)?) } else { None },
+            tls: if endpoint.tls { Some(tls(endpoint, network, identity)?) } else { None },
             host: endpoint.host.clone(),
             port: endpoint.port,
             addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
@@ -90,6 +96,19 @@ impl Endpoint {
         &self.authority
     }
 
+    /// Which certificate of ours a connection to it would show now; connections that showed another are not used again.
+    pub(super) fn version(&self) -> u64 {
+        self.dialled().map_or(0, Dialled::version)
+    }
+
+    /// The sidecar that stands there, if it must prove who it is.
+    pub(super) fn dialled(&self) -> Option<&Dialled> {
+        match &self.tls {
+            Some(Tls::Peer { dialled, .. }) => Some(dialled),
+            Some(Tls::Named { .. }) | None => None,
+        }
+    }
+
     /// Whether it is worth looking for a connection of HTTP/2 first.
     pub(super) fn may_negotiate_h2(&self) -> bool {
         self.tls.is_some() && self.speaks_h2.load(Ordering::Relaxed)
@@ -104,6 +123,7 @@ impl Endpoint {
     /// round; `failed` is told of each address that does not accept.
     pub(super) async fn connect(
         &self,
+        carries: Carries,
         within: Duration,
         mut failed: impl FnMut(&ConnectError),
     ) -> Result<Connected, ConnectError> {
@@ -114,7 +134,7 @@ impl Endpoint {
             let began = Instant::now();
             // One that keeps silent must leave the others their share of the time.
             let share = ends.saturating_duration_since(began) / (addresses.len() - place) as u32;
-            match Stream::connect(*address, self.tls.as_ref(), share).await {
+            match Stream::connect(*address, self.tls.as_ref(), carries, share).await {
                 Ok(stream) => return Ok(Connected { stream, took: began.elapsed() }),
                 Err(error) => {
                     failed(&error);
@@ -223,15 +243,21 @@ fn authority(endpoint: &cfg::Endpoint) -> Result<HeaderValue, http::header::Inva
     HeaderValue::try_from(if endpoint.port == usual { host } else { format!("{host}:{}", endpoint.port) })
 }
 
-fn tls(endpoint: &cfg::Endpoint, network: &cfg::Network) -> io::Result<Tls> {
+fn tls(endpoint: &cfg::Endpoint, network: &cfg::Network, identity: Option<&Arc<Identity>>) -> io::Result<Tls> {
+    let host = endpoint.host.clone();
+    if network.kind == cfg::Kind::Sidecar {
+        // The configuration has been checked for it.
+        let identity = identity.ok_or_else(|| io::Error::other("there is no `[identity]` to show to sidecars"))?;
+        return Ok(Tls::Peer { dialled: Dialled::new(identity, network).map_err(io::Error::other)?, host });
+    }
     let alpn: &[&[u8]] = match network.protocol {
         cfg::Protocol::Auto => &[b"h2", b"http/1.1"],
         cfg::Protocol::Http1 => &[b"http/1.1"],
         cfg::Protocol::Http2 => &[b"h2"],
     };
     let roots = network.ca.as_ref().map(std::fs::read).transpose()?;
-    let config = certs::client_config(roots.as_deref(), alpn).map_err(io::Error::other)?;
-    Ok(Tls { config, host: endpoint.host.clone() })
+    let config = |alpn: &[&[u8]]| certs::client_config(roots.as_deref(), alpn).map_err(io::Error::other);
+    Ok(Tls::Named { config: config(alpn)?, upgrade: config(&[b"http/1.1"])?, host })
 }
 
 #[cfg(test)]
@@ -277,7 +303,7 @@ mod tests {
         let refusing = SocketAddr::from(([127, 0, 0, 1], 1));
         let check = async |addresses: &[SocketAddr], expected: Option<usize>| {
             let mut failed = 0;
-            let connected = named(addresses).connect(Duration::from_secs(5), |_| failed += 1).await;
+            let connected = named(addresses).connect(Carries::Http, Duration::from_secs(5), |_| failed += 1).await;
             assert_eq!(connected.is_ok().then_some(failed), expected, "{addresses:?}");
         };
         check(&[], None).await;

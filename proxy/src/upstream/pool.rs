@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::oneshot;
 
 use super::connect::Stream;
 use super::send::Lane;
@@ -23,7 +24,7 @@ const IDLE_MOST: usize = 256;
 /// An idle connection older than this is not used again: most servers close theirs after a minute or more.
 const IDLE_FOR_S: f64 = 50.0;
 /// Streams put on one HTTP/2 connection before another is opened.
-const STREAMS_MOST: u32 = 100;
+pub(super) const STREAMS_MOST: u32 = 100;
 /// HTTP/2 connections to one endpoint, for each worker and lane. When all are full, the far side's own bound on streams
 /// decides who waits.
 const H2_MOST: usize = 16;
@@ -84,6 +85,8 @@ impl H1 {
 pub(super) struct H2 {
     pub(super) sender: http2::SendRequest<Body>,
     use_of_it: Arc<Use>,
+    /// Which certificate of ours it showed.
+    version: u64,
 }
 
 /// How a connection is asked whether its far side is still there while streams wait for it.
@@ -117,22 +120,32 @@ impl Use {
 }
 
 impl H2 {
-    /// Begins HTTP/2. The connection ends when its last sender and stream are gone.
-    pub(super) async fn open(stream: Stream, pings: Option<Pings>) -> hyper::Result<Self> {
+    /// Begins HTTP/2. The connection ends when its last sender and stream are gone, and with it what is returned.
+    pub(super) async fn open(
+        stream: Stream,
+        pings: Option<Pings>,
+        version: u64,
+    ) -> hyper::Result<(Self, oneshot::Receiver<()>)> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         if let Some(Pings { every, within }) = pings {
             builder.timer(TokioTimer::new()).keep_alive_interval(every).keep_alive_timeout(within);
         }
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        let (runs, ended) = oneshot::channel::<()>();
         tokio::spawn(async move {
+            let _runs = runs;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/2 connection to a network ended");
             }
         });
+        Ok((Self::new(sender, version), ended))
+    }
+
+    fn new(sender: http2::SendRequest<Body>, version: u64) -> Self {
         let use_of_it = Arc::new(Use::default());
         use_of_it.rest();
-        Ok(Self { sender, use_of_it })
+        Self { sender, use_of_it, version }
     }
 
     pub(super) fn stream(&self) -> StreamPlace {
@@ -155,7 +168,7 @@ impl Drop for StreamPlace {
 /// What one worker has open to one network.
 #[derive(Debug)]
 pub(super) struct Pool {
-    places: Vec<[Place; 2]>,
+    places: Vec<[Place; Lane::COUNT]>,
 }
 
 #[derive(Debug, Default)]
@@ -190,11 +203,12 @@ impl Pool {
         }
     }
 
-    /// A connection with room for one more stream; the oldest one, so that the others may grow stale.
-    pub(super) fn h2(&mut self, endpoint: usize, lane: Lane) -> Option<H2> {
+    /// A connection with room for one more stream; the oldest one, so that the others may grow stale. Those that showed
+    /// another certificate of ours than `version` end with their streams: it may expire before they would.
+    pub(super) fn h2(&mut self, endpoint: usize, lane: Lane, version: u64) -> Option<H2> {
         let open = &mut self.places[endpoint][lane as usize].h2;
         let now_s = clock::now_s();
-        open.retain(|c| !c.sender.is_closed() && !c.use_of_it.is_stale(now_s));
+        open.retain(|c| c.version == version && !c.sender.is_closed() && !c.use_of_it.is_stale(now_s));
         let room = open.iter().find(|c| c.use_of_it.streams() < STREAMS_MOST);
         let full = || open.iter().min_by_key(|c| c.use_of_it.streams()).filter(|_| open.len() >= H2_MOST);
         room.or_else(full).cloned()
@@ -229,4 +243,38 @@ pub(super) async fn still_open(connection: &mut H1) -> bool {
         Poll::Ready(connection.is_idle())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioExecutor;
+
+    use super::*;
+
+    async fn connection(version: u64) -> (H2, tokio::io::DuplexStream) {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await;
+        let (sender, connection) = handshake.expect("nothing is waited for");
+        tokio::spawn(connection);
+        (H2::new(sender, version), far)
+    }
+
+    #[tokio::test]
+    async fn lanes_share_no_connection_and_an_old_certificate_takes_no_new_request() {
+        let mut pool = Pool::new(1);
+        let lanes = [Lane::Live, Lane::Shadow, Lane::Control];
+        let mut open = Vec::new();
+        for (place, lane) in lanes.into_iter().enumerate() {
+            assert!(pool.h2(0, lane, 1).is_none(), "{lane:?} was given another lane's");
+            let (connection, far) = connection(1).await;
+            pool.add_h2(0, lane, connection.clone());
+            open.push((connection, far));
+            let given = pool.h2(0, lane, 1).expect("there is one now");
+            assert!(Arc::ptr_eq(&given.use_of_it, &open[place].0.use_of_it));
+        }
+        for lane in lanes {
+            assert!(pool.h2(0, lane, 2).is_none(), "{lane:?} was given one that showed an old certificate");
+            assert!(pool.h2(0, lane, 1).is_none(), "it is let go, to end with its streams");
+        }
+    }
 }

@@ -25,6 +25,13 @@ pub(crate) enum Lane {
     Live,
     /// Shadows.
     Shadow,
+    /// Questions to other sidecars: an answer that its client is slow to read must not hold an adoption up.
+    Control,
+}
+
+impl Lane {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
 }
 
 /// What a request is for: whether its answer may take over the connection, and what its outcome tells.
@@ -95,6 +102,8 @@ impl Network {
         let total = Instant::now() + timeouts.total;
         let nameless = name_host(&mut request, endpoint);
         let stripped = self.strip(lane, purpose, request.headers_mut());
+        let over = if purpose == Purpose::Control { Lane::Control } else { lane };
+        let via = Via { lane: over, ..via };
         let exchange = self.exchange(via, purpose, busy, request);
         let mut answered = self.before_head_timeout(upload, total, exchange).await;
         if matches!(answered, Err(SendError::NoAnswer { .. })) {
@@ -141,7 +150,7 @@ impl Network {
         let admits = |at: usize| match (lane, purpose) {
             (_, Purpose::Control) => true,
             (Lane::Shadow, _) => self.endpoints[at].would_admit(now_s),
-            (Lane::Live, _) => self.endpoints[at].admits(now_s),
+            (Lane::Live | Lane::Control, _) => self.endpoints[at].admits(now_s),
         };
         // Workers are given out one by one, and not picked.
         let replicas = if self.crew.is_none() { self.live..self.endpoints.len() } else { 0..0 };

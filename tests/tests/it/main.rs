@@ -9,6 +9,7 @@ mod failover;
 mod fenced;
 mod ffmpeg;
 mod hygiene;
+mod identity;
 mod lane;
 mod learning;
 mod limits;

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::identity::Linked;
+
 /// How often the socket is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -50,6 +52,12 @@ impl Wire for TcpStream {
 impl Wire for TlsStream<TcpStream> {
     fn look(&self) -> Look {
         shown(self.get_ref().0)
+    }
+}
+
+impl Wire for Linked<TlsStream<TcpStream>> {
+    fn look(&self) -> Look {
+        self.io().look()
     }
 }
 
