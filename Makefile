@@ -4,12 +4,13 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 TOOLS := target/tools
 
-.PHONY: help demo test test-cgroup-v2 check fmt clippy doc deny bench-load bench-decision bench-shapes docs
+.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes docs
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
 	@echo "make test            install what the tests need, and pass them"
 	@echo "make test-cgroup-v2  boot a Debian kernel in a virtual machine, and pass the tests of version 2 control groups"
+	@echo "make test-two-sides  two sidecars in two network namespaces around a service from PyPI; cut, killed, mended"
 	@echo "make check           format, lints, documentation, dependencies"
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
@@ -25,6 +26,9 @@ test:
 
 test-cgroup-v2:
 	tests/cgroup-v2.sh
+
+test-two-sides:
+	tests/two_sides/run.sh
 
 check: fmt clippy doc deny
 
