@@ -40,13 +40,13 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Seconds of load on one arm in one round
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     pub seconds: u32,
     /// Rounds; six are the fewest whose range is a 95 % interval of the median
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub rounds: u32,
-    /// Rounds of hashing in one job: 200 are about 2 ms
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    /// Rounds of hashing in one job: 2000 are about 20 ms
+    #[arg(long, value_name = "N", default_value_t = 2000)]
     pub work: u32,
     /// What cargo adds
     #[arg(long, hide = true)]

@@ -36,23 +36,23 @@ pub fn start(
         .replace("{backend}", &backend.to_string())
         .replace("{other_backend}", &other.to_string())
         .replace("{folder}", &folder.to_string_lossy());
-    let (running, address) = serve(site, folder, &text)?;
+    let (running, [address, _admin]) = serve(site, folder, &text)?;
     let version = printed_by(&built()?.to_string_lossy(), &["--version"]).unwrap_or_else(|| "adumbra".to_owned());
     Ok((running, version, address))
 }
 
-/// Starts it with the configuration `text`, and learns where it takes jobs.
+/// Starts it with the configuration `text`, and learns where it takes jobs and where its operator is answered.
 ///
 /// # Errors
 /// When it cannot be built or does not say where it listens.
-pub fn serve(site: &Site, folder: &Path, text: &str) -> Result<(Running, SocketAddr), StartError> {
+pub fn serve(site: &Site, folder: &Path, text: &str) -> Result<(Running, [SocketAddr; 2]), StartError> {
     let file = folder.join("adumbra.toml");
     fs::write(&file, text)?;
     let mut command = child::program(&built()?);
     command.args(["serve", "--config"]).arg(&file);
     let mut running = Running::start(&mut command, site.cores.proxy, folder.join("output"))?;
-    let address = listening(&mut running)?;
-    Ok((running, address))
+    let addresses = listening(&mut running)?;
+    Ok((running, addresses))
 }
 
 /// The release binary, brought up to date once a run.
@@ -76,12 +76,13 @@ fn release_folder() -> io::Result<PathBuf> {
     own.ancestors().nth(2).map(Path::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// Waits for the line `listening jobs=ADDRESS`.
-fn listening(running: &mut Running) -> Result<SocketAddr, StartError> {
+/// Waits for the lines `listening jobs=ADDRESS` and `listening admin=ADDRESS`, of which the latter comes last.
+fn listening(running: &mut Running) -> Result<[SocketAddr; 2], StartError> {
     let until = Instant::now() + LISTENS_WITHIN;
     loop {
-        if let Some(address) = jobs_address(&running.said()) {
-            return Ok(address);
+        let said = running.said();
+        if let (Some(jobs), Some(admin)) = (address_of(&said, "jobs="), address_of(&said, "admin=")) {
+            return Ok([jobs, admin]);
         }
         if let Some(status) = running.ended()? {
             return Err(StartError::Ended { status, said: last_words(running) });
@@ -94,9 +95,9 @@ fn listening(running: &mut Running) -> Result<SocketAddr, StartError> {
     }
 }
 
-fn jobs_address(said: &str) -> Option<SocketAddr> {
+fn address_of(said: &str, what: &str) -> Option<SocketAddr> {
     let words = said.lines().filter(|line| line.starts_with("listening ")).flat_map(str::split_whitespace);
-    words.filter_map(|word| word.strip_prefix("jobs=")).find_map(|address| address.parse().ok())
+    words.filter_map(|word| word.strip_prefix(what)).find_map(|address| address.parse().ok())
 }
 
 #[cfg(test)]
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn the_jobs_port_is_found_among_the_others() {
         let said = "starting\nlistening admin=127.0.0.1:9900\nlistening jobs=127.0.0.1:8080 tls=no\n";
-        assert_eq!(jobs_address(said), Some(([127, 0, 0, 1], 8080).into()));
-        assert_eq!(jobs_address("listening admin=127.0.0.1:9900\n"), None);
+        assert_eq!(address_of(said, "jobs="), Some(([127, 0, 0, 1], 8080).into()));
+        assert_eq!(address_of("listening admin=127.0.0.1:9900\n", "jobs="), None);
     }
 }

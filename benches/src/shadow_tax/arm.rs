@@ -1,8 +1,8 @@
 //! One arm: a sidecar, its live service, and a target for its shadows.
 
 use std::fs;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -76,6 +76,7 @@ pub struct Arm {
     /// What becomes of its shadows.
     pub target: Target,
     jobs: SocketAddr,
+    admin: SocketAddr,
     request: Vec<u8>,
     expected: Vec<u8>,
     decisions: PathBuf,
@@ -108,7 +109,7 @@ impl Arm {
             .replace("{network}", &network)
             .replace("{enabled}", &target.shadows().to_string())
             .replace("{folder}", &folder.to_string_lossy());
-        let (sidecar, jobs) = adumbra::serve(site, &folder, &config)?;
+        let (sidecar, [jobs, admin]) = adumbra::serve(site, &folder, &config)?;
         if target == Target::Hung {
             let pid = i32::try_from(other.pid())
                 .ok()
@@ -122,6 +123,7 @@ impl Arm {
         Ok(Self {
             target,
             jobs,
+            admin,
             expected: job::answer(&body, rounds).to_vec(),
             request: [head.into_bytes(), body].concat(),
             decisions: folder.join("decisions.jsonl"),
@@ -149,6 +151,7 @@ impl Arm {
     /// # Errors
     /// When it is gone, or its log does not say what became of its jobs.
     pub fn visit(&mut self, per_second: f64, duration: Duration) -> io::Result<Visit> {
+        let turned_away = self.turned_away()?;
         let outcome = open_loop::run(&self.load(per_second, duration))?;
         let jobs = outcome.latency_ns.len();
         let us = |quantile| outcome.latency_ns.value_at_quantile(quantile) as f64 / 1000.0;
@@ -157,10 +160,22 @@ impl Arm {
             p99_us: us(0.99),
             errors: outcome.missing() + outcome.socket_errors + outcome.wrong_bodies,
             jobs,
-            overlapped: self.overlapped(jobs)?,
+            // One that the far side turned away never ran.
+            overlapped: self.overlapped(jobs)?.saturating_sub(self.turned_away()? - turned_away),
             resident_bytes: resident_bytes(self.sidecar.pid())?,
             lag_p99_us: outcome.lag_ns.value_at_quantile(0.99) as f64 / 1000.0,
         })
+    }
+
+    /// Shadows that were sent and not executed, so far.
+    fn turned_away(&self) -> io::Result<u64> {
+        const SERIES: &str = r#"adumbra_shadows_refused_total{network="public",reason="not_executed"} "#;
+        let mut stream = TcpStream::connect(self.admin)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(SERIES)?.trim().parse().ok());
+        value.ok_or_else(|| io::Error::other(format!("the sidecar's metrics have no {SERIES}")))
     }
 
     /// Of the last `jobs`, those beside which a shadow ran, as the sidecar's own log has it.
@@ -216,7 +231,7 @@ fn out_of_the_way(program: &Path) -> Command {
 fn await_listener(at: SocketAddr, running: &Running) -> Result<(), StartError> {
     let until = Instant::now() + READY_WITHIN;
     while Instant::now() < until {
-        if std::net::TcpStream::connect(at).is_ok() {
+        if TcpStream::connect(at).is_ok() {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(20));
