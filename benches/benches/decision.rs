@@ -273,6 +273,7 @@ fn view() -> View {
             window_min_s: 0.1,
             worthwhile_s: 0.5,
             sample_share: 0.02,
+            sample_window_s: 60.0,
             explore_share: 0.01,
             levels: Levels::default(),
             caps: LevelCaps { low: CAPS, medium: CAPS, high: CAPS },

@@ -71,6 +71,7 @@ pub(crate) fn view() -> View {
             window_min_s: 0.1,
             worthwhile_s: 1.0,
             sample_share: 0.0,
+            sample_window_s: 30.0,
             explore_share: 0.0,
             levels: Levels::default(),
             caps: LevelCaps {

@@ -89,6 +89,8 @@ pub struct ShadowLimits {
     pub worthwhile_s: f64,
     /// The share of jobs that are shadowed only to learn.
     pub sample_share: f64,
+    /// The longest that such a shadow may run, seconds; the shortest window, where that is longer.
+    pub sample_window_s: f64,
     /// The share of jobs sent where the policy would not have, to learn; 0 to forbid.
     pub explore_share: f64,
     /// How much shadow each urgency buys.

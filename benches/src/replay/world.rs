@@ -53,6 +53,7 @@ pub(super) fn world() -> View {
             window_min_s: 0.1,
             worthwhile_s: 0.3,
             sample_share: 0.0,
+            sample_window_s: 30.0,
             explore_share: 0.02,
             levels: Levels::default(),
             caps: LevelCaps { low: caps(0.1), medium: caps(0.25), high: caps(0.5) },

@@ -19,8 +19,8 @@ type Defaults = [&'static str; 4];
 const LOW: Defaults = ["'10%'", "'256MiB'", "'1MiB'", "'1s'"];
 const MEDIUM: Defaults = ["'25%'", "'512MiB'", "'4MiB'", "'2s'"];
 const HIGH: Defaults = ["'50%'", "'1GiB'", "'16MiB'", "'4s'"];
-/// Another sidecar gets here what our own most urgent jobs get.
-const SERVED: Defaults = HIGH;
+/// Another sidecar gets here what our own most urgent jobs get, for as long as a sample may take.
+const SERVED: Defaults = ["'50%'", "'1GiB'", "'16MiB'", "'1m'"];
 
 pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
     let mut table = root.table("shadow", "How shadows are bounded, over all networks.");
@@ -33,6 +33,8 @@ pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
     let worthwhile = table.or("worthwhile", &DURATION, "'300ms'", short);
     let sample_share =
         table.or("sample_share", &SHARE, "'2%'", "The share of jobs shadowed in the background, only to learn.");
+    let long = "How long such a shadow may run, to be seen to its end; twice the job's predicted time is enough.";
+    let sample_window = table.or("sample_window", &LONG, "'1m'", long);
     let explore = "The share of jobs sent where the prediction would not, to learn. 0 forbids it.";
     let explore_share = table.or("explore_share", &SHARE, "'2%'", explore);
     let answer = "Bytes of a shadow's answer that are kept for adoption before it stops being read.";
@@ -48,6 +50,7 @@ pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
             window_min_s: window_min.as_secs_f64(),
             worthwhile_s: worthwhile.as_secs_f64(),
             sample_share,
+            sample_window_s: sample_window.as_secs_f64(),
             explore_share,
             levels,
             caps,

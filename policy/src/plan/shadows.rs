@@ -69,7 +69,12 @@ fn sample(job: &Job, view: &View, plan: &Plan, predicted_s: Option<f64>) -> Shad
         return Shadowing::Direct;
     }
     let wanted_s = predicted_s.map_or(f64::MAX, |predicted_s| SAMPLE_WINDOW_SHARE * predicted_s);
-    let Some(window_s) = window_s(view, plan, wanted_s) else { return Shadowing::Direct };
+    // It delays nobody, so it may outlast what its level lets a job wait; but where a level leaves no window it has no samples.
+    if window_s(view, plan, wanted_s).is_none() {
+        return Shadowing::Direct;
+    }
+    let (least_s, most_s) = (known(view.shadowing.window_min_s), known(view.shadowing.sample_window_s));
+    let window_s = wanted_s.min(most_s).max(least_s);
     match pick(places(job, view, plan, window_s), draw(job, Draw::SampleWhere)) {
         Some(other) => Shadowing::Sample { on: NetworkSet::only(other), window_s },
         None => Shadowing::Direct,

@@ -360,6 +360,7 @@ prop_compose! {
                 window_min_s: window[1] / 100.0,
                 worthwhile_s: worthwhile_s / 50.0,
                 sample_share: shares[0],
+                sample_window_s: 30.0,
                 explore_share: shares[1] / 4.0,
                 levels: Levels(levels.map(|place| Level::ALL[place])),
                 caps: LevelCaps {

@@ -164,6 +164,7 @@ impl Contest {
                     return Ok(self.won(response, decision, token));
                 }
                 if self.lead.is_none() {
+                    let decision = self.carried_out(decision);
                     let failure = failure.unwrap_or(Failure::NotAdopted(NotAdopted::BrokeOff));
                     return Err(Box::new(self.lost(failure, decision)));
                 }
@@ -201,6 +202,16 @@ impl Contest {
     /// on the board.
     fn evidence(&self) -> Evidence {
         let mut evidence = self.board.read();
+        if let Some((on, lead)) = &mut evidence.lead
+            && self.lead.as_ref().is_some_and(|lead| !matches!(lead.dispatch, Dispatch::Shadow(_)))
+        {
+            self.course.begins(*on, lead, &self.course.upload);
+        }
+        for shadow in &self.shadows {
+            if let Some(seen) = &mut evidence.shadows[shadow.on()] {
+                self.course.begins(shadow.on(), seen, shadow.upload());
+            }
+        }
         for network in self.started.iter() {
             let held = self.shadows.iter().any(|shadow| shadow.on() == network);
             let over = |o: &Observation| matches!(o.phase, Phase::Refused | Phase::Failed);

@@ -199,9 +199,10 @@ impl Settle {
         // A job that was only accepted has not shown how long it takes.
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
-        let ran_s = self.flight.take().filter(|_| succeeded).map(Flight::land);
-        if let Some(ran_s) = ran_s {
-            let took_s = (ran_s - self.stalled_s - self.course.arriving_s(record.target)).max(f64::MIN_POSITIVE);
+        if let Some(flight) = self.flight.take().filter(|_| succeeded) {
+            let sent_s = flight.sent_s();
+            let ran_s = self.course.ran_s(record.target, &self.course.upload, sent_s, flight.land());
+            let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);
             self.course.shared.oracle.learn(Row {

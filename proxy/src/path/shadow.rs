@@ -239,6 +239,11 @@ impl Shadow {
         })
     }
 
+    /// How far its body is.
+    pub(super) fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
     /// Where it runs.
     pub(super) fn on(&self) -> NetworkId {
         self.network.id

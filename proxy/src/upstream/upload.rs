@@ -121,7 +121,7 @@ impl Upload {
     }
 
     /// When its last byte was taken, if it was.
-    pub(super) fn ended_s(&self) -> Option<f64> {
+    pub(crate) fn ended_s(&self) -> Option<f64> {
         match self.ended_us.load(Ordering::Relaxed) {
             0 => None,
             us => Some(us as f64 / 1e6),

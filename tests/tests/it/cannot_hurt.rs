@@ -198,7 +198,7 @@ async fn a_sample_that_is_answered_without_end_is_read_for_its_window_at_its_rat
     let sidecar = Setup::two(private.url(), public.url())
         .set("shadow.sample_share", "1.0")
         .set("shadow.window_min", r#""200ms""#)
-        .set("shadow.levels.medium.window", r#""200ms""#)
+        .set("shadow.sample_window", r#""200ms""#)
         .set("shadow.levels.medium.bytes_per_second", r#""1MiB""#)
         .every(ON)
         .start();

@@ -384,3 +384,30 @@ async fn a_shadow_that_finishes_as_its_window_ends_is_used_whole_or_not_at_all()
     assert_eq!(started, sidecar.sum("adumbra_shadows_ended_total", &[]).await);
     assert_eq!(sidecar.sum("adumbra_shadows_in_flight", &[]).await, 0.0);
 }
+
+#[tokio::test]
+async fn a_straggler_that_cannot_be_sent_again_stays_and_is_said_to_have_stayed() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let sidecar = Setup::two(private.url(), public.url())
+        .set("spool.body", r#""16KiB""#)
+        .set("shadow.window_min", r#""50ms""#)
+        .set("shadow.levels.medium.window", r#""50ms""#)
+        .every(ON)
+        .start();
+    sidecar.swap_model(tests::model::open(2.0));
+    let mut client = Raw::connect(sidecar.jobs()).await;
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    for _ in 0..8 {
+        client.write(tests::reply::chunk_bytes(&[b'x'; 8192])).await;
+    }
+    client.write("0\r\n\r\n").await;
+    let mut lead = private.next().await;
+    lead.progress(0.001).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    lead.progress(0.0011).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    lead.release(Reply::ok("stayed")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.text().as_str(), answer.decision().network.as_str()), ("stayed", "private"));
+    assert_eq!((answer.decision().action.as_str(), public.begun()), ("keep", 0));
+}

@@ -154,7 +154,7 @@ async fn stopped_shadows<F: Future<Output = Exchange>>(show: impl Fn(Exchange) -
     let (private, public) = (Origin::held().await, Origin::held().await);
     let sidecar = eager(Setup::two(private.url(), public.url()))
         .set("shadow.window_min", r#""1s""#)
-        .set("shadow.levels.medium.window", r#""1s""#)
+        .set("shadow.sample_window", r#""1s""#)
         .set("shadow.sample_share", "1.0")
         .every(ON)
         .start();

@@ -34,6 +34,10 @@ impl Contest {
             Action::Send => {
                 if self.send_again(decision.target) {
                     *answer = None;
+                } else if self.lead.is_some() {
+                    // Nothing is left to send it with. What leads goes on, and is not said to be what was never sent.
+                    self.plan.eligible = self.plan.eligible.without(decision.target);
+                    return Err(None);
                 }
             }
         }
@@ -116,7 +120,7 @@ impl Contest {
 
     /// What leads now is given up for something better; its rate so far is half of a pair.
     fn learn_from_lead(&self) {
-        let Some((on, observed)) = self.board.read().lead.filter(|_| self.lead.is_some()) else { return };
+        let Some((on, observed)) = self.evidence().lead.filter(|_| self.lead.is_some()) else { return };
         let now_s = clock::now_s();
         if let Some(label) = learn::stopped(&observed, false, self.course.arriving_s(on), now_s) {
             self.course.shared.oracle.learn(Row {
@@ -131,7 +135,7 @@ impl Contest {
         }
     }
 
-    /// Sends the job afresh, if there is anything left to send. If not, what leads now goes on: better late than never.
+    /// Sends the job afresh, if there is anything left to send.
     fn send_again(&mut self, to: NetworkId) -> bool {
         let Some(request) = self.unsent.take().or_else(|| self.spare.request()) else { return false };
         self.learn_from_lead();
@@ -187,8 +191,10 @@ impl Contest {
     }
 
     fn cancel_shadows(&mut self, why: Reason) {
+        let is_over = clock::now_s() >= self.forked_s + self.plan.shadowing.window_s();
         for shadow in self.shadows.drain(..) {
-            if matches!(why, Reason::WindowEnded | Reason::LeadConfirmed) {
+            // Stopped before that it was for what was seen, and a time that it outlived then would be biased by it.
+            if is_over && matches!(why, Reason::WindowEnded | Reason::LeadConfirmed) {
                 shadow.window_ended();
             }
             self.fence.ended(Dispatch::Shadow(shadow.on()), shadow.stop());

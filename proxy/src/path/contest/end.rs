@@ -2,7 +2,7 @@
 
 use http::Response;
 use policy::fence::Token;
-use policy::{Decision, NetworkSet, PerNetwork, Progress};
+use policy::{Action, Decision, NetworkSet, PerNetwork, Progress, Reason};
 
 use super::{Contest, Failure};
 use crate::body::Body;
@@ -51,6 +51,16 @@ impl Contest {
         };
         let possibly_running = self.possibly_running();
         Lost { failure, problem, decision, shadows: self.started, possibly_running, progress: self.progress }
+    }
+
+    /// What a decision came to when nothing runs: a job that could not be sent stays that of the network that failed it.
+    pub(super) fn carried_out(&self, decision: Decision) -> Decision {
+        match self.board.read().lead {
+            Some((failed, _)) if decision.action == Action::Send && self.unsent.is_none() => {
+                Decision { target: failed, action: Action::Keep, reason: Reason::LeadFailed, ..decision }
+            }
+            _ => decision,
+        }
     }
 
     fn possibly_running(&self) -> u8 {

@@ -52,6 +52,7 @@ struct Lesson {
     board: Arc<Board>,
     flight: Option<Flight>,
     throttle: Arc<Throttle>,
+    upload: Arc<Upload>,
     announced_bytes: u64,
 }
 
@@ -90,6 +91,7 @@ impl Run {
                 board: Arc::clone(board),
                 flight: Some(flight),
                 throttle: Arc::clone(&throttle),
+                upload: Arc::clone(&upload),
                 announced_bytes,
             },
             board: Arc::clone(board),
@@ -288,10 +290,12 @@ impl Lesson {
     }
 
     fn learn_it_took(&mut self) {
-        let Some(ran_s) = self.flight.take().map(Flight::land) else { return };
+        let Some(flight) = self.flight.take() else { return };
+        let sent_s = flight.sent_s();
+        let ran_s = self.course.ran_s(self.on(), &self.upload, sent_s, flight.land());
         // What was measured of its caps is taken off: the label is what the job takes without them.
         let granted = self.board.read().shadows[self.on()].and_then(|seen| seen.granted).unwrap_or(1.0);
-        let took_s = ((ran_s - self.course.arriving_s(self.on())) * granted).max(f64::MIN_POSITIVE);
+        let took_s = (ran_s * granted).max(f64::MIN_POSITIVE);
         self.tally.took(took_s);
         self.learn(Label::Took(took_s));
     }
@@ -327,7 +331,8 @@ impl Drop for Lesson {
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
         metrics.shadow_moved(self.on(), Direction::Received, received);
         let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded) && self.flight.is_some();
-        if let Some(observed) = self.board.read().shadows[self.on()].filter(|_| stopped) {
+        if let Some(mut observed) = self.board.read().shadows[self.on()].filter(|_| stopped) {
+            self.course.begins(self.on(), &mut observed, &self.upload);
             let at_window = self.tally.fate() == Fate::WindowEnded;
             let label = learn::stopped(&observed, at_window, self.course.arriving_s(self.on()), clock::now_s());
             if let Some(label) = label {
