@@ -4,7 +4,7 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 TOOLS := target/tools
 
-.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes docs
+.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress docs
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
@@ -15,6 +15,8 @@ help:
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
 	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
+	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
+	@echo "make bench-progress  what shadows buy a service that shows its progress, and one that does not (TRACES='FILE…')"
 	@echo "make bench-shapes    CPU per request in each runtime shape that adumbra could have"
 
 demo:
@@ -59,3 +61,9 @@ bench-decision:
 
 bench-shapes:
 	$(CARGO) bench -p benches --bench shapes
+
+bench-shadow-tax:
+	$(CARGO) bench -p benches --bench shadow_tax
+
+bench-progress:
+	$(CARGO) bench -p benches --bench progress -- $(TRACES)
