@@ -269,6 +269,18 @@ impl Cage {
         self.set(&limits)
     }
 
+    /// What it holds its processes to.
+    #[cfg(test)]
+    pub(super) fn limits(&self) -> CageLimits {
+        *self.now.lock()
+    }
+
+    /// Whoever sets limits waits while this is held, as for a kernel that looks for memory to take back.
+    #[cfg(test)]
+    pub(super) fn busy(&self) -> parking_lot::MutexGuard<'_, CageLimits> {
+        self.now.lock()
+    }
+
     fn remove(&self) -> Result<(), CageError> {
         self.kill()?;
         let directories = match &self.group {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use policy::Caps;
 
 use super::cage::{Cage, CageError, CageLimits, Mark, Usage, Weight};
@@ -32,6 +32,11 @@ struct Held {
     used: Used,
     over: Over,
     is_over: bool,
+    /// Its caps are being set, which may take long and holds no lock. What comes meanwhile is done by whoever sets them, when
+    /// they are set and before anything is sent.
+    capping: bool,
+    /// It has been adopted: there are no caps any more, also for whoever comes to set them only now.
+    lifted: bool,
 }
 
 /// What a shadow has used; what nobody measures is missing.
@@ -58,7 +63,15 @@ pub(crate) enum NotCapped {
 
 impl Seat {
     pub(super) fn new(crew: Arc<Crew>, turn: Turn, cage: Option<Arc<Cage>>) -> Arc<Self> {
-        let held = Held { cage, before: None, used: Used::default(), over: Over::Unsent, is_over: false };
+        let held = Held {
+            cage,
+            before: None,
+            used: Used::default(),
+            over: Over::Unsent,
+            is_over: false,
+            capping: false,
+            lifted: false,
+        };
         Arc::new(Self { crew, turn, held: Mutex::new(held) })
     }
 
@@ -79,32 +92,58 @@ impl Seat {
     }
 
     fn cap_now(&self, caps: Caps) -> Result<(), NotCapped> {
+        let (cage, wanted) = {
+            let mut held = self.held.lock();
+            let cage = held.cage.clone().ok_or(NotCapped::Gone)?;
+            held.capping = true;
+            (cage, if held.lifted { CageLimits::default() } else { limits(&caps) })
+        };
+        let set = cage.set(&wanted);
+        let before = (cage.mark(), Instant::now());
         let mut held = self.held.lock();
-        let cage = held.cage.clone().ok_or(NotCapped::Gone)?;
-        cage.set(&limits(&caps)).map_err(NotCapped::Refused)?;
-        held.before = Some((cage.mark(), Instant::now()));
-        // From here on it may run.
-        held.over = Over::Stopped;
-        Ok(())
+        held.capping = false;
+        match &set {
+            Ok(()) if held.is_over => {}
+            // From here on it may run.
+            Ok(()) => (held.before, held.over) = (Some(before), Over::Stopped),
+            // Some of them may be set, and a worker that holds more than it may now will not hold less later.
+            Err(_) => held.over = Over::Broke,
+        }
+        if held.is_over {
+            self.let_go(held);
+            return Err(NotCapped::Gone);
+        }
+        if held.lifted && wanted != CageLimits::default() {
+            self.lift_now(&cage);
+        }
+        set.map_err(NotCapped::Refused)
     }
 
-    /// What it runs has become the real job: its caps are lifted when this returns.
+    /// What it runs has become the real job: nothing of it runs under caps when this returns.
     pub(crate) fn lift(&self) {
         let began = Instant::now();
-        let held = self.held.lock();
+        let mut held = self.held.lock();
         if held.is_over || !self.crew.adopt(self.turn) {
             return;
         }
-        if let Some(cage) = &held.cage
-            && let Err(error) = cage.set(&CageLimits::default())
-        {
+        held.lifted = true;
+        if let Some(cage) = held.cage.as_ref().filter(|_| !held.capping) {
+            self.lift_now(cage);
+        }
+        self.crew.metrics.caps_lifted(began.elapsed());
+    }
+
+    fn lift_now(&self, cage: &Cage) {
+        // What stood in its way may have been of a moment.
+        let lift = || cage.set(&CageLimits::default());
+        if let Err(error) = lift().or_else(|_| lift()) {
+            self.crew.metrics.caps_not_lifted();
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 worker = self.turn.life.at,
                 "a worker's caps cannot be lifted; its job goes on under them"
             );
         }
-        self.crew.metrics.caps_lifted(began.elapsed());
     }
 
     /// What it has used so far, or had used when it was over.
@@ -130,6 +169,13 @@ impl Seat {
         }
         held.look();
         held.is_over = true;
+        if !held.capping {
+            self.let_go(held);
+        }
+    }
+
+    /// Gives the worker back.
+    fn let_go(&self, mut held: MutexGuard<'_, Held>) {
         let killed_for_memory = held.oom_kills() > 0;
         let cage = held.cage.take();
         // What is left of it after one of its processes was killed is not what was started.
@@ -205,7 +251,88 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cage::Means;
     use super::*;
+
+    const CAPS: Caps = Caps { cpu_share: 0.2, memory_bytes: 64 << 20, bytes_per_s: 1e6, window_s: 1.0 };
+
+    /// One worker without a process, claimed, and its cage.
+    fn seat() -> (Arc<Seat>, Arc<Cage>) {
+        let crew = Crew::new(1, 1, Arc::new(crate::metrics::Metrics::new(&["private".to_owned()])));
+        let cage = Arc::new(Cage::new(&Means::limits_only("/proc/self/exe".into()), "seat").expect("a cage"));
+        let life = crew.starts(0).expect("it has no process");
+        crew.is_ready(life, &cage);
+        (crew.claim().expect("it waits"), cage)
+    }
+
+    #[test]
+    fn caps_that_come_after_an_adoption_are_not_set() {
+        let (seat, cage) = seat();
+        seat.lift();
+        seat.cap_now(CAPS).expect("it is there");
+        assert_eq!(cage.limits(), CageLimits::default());
+        assert_eq!((seat.crew.adopted(), seat.held.lock().before.is_some()), (1, true), "it is measured all the same");
+    }
+
+    #[test]
+    fn caps_are_lifted_by_an_adoption_that_comes_after_them() {
+        let (seat, cage) = seat();
+        seat.cap_now(CAPS).expect("it is there");
+        assert_eq!(cage.limits(), limits(&CAPS));
+        seat.lift();
+        assert_eq!(cage.limits(), CageLimits::default());
+    }
+
+    #[test]
+    fn a_worker_whose_caps_are_refused_is_not_given_out_again() {
+        let (seat, _cage) = seat();
+        // As a kernel says that more is in use already.
+        let set = seat.cap_now(Caps { memory_bytes: 0, ..CAPS });
+        assert!(matches!(set, Err(NotCapped::Refused(_))), "{set:?}");
+        seat.end();
+        let broken = seat.crew.workers().by_state().find(|(state, _)| *state == "broken");
+        assert_eq!((seat.crew.has_idle(), broken), (false, Some(("broken", 1))), "it is replaced");
+    }
+
+    /// Runs `meanwhile` while the caps are being set, and gives what setting them came to.
+    fn while_capping(seat: &Arc<Seat>, cage: &Cage, meanwhile: impl FnOnce()) -> Result<(), NotCapped> {
+        let busy = cage.busy();
+        let setting = std::thread::spawn({
+            let seat = Arc::clone(seat);
+            move || seat.cap_now(CAPS)
+        });
+        let until = Instant::now() + Duration::from_secs(60);
+        while !seat.held.lock().capping {
+            assert!(Instant::now() < until, "it never began");
+            std::thread::yield_now();
+        }
+        // None of this may wait for it, or this test never ends.
+        meanwhile();
+        drop(busy);
+        setting.join().expect("no panic")
+    }
+
+    #[test]
+    fn an_adoption_while_caps_are_set_does_not_wait_and_leaves_none() {
+        let (seat, cage) = seat();
+        while_capping(&seat, &cage, || {
+            assert_eq!(seat.used(), Used::default());
+            seat.lift();
+        })
+        .expect("it is there");
+        assert_eq!((cage.limits(), seat.crew.adopted()), (CageLimits::default(), 1));
+    }
+
+    #[test]
+    fn a_shadow_that_ends_while_caps_are_set_does_not_wait_and_its_worker_is_given_out_when_they_are() {
+        let (seat, cage) = seat();
+        let set = while_capping(&seat, &cage, || {
+            seat.end();
+            assert!(!seat.crew.has_idle(), "the next one's caps could be overtaken by these");
+        });
+        assert!(matches!(set, Err(NotCapped::Gone)), "{set:?}");
+        assert!(seat.crew.has_idle(), "nothing was sent to it");
+    }
 
     #[test]
     fn a_grant_is_the_time_it_was_let_run_over_the_time_it_would_have() {

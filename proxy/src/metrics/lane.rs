@@ -18,6 +18,7 @@ pub(super) struct LaneCounters {
     ended: Family<2>,
     oom_kills: Family<0>,
     uncapped: Family<0>,
+    unlifted: Family<0>,
     lift: Histogram,
 }
 
@@ -36,6 +37,10 @@ impl LaneCounters {
                 Head::new("adumbra_lane_uncapped", "Workers not used because their caps could not be set"),
                 [],
             ),
+            unlifted: Family::counters(
+                Head::new("adumbra_lane_unlifted", "Adopted workers whose caps could not be lifted"),
+                [],
+            ),
             lift: Histogram::new(
                 Head::in_unit("adumbra_lane_lift", Unit::Seconds, "From adoption to a worker's caps being lifted"),
                 LIFT_SECONDS,
@@ -44,8 +49,8 @@ impl LaneCounters {
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 4] {
-        [&self.ended, &self.oom_kills, &self.uncapped, &self.lift]
+    pub(super) fn families(&self) -> [&dyn Scraped; 5] {
+        [&self.ended, &self.oom_kills, &self.uncapped, &self.unlifted, &self.lift]
     }
 }
 
@@ -68,6 +73,11 @@ impl Metrics {
     /// A worker's caps were lifted.
     pub(crate) fn caps_lifted(&self, took: Duration) {
         self.lane.lift.observe(0, took.as_secs_f64());
+    }
+
+    /// A worker's caps could not be lifted: its job goes on under them.
+    pub(crate) fn caps_not_lifted(&self) {
+        self.lane.unlifted.add([], 1);
     }
 
     /// How often a process of this kind had to be started again, and how often the kernel killed one for memory.
