@@ -20,6 +20,8 @@ pub enum NoPermit {
     Worker,
     /// Shadows have their share of the network's capacity.
     Share,
+    /// It would be held to less memory than anything can run in.
+    Memory,
 }
 
 /// How full a network is, shadows included.
@@ -170,6 +172,7 @@ impl NoPermit {
             Self::LiveWork => "live_work",
             Self::Worker => "worker",
             Self::Share => "share",
+            Self::Memory => "memory",
         }
     }
 }

@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 
 pub use child::{NoPort, Recipe};
 pub(crate) use crew::{Crew, Workers};
-pub(crate) use seat::{Seat, Used};
+pub(crate) use seat::{MEMORY_LEAST, Seat, Used};
 
 use crate::metrics::Metrics;
 use crate::runtime::Stopping;

@@ -4,12 +4,13 @@
 //! Between the two stand the roster, under one short lock, and the cage of each worker's present process.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::cage::Cage;
 use super::roster::{Life, Over, Roster, State, Then, Turn};
-use super::seat::Seat;
+use super::seat::{NotCapped, Seat};
 use crate::metrics::Metrics;
 
 /// The workers of a lane.
@@ -21,7 +22,12 @@ pub(crate) struct Crew {
     /// Where the first of them is among its network's endpoints.
     first: usize,
     pub(super) metrics: Arc<Metrics>,
+    /// When it was last said that a worker's caps cannot be set: shadows come often.
+    warned: Mutex<Option<Instant>>,
 }
+
+/// The shortest time between two warnings of the same.
+const WARN_APART: Duration = Duration::from_secs(10);
 
 /// How many workers there are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +37,7 @@ impl Crew {
     /// So many workers, none of which is up. The first is the endpoint `first` of its network.
     pub(crate) fn new(workers: usize, first: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let cages = (0..workers).map(|_| Mutex::default()).collect();
-        Arc::new(Self { roster: Mutex::new(Roster::new(workers)), cages, first, metrics })
+        Arc::new(Self { roster: Mutex::new(Roster::new(workers)), cages, first, metrics, warned: Mutex::default() })
     }
 
     /// Whether a worker is free.
@@ -55,6 +61,16 @@ impl Crew {
         let turn = self.roster.lock().claim()?;
         let cage = self.cages[turn.life.at].lock().clone();
         Some(Seat::new(Arc::clone(self), turn, cage))
+    }
+
+    /// A worker's caps could not be set, and it is not used.
+    pub(super) fn not_capped(&self, at: usize, error: &NotCapped) {
+        self.metrics.worker_not_capped();
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|last| last.elapsed() >= WARN_APART) {
+            *warned = Some(Instant::now());
+            tracing::warn!(error = error as &dyn std::error::Error, worker = at, "a worker is not used");
+        }
     }
 
     /// Where a worker is among its network's endpoints.

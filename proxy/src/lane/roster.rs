@@ -100,6 +100,8 @@ pub(crate) enum Then {
 #[derive(Clone, Debug)]
 pub(crate) struct Roster {
     workers: Vec<Worker>,
+    /// Where to look first for one to give out.
+    next: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +114,7 @@ struct Worker {
 impl Roster {
     /// So many workers, none of which has a process.
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers: vec![Worker { state: State::Down, lives: 0, turns: 0 }; workers] }
+        Self { workers: vec![Worker { state: State::Down, lives: 0, turns: 0 }; workers], next: 0 }
     }
 
     /// A process is about to be started for the worker: a new life, if the last one is over.
@@ -135,9 +137,12 @@ impl Roster {
         self.workers.iter().any(|worker| worker.state == State::Idle)
     }
 
-    /// Gives out a worker that waits.
+    /// Gives out a worker that waits: each in its turn, so that one which is no good is not the first to be asked for ever.
     pub(crate) fn claim(&mut self) -> Option<Turn> {
-        let at = self.workers.iter().position(|worker| worker.state == State::Idle)?;
+        let count = self.workers.len();
+        let mut in_turn = (self.next..count).chain(0..self.next);
+        let at = in_turn.find(|at| self.workers[*at].state == State::Idle)?;
+        self.next = (at + 1) % count;
         let worker = &mut self.workers[at];
         worker.state = State::Shadowing;
         worker.turns += 1;
@@ -232,6 +237,22 @@ mod tests {
         check(false, Over::Stopped, Then::Kill, State::Cancelled);
         check(true, Over::Whole, Then::Kill, State::Recycled);
         check(true, Over::Stopped, Then::Kill, State::Recycled);
+    }
+
+    #[test]
+    fn each_worker_is_given_out_in_its_turn() {
+        let (mut roster, _) = idle(3);
+        let mut given = || {
+            let turn = roster.claim().expect("they wait");
+            roster.release(turn, Over::Unsent);
+            turn.life.at
+        };
+        assert_eq!([given(), given(), given(), given()], [0, 1, 2, 0]);
+        let held = roster.claim().expect("they wait");
+        assert_eq!(held.life.at, 1);
+        let mut others: Vec<_> = std::iter::from_fn(|| roster.claim()).map(|turn| turn.life.at).collect();
+        others.sort_unstable();
+        assert_eq!(others, [0, 2], "the one that is out is passed over");
     }
 
     #[test]

@@ -85,10 +85,7 @@ impl Seat {
         let seat = Arc::clone(self);
         // Lowering a memory limit makes the kernel look for what it can take back, which may take a while.
         let capped = tokio::task::spawn_blocking(move || seat.cap_now(caps)).await;
-        capped.unwrap_or(Err(NotCapped::Gone)).inspect_err(|error| {
-            tracing::warn!(error = error as &dyn std::error::Error, worker = self.turn.life.at, "a worker is not used");
-            self.crew.metrics.worker_not_capped();
-        })
+        capped.unwrap_or(Err(NotCapped::Gone)).inspect_err(|error| self.crew.not_capped(self.turn.life.at, error))
     }
 
     fn cap_now(&self, caps: Caps) -> Result<(), NotCapped> {
@@ -201,6 +198,10 @@ impl Held {
         cage.since(mark).oom_kills.unwrap_or(0)
     }
 }
+
+/// The least memory that a shadow may be held to. No service lives in less, so whoever asks for less, which may be anybody
+/// that a sidecar listens to, only asks for a worker to be killed.
+pub(crate) const MEMORY_LEAST: u64 = 16 << 20;
 
 /// What holds a shadow to its caps, behind everything that is live.
 pub(super) fn limits(caps: &Caps) -> CageLimits {

@@ -328,6 +328,7 @@ words!(NoPermit:
     NoPermit::LiveWork => "live_work",
     NoPermit::Worker => "worker",
     NoPermit::Share => "share",
+    NoPermit::Memory => "memory",
 );
 words!(Unspooled:
     Unspooled::TooLong => "too_long",

@@ -29,6 +29,7 @@ use super::warm::OnItsWay;
 use super::{Answered, passed_on};
 use crate::body::{Body, BodyError};
 use crate::hygiene;
+use crate::lane::MEMORY_LEAST;
 use crate::metrics::{ServedCount, ServedEnd};
 use crate::peer::{self, Entered, ShadowAsk};
 use crate::problem::Problem;
@@ -159,6 +160,10 @@ struct Admitted {
 
 /// Lets a shadow in, if there is a permit for it, and a worker where shadows have workers.
 fn admitted(course: &Course, home: &Arc<Network>, caps: Caps) -> Result<Admitted, NoPermit> {
+    // Before a worker is taken, for taking it back would cost it its life.
+    if home.crew.is_some() && caps.memory_bytes < MEMORY_LEAST {
+        return Err(NoPermit::Memory);
+    }
     let seat = home.claim()?;
     let announced_bytes = course.job.body_bytes.unwrap_or(0);
     let permit = home.shadow_permit(announced_bytes)?;

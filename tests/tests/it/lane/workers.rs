@@ -97,6 +97,28 @@ async fn a_shadow_without_a_worker_is_refused_and_the_live_service_is_left_alone
 }
 
 #[tokio::test]
+async fn a_peer_that_asks_for_less_memory_than_anything_runs_in_is_refused_and_kills_no_worker() {
+    let (stage, kept) = kept(1).await;
+    let mut worker = None;
+    for (key, memory) in [("one", "1"), ("two", "16777215")] {
+        let mut peer = asked(&kept, key, &format!("/hold/{key}")).await;
+        let pid = stage.runs(key, "only").await;
+        assert_eq!(*worker.get_or_insert(pid), pid);
+        stage.go(key);
+        assert_eq!(peer.answer().await.text(), by("only", pid));
+        kept.workers_become("idle", 1).await;
+        let tiny = super::shadow(&format!("{key}-tiny"), "/", 60_000);
+        let mut peer = tests::Raw::connect(kept.peers()).await;
+        peer.write(tiny.replace("memory=536870912", &format!("memory={memory}"))).await;
+        let refused = peer.answer().await;
+        assert_eq!((refused.status, refused.field("adumbra-not-executed")), (503, "1"), "{}", refused.text());
+    }
+    assert_eq!(kept.metric(r#"adumbra_shadows_refused_total{network="private",reason="memory"}"#).await, 2.0);
+    assert!(is_alive(worker.expect("it ran")));
+    kept.workers_become("idle", 1).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_holds_too_much_memory_is_killed_and_counted_and_comes_back() {
     let (_stage, kept) = kept(1).await;
     let answer = asked(&kept, "s", "/eat/2000").await.answer().await;
