@@ -300,6 +300,11 @@ impl Network {
         self.endpoints.iter().any(|endpoint| endpoint.dialled().is_some_and(|dialled| dialled.expects(id)))
     }
 
+    /// Whether its shadows run where live requests never go: on workers, or on replicas of the lane.
+    pub(crate) fn runs_shadows_apart(&self) -> bool {
+        self.live < self.endpoints.len()
+    }
+
     /// Whether another adumbra stands there.
     pub(crate) fn is_sidecar(&self) -> bool {
         self.config.kind == cfg::Kind::Sidecar

@@ -32,8 +32,10 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, body):
-        self.send_response(200)
+    def answer(self, body, status=200, location=None):
+        self.send_response(status)
+        if location:
+            self.send_header("location", location)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -71,6 +73,9 @@ class Handler(BaseHTTPRequestHandler):
             key, _, length = rest.partition("/")
             self.wait(key, False)
             return self.answer(b"x" * int(length))
+        elif what == "later":
+            self.wait(rest, False)
+            return self.answer(b"", 202, f"/jobs/{rest}")
         elif what == "fork":
             # In the background, and in a session of its own.
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)

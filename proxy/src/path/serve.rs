@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::Caps;
@@ -124,6 +124,9 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         }
     };
     match answered {
+        Ok(response) if home.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
+            Err(running.is_out_of_reach())
+        }
         Ok(response) => Ok(to_peer(
             caps,
             response.map(|mut answer| {
@@ -217,6 +220,20 @@ impl Running {
             (ServedEnd::Failed, Some(seat)) => seat.broke(),
             _ => {}
         }
+    }
+
+    /// It was accepted to be done later, where requests that ask for it later never go: it cannot be the real job. Says what
+    /// the other sidecar is told.
+    fn is_out_of_reach(&mut self) -> (Problem, String) {
+        let Some(seat) = self.throttle.seat().cloned() else {
+            self.ended(ServedEnd::Failed);
+            return (Problem::BrokeOff, "a replica of the lane has accepted it, and is never asked for it".to_owned());
+        };
+        // It dies with its worker, before anybody is told so.
+        seat.broke();
+        seat.end();
+        self.ended(ServedEnd::Refused);
+        (Problem::NotExecuted, "a worker has accepted it, and was killed: it is never asked for it".to_owned())
     }
 
     /// The service gave no answer. Says what the other sidecar is told.

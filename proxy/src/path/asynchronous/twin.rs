@@ -52,6 +52,11 @@ impl Twin {
         })
     }
 
+    /// One that runs where no later request goes, so that it cannot be deleted either.
+    pub(in crate::path) fn out_of_reach(course: &Arc<Course>, head: &Arc<Head>, on: NetworkId) -> Self {
+        Self { course: Arc::clone(course), head: Arc::clone(head), on, at: None }
+    }
+
     /// It has lost.
     pub(in crate::path) fn lost(self) {
         if let Some(route) = self.course.route.filter(|_| self.course.delete_by().is_none()) {

@@ -5,7 +5,7 @@ mod using;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use policy::budget::NoPermit;
 use policy::fate::Fate;
@@ -172,6 +172,9 @@ impl Run {
         match Box::pin(self.while_looking(sending)).await {
             Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
                 self.end(Fate::Refused, Phase::Refused)
+            }
+            Ok(response) if self.network.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
+                self.is_out_of_reach(head);
             }
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers());

@@ -148,6 +148,61 @@ async fn between_two_sidecars_a_shadow_runs_on_the_far_ones_worker_and_is_adopte
 }
 
 #[tokio::test]
+async fn a_shadow_that_a_worker_accepts_for_later_is_not_adopted_and_dies_with_its_worker() {
+    let (stage, public) = (Stage::default(), Origin::held().await);
+    let sidecar = shadowed_at_home(&stage, &public).await;
+    let mut client = asked(&sidecar, "GET /later/job HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let lead = public.next().await;
+    let worker = stage.runs("job", "private").await;
+    stage.go("job");
+    // The job is in the worker, where no later request would find it.
+    is_gone(worker).await;
+    sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="private",end="failed"}"#, 1.0).await;
+    lead.release(Reply::of(202, "").field("location", "/jobs/lead")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.field("location")), (202, "/jobs/lead"));
+    let line = sidecar.logged(&answer.decision()).await;
+    assert_eq!((&line["target"], &line["possibly_running"]), (&"public".into(), &0.into()), "{line}");
+    is_idle(&sidecar).await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_far_worker_that_accepts_a_shadow_for_later_is_killed_and_nothing_was_executed() {
+    let stage = Stage::default();
+    let far = Kept::start(setup(1), &stage, "public").await;
+    let mut peer = super::asked(&far, "s", "/later/job").await;
+    let worker = stage.runs("job", "public").await;
+    stage.go("job");
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.field("adumbra-not-executed")), (503, "1"), "{}", answer.text());
+    is_gone(worker).await;
+    far.metric_becomes(r#"adumbra_shadows_served_total{end="refused"}"#, 1.0).await;
+    assert_eq!(super::adopt(&far, "s").await.status, 410, "it cannot be adopted any more");
+    far.workers_become("idle", 1).await;
+}
+
+#[tokio::test]
+async fn a_shadow_that_a_replica_accepts_for_later_is_not_adopted_and_counted_as_left_behind() {
+    let (live, replica, public) = (Origin::held().await, Origin::held().await, Origin::held().await);
+    let sidecar = Setup::two(live.url(), public.url())
+        .set("networks.private.price", "{ slot_second = 0.4 }")
+        .set("lane", format!(r#"{{ kind = "address", upstreams = ["{}"] }}"#, replica.url()))
+        .every(ON)
+        .start();
+    sidecar.swap_model(tests::model::open(1000.0));
+    let mut client = asked(&sidecar, GET).await;
+    let (lead, shadow) = (public.next().await, replica.next().await);
+    shadow.release(Reply::of(202, "").field("location", "/jobs/shadow")).await;
+    sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="private",end="failed"}"#, 1.0).await;
+    lead.release(Reply::ok("lead")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.text().as_str(), answer.decision().network.as_str()), ("lead", "public"));
+    sidecar.metric_becomes(r#"adumbra_asynchronous_jobs_total{event="twin_kept"}"#, 1.0).await;
+    assert_eq!(sidecar.logged(&answer.decision()).await["possibly_running"], 1);
+}
+
+#[tokio::test]
 async fn in_a_lane_of_addresses_shadows_at_home_go_to_the_replica() {
     let (live, replica, public) = (Origin::held().await, Origin::held().await, Origin::held().await);
     let sidecar = Setup::two(live.url(), public.url())

@@ -1,11 +1,16 @@
 //! What a shadow uses, as far as anybody measures it: its worker's cage here, its own sidecar there, a replica by its word.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use policy::Phase;
+use policy::fate::Fate;
 
 use super::Run;
 use crate::lane::{Used, orca};
+use crate::path::asynchronous::Twin;
+use crate::path::course::Head;
 
 /// The time between two looks at what a worker has used: as often as a far sidecar is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -40,6 +45,19 @@ impl Run {
             let orca::Said { cpu_s, memory_bytes } = orca::said(headers);
             self.take_in(Used { cpu_s, memory_bytes, granted: None });
         }
+    }
+
+    /// It was accepted to be done later, where requests that ask for it later never go: it cannot be the real job.
+    pub(super) fn is_out_of_reach(&self, head: &Arc<Head>) {
+        let Some(seat) = self.throttle.seat() else {
+            let twin = Twin::out_of_reach(&self.lesson.course, head, self.network.id);
+            self.lesson.tally.accepted(Some(twin));
+            return self.end(Fate::Failed, Phase::Failed);
+        };
+        // It dies with its worker, and must not be waited for by the next one.
+        seat.broke();
+        seat.end();
+        self.end(Fate::Failed, Phase::Refused);
     }
 
     /// Takes in what it has used. What is not said leaves what was known.
