@@ -66,7 +66,8 @@ impl Contest {
         self.note_shadow(on);
         let reply = agreed.as_ref().map_or_else(NotAdopted::reply, |()| Reply::Granted);
         if !shadow.lives() || self.fence.replied(on, reply).is_err() {
-            self.fence.ended(Dispatch::Shadow(on), End::Lost);
+            // A worker of ours is killed here, and known to be gone.
+            self.fence.ended(Dispatch::Shadow(on), shadow.stop());
             self.refused(on);
             return Err(lead_failed.or_else(|| agreed.err().map(Failure::from)));
         }
