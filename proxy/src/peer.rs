@@ -21,6 +21,7 @@ use policy::{Caps, Progress};
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::lane::{Used, orca};
 use crate::throttle::Throttle;
 
 pub(crate) use ask::{Asked, Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
@@ -125,6 +126,8 @@ pub(crate) struct Served {
     asked: Notify,
     /// What is believed of how far it is.
     progress: Mutex<Option<Progress>>,
+    /// What the service says on its answer that it has used, for where nothing of ours measures it.
+    said: Mutex<orca::Said>,
 }
 
 impl Served {
@@ -136,6 +139,7 @@ impl Served {
             changed: Notify::new(),
             asked: Notify::new(),
             progress: Mutex::new(None),
+            said: Mutex::default(),
         })
     }
 
@@ -154,6 +158,20 @@ impl Served {
     /// What is believed of how far it is has changed.
     pub(crate) fn progressed(&self, progress: Option<Progress>) {
         *self.progress.lock() = progress;
+    }
+
+    /// Its answer has begun.
+    pub(crate) fn hears(&self, headers: &HeaderMap) {
+        *self.said.lock() = orca::said(headers);
+    }
+
+    /// What it has used, as its worker's cage counts it, else as its service says.
+    fn used(&self) -> Used {
+        if let Some(seat) = self.throttle.as_ref().and_then(|throttle| throttle.seat()) {
+            return seat.used();
+        }
+        let orca::Said { cpu_s, memory_bytes } = *self.said.lock();
+        Used { cpu_s, memory_bytes, granted: None }
     }
 
     /// Ends when somebody has asked how far it is.

@@ -68,7 +68,7 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct State {
     ledger: flight::Ledger,
-    /// Shadows on workers, which take no slot of the live service's.
+    /// Shadows on workers and replicas, which take no slot of the live service's.
     aside: flight::Ledger,
     link: Link,
     budget: ShadowBudget,
@@ -206,9 +206,9 @@ impl Network {
         }
     }
 
-    /// The same for a shadow. One that runs on a worker takes no slot, and nobody waits for it.
-    pub(crate) fn depart_shadow(self: &Arc<Self>, on_worker: bool, predicted_s: Option<f64>) -> Flight {
-        if on_worker { Flight::depart_aside(Arc::clone(self)) } else { self.depart(predicted_s) }
+    /// The same for a shadow. One that runs on a worker or a replica takes no slot, and nobody waits for it.
+    pub(crate) fn depart_shadow(self: &Arc<Self>, predicted_s: Option<f64>) -> Flight {
+        if self.runs_shadows_apart() { Flight::depart_aside(Arc::clone(self)) } else { self.depart(predicted_s) }
     }
 
     /// Jobs it can run at once: what its own sidecars say, else what the configuration says; 0 if nobody knows.

@@ -123,7 +123,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             return Err((Problem::BrokeOff, "live work needs the shadow's room".to_owned()));
         }
     };
-    match answered {
+    match answered.inspect(|response| served.hears(response.headers())) {
         Ok(response) if home.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
             Err(running.is_out_of_reach())
         }
@@ -173,7 +173,7 @@ fn admitted(course: &Course, home: &Arc<Network>, caps: Caps) -> Result<Admitted
     let shed = permit.shed();
     let throttle = Throttle::observed(caps.bytes_per_s, home.charge(announced_bytes));
     throttle.hold(permit);
-    let flight = home.depart_shadow(seat.is_some(), course.predicted_s(home.id));
+    let flight = home.depart_shadow(course.predicted_s(home.id));
     if let Some(seat) = seat {
         throttle.hold_seat(seat);
     }

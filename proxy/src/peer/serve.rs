@@ -53,7 +53,7 @@ struct Progress {
     source: Option<&'static str>,
     adopted: bool,
     bytes: u64,
-    /// What it has used of its worker; missing where it has none that is measured.
+    /// What it has used, measured or by the service's word; missing where there is neither.
     cpu_s: Option<f64>,
     memory_bytes: Option<f64>,
     /// The share of full speed it was granted.
@@ -116,8 +116,7 @@ fn progress(shared: &Shared, id: &str) -> Response<Body> {
         return Problem::NotFound.response("no dispatch of that name runs here");
     };
     let progress = served.progress();
-    let seat = served.throttle.as_ref().and_then(|throttle| throttle.seat());
-    let Used { cpu_s, memory_bytes, granted } = seat.map(|seat| seat.used()).unwrap_or_default();
+    let Used { cpu_s, memory_bytes, granted } = served.used();
     json(&Progress {
         progress: progress.map(|progress| progress.share),
         source: progress.map(|progress| progress.source.as_str()),

@@ -75,7 +75,7 @@ impl Run {
         let throttle = Throttle::observed(caps.bytes_per_s, network.charge(announced_bytes));
         let shed = permit.shed();
         throttle.hold(permit);
-        let flight = network.depart_shadow(seat.is_some(), course.predicted_s(on));
+        let flight = network.depart_shadow(course.predicted_s(on));
         if let Some(seat) = seat {
             throttle.hold_seat(seat);
         }

@@ -203,6 +203,42 @@ async fn a_shadow_that_a_replica_accepts_for_later_is_not_adopted_and_counted_as
 }
 
 #[tokio::test]
+async fn in_a_lane_of_addresses_another_sidecars_shadow_takes_no_slot_and_its_use_is_what_the_replica_says() {
+    let (live, replica) = (Origin::held().await, Origin::held().await);
+    let far = Setup::alone(live.url())
+        .set("lane", format!(r#"{{ kind = "address", upstreams = ["{}"] }}"#, replica.url()))
+        .set("networks.private.capacity", 1)
+        .start();
+    let mut peer = Raw::connect(far.peers()).await;
+    peer.write(super::shadow("s", "/job", 60_000)).await;
+    let mut shadow = replica.next().await;
+    assert_eq!(
+        far.metric(r#"adumbra_network_in_flight{network="private"}"#).await,
+        0.0,
+        "the live service runs nothing"
+    );
+    let looked_at = async || {
+        let question = "GET /.well-known/adumbra/dispatch/s HTTP/1.1\r\nhost: adumbra\r\n\r\n";
+        let answer = Raw::ask(far.peers(), question).await;
+        serde_json::from_slice::<serde_json::Value>(&answer.body).expect("JSON")
+    };
+    assert_eq!(looked_at().await["cpu_s"], serde_json::Value::Null);
+    shadow
+        .write(
+            b"HTTP/1.1 200 OK\r\nendpoint-load-metrics: TEXT request_cost.cpu_seconds=1.5,\
+            request_cost.memory_bytes=1000000\r\ncontent-length: 1\r\n\r\n",
+        )
+        .await;
+    eventually("it is told what the replica says", async || {
+        let shown = looked_at().await;
+        (shown["cpu_s"].as_f64(), shown["memory_bytes"].as_f64()) == (Some(1.5), Some(1e6))
+    })
+    .await;
+    shadow.write(b"x").await;
+    assert_eq!(peer.answer().await.text(), "x");
+}
+
+#[tokio::test]
 async fn in_a_lane_of_addresses_shadows_at_home_go_to_the_replica() {
     let (live, replica, public) = (Origin::held().await, Origin::held().await, Origin::held().await);
     let sidecar = Setup::two(live.url(), public.url())

@@ -39,9 +39,11 @@ impl Run {
         }
     }
 
-    /// Takes in what a replica says on its answer that it has used, where nothing of ours measures it.
+    /// Takes in what the service says on its answer that it has used, where nothing measures it. A far sidecar that does has
+    /// said so before.
     pub(super) fn hear(&self, headers: &HeaderMap) {
-        if !self.network.is_sidecar() && self.throttle.seat().is_none() {
+        let is_measured = || self.board.read().shadows[self.network.id].is_some_and(|seen| seen.cpu_s.is_some());
+        if self.throttle.seat().is_none() && !is_measured() {
             let orca::Said { cpu_s, memory_bytes } = orca::said(headers);
             self.take_in(Used { cpu_s, memory_bytes, granted: None });
         }
