@@ -269,6 +269,15 @@ impl Cage {
         self.set(&limits)
     }
 
+    /// Lets go of it, from where nothing may block: whoever has it last takes it away, on a thread for that.
+    pub(super) fn let_go(self: Arc<Self>) {
+        let Some(last) = Arc::into_inner(self) else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(last))),
+            Err(_nothing_runs_here) => drop(last),
+        }
+    }
+
     /// What it holds its processes to.
     #[cfg(test)]
     pub(super) fn limits(&self) -> CageLimits {

@@ -105,12 +105,12 @@ impl Crew {
     /// Nobody keeps a worker any more: what holds its process is let go.
     pub(super) fn leaves(&self, at: usize) {
         let cage = self.cages[at].lock().take();
-        drop(cage);
+        cage.into_iter().for_each(Cage::let_go);
     }
 
     /// It is gone. Says what it did until then.
     pub(super) fn gone(&self, life: Life) -> Option<State> {
-        *self.cages[life.at].lock() = None;
+        self.leaves(life.at);
         self.roster.lock().gone(life)
     }
 }

@@ -47,7 +47,11 @@ async fn keep_up(keeping: &Keeping, crew: &Crew, at: usize) {
             return tracing::error!(worker = at, "a worker has two lives at once; this is a bug, please report it");
         };
         let (served, how) = match start(keeping, at, endpoint, &mut address) {
-            Ok((child, cage)) => live(keeping, crew, (life, endpoint), child, &cage, alone).await,
+            Ok((child, cage)) => {
+                let ended = live(keeping, crew, (life, endpoint), child, &cage, alone).await;
+                cage.let_go();
+                ended
+            }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, worker = at, "a worker cannot be started");
                 crew.gone(life);

@@ -178,10 +178,13 @@ impl Seat {
         // What is left of it after one of its processes was killed is not what was started.
         let over = if killed_for_memory { Over::Broke } else { held.over };
         drop(held);
-        if let (Then::Kill, Some(cage)) = (self.crew.release(self.turn, over), cage) {
+        let then = self.crew.release(self.turn, over);
+        let Some(cage) = cage else { return };
+        if then == Then::Kill {
             // Whoever keeps the worker sees to it that nothing is left; this must not wait.
             cage.strike();
         }
+        cage.let_go();
     }
 }
 
