@@ -214,12 +214,15 @@ impl Cage {
         }
     }
 
-    /// Begins to count from here, the peak of its memory included.
+    /// Begins to count from here, which takes a while where no group lists its processes, the peak of its memory included.
     pub(crate) fn mark(&self) -> Mark {
         let peak = match &self.group {
             Some(Group::V2(group)) => group.reset_peak(),
             Some(Group::V1(group)) => group.reset_peak(),
-            None => usage::Peak::Whole,
+            None => {
+                self.rest.look();
+                usage::Peak::Whole
+            }
         };
         Mark::new(self.usage(), peak)
     }
@@ -282,6 +285,12 @@ impl Cage {
     #[cfg(test)]
     pub(super) fn limits(&self) -> CageLimits {
         *self.now.lock()
+    }
+
+    /// Whether a process was there when all of them were looked for.
+    #[cfg(test)]
+    fn knows(&self, pid: i32) -> bool {
+        self.rest.knows(pid)
     }
 
     /// Whoever sets limits waits while this is held, as for a kernel that looks for memory to take back.

@@ -6,8 +6,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Resource, Rlimit, getpriority_process, getrlimit, prlimit, setpriority_process};
+use tokio::runtime::Handle;
 
 use super::owner::Owner;
 use super::usage::Usage;
@@ -25,16 +29,31 @@ pub(super) struct Rest {
     data: bool,
     /// By what the processes are known, if there is no group that lists them.
     mark: Option<String>,
+    /// Those that were there at the last look at all of the machine's.
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// How old a look at all processes of the machine may be for counting what some of them use: it opens a file of each, and
+/// shadows are looked at often, on threads that run jobs.
+const SEEN_FOR: Duration = Duration::from_secs(1);
+
+/// Processes as they were found, each with when it started: a number alone comes back.
+#[derive(Debug, Default)]
+struct Seen {
+    processes: Vec<(i32, String)>,
+    at: Option<Instant>,
+    /// Somebody looks.
+    looking: bool,
 }
 
 impl Rest {
     pub(super) fn new(enforced: Enforced, mark: Option<String>) -> Self {
-        Self { nice: enforced.weight == By::Nice, data: enforced.memory == By::Rlimit, mark }
+        Self { nice: enforced.weight == By::Nice, data: enforced.memory == By::Rlimit, mark, seen: Arc::default() }
     }
 
     /// No limits.
     pub(super) fn mark_only(mark: String) -> Self {
-        Self { nice: false, data: false, mark: Some(mark) }
+        Self { nice: false, data: false, mark: Some(mark), seen: Arc::default() }
     }
 
     /// What one process begins with: its priority and its most private writable memory.
@@ -75,21 +94,48 @@ impl Rest {
     }
 
     pub(super) fn processes(&self) -> Vec<i32> {
-        let Some(mark) = &self.mark else { return Vec::new() };
-        let wanted = format!("{MARK}={mark}");
-        let bears = |pid: &i32| {
-            let environment = std::fs::read(Path::new("/proc").join(pid.to_string()).join("environ"));
-            environment.is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
-        };
-        numbers("/proc").filter(bears).collect()
+        self.mark.as_deref().map(bearing).unwrap_or_default()
     }
 
-    /// Of the processes that are there now, with the children that they have waited for.
+    /// Looks for the processes here and now.
+    pub(super) fn look(&self) {
+        if let Some(mark) = &self.mark {
+            look(mark, &self.seen);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows(&self, pid: i32) -> bool {
+        self.seen.lock().processes.iter().any(|(seen, _)| *seen == pid)
+    }
+
+    /// Has somebody look where that may take its time, if the last look is old.
+    fn look_soon(&self) {
+        let Some(mark) = &self.mark else { return };
+        {
+            let mut seen = self.seen.lock();
+            if seen.looking || seen.at.is_some_and(|at| at.elapsed() < SEEN_FOR) {
+                return;
+            }
+            seen.looking = true;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let (mark, seen) = (mark.clone(), Arc::clone(&self.seen));
+                drop(runtime.spawn_blocking(move || look(&mark, &seen)));
+            }
+            Err(_nothing_runs_here) => look(mark, &self.seen),
+        }
+    }
+
+    /// Of the processes that were seen last and are there now, with the children that they have waited for.
     pub(super) fn usage(&self) -> Usage {
+        self.look_soon();
         let per_s = rustix::param::clock_ticks_per_second().max(1) as f64;
         let page = rustix::param::page_size() as u64;
-        let processes = self.processes();
-        let stats: Vec<_> = processes.iter().filter_map(|&pid| owner::stat(pid)).collect();
+        let processes = self.seen.lock().processes.clone();
+        let is_it = |(pid, started): &(i32, String)| owner::stat(*pid).filter(|stat| owner::started(stat) == started);
+        let stats: Vec<_> = processes.iter().filter_map(is_it).collect();
         let field =
             |stat: &Vec<String>, at: usize| stat.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         // User, system, and both of children.
@@ -104,6 +150,22 @@ impl Rest {
             oom_kills: None,
         }
     }
+}
+
+/// The processes that bear a mark, found among all of the machine's.
+fn bearing(mark: &str) -> Vec<i32> {
+    let wanted = format!("{MARK}={mark}");
+    let bears = |pid: &i32| {
+        let environment = std::fs::read(Path::new("/proc").join(pid.to_string()).join("environ"));
+        environment.is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
+    };
+    numbers("/proc").filter(bears).collect()
+}
+
+fn look(mark: &str, seen: &Mutex<Seen>) {
+    let known = |pid: i32| owner::stat(pid).map(|stat| (pid, owner::started(&stat).to_owned()));
+    let processes = bearing(mark).into_iter().filter_map(known).collect();
+    *seen.lock() = Seen { processes, at: Some(Instant::now()), looking: false };
 }
 
 /// The processes of cages of sidecars that are gone.

@@ -75,6 +75,11 @@ pub(super) fn stat(pid: i32) -> Option<Vec<String>> {
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
+/// When it started, by its fields.
+pub(super) fn started(stat: &[String]) -> &str {
+    stat.get(STARTED).map_or("", String::as_str)
+}
+
 /// Kills each that is still there.
 pub(super) fn kill_each(processes: &[i32]) {
     for pid in processes.iter().filter_map(|&pid| Pid::from_raw(pid)) {

@@ -54,6 +54,27 @@ fn what_went_into_the_background_is_found_and_killed() {
     assert_eq!(worker.processes(), [0; 0]);
 }
 
+#[test]
+fn what_is_used_is_counted_without_a_look_at_every_process_of_the_machine() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let _inside = runtime.enter();
+    let cage = Cage::new(&Means::limits_only(launcher()), "counted").expect("a cage");
+    let worker = Worker::python(&cage, SPINNER);
+    worker.is_up(2);
+    let mark = cage.mark();
+    let late = Worker::python(&cage, "import time; time.sleep(600)");
+    let pid = late.child.id().cast_signed();
+    assert!(!cage.knows(pid), "nobody has looked since the mark");
+    eventually("a look elsewhere finds what has come since", || {
+        cage.usage();
+        cage.knows(pid)
+    });
+    let used = || cage.since(&mark).cpu_s.unwrap_or_default();
+    eventually("it is seen to run", || used() > 0.1);
+    let counted = used();
+    assert!(counted <= worker.cpu().as_secs_f64() + 0.1, "{counted}");
+}
+
 fn nice(pid: i32, task: i32) -> i32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{task}/stat")).expect("it runs");
     let (_, fields) = stat.rsplit_once(')').expect("a name");
