@@ -80,6 +80,13 @@ class Handler(BaseHTTPRequestHandler):
             # In the background, and in a session of its own.
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             return self.answer(str(child.pid).encode())
+        elif what == "finish":
+            # In the background, and told to end it has something to finish first.
+            script = 'trap "sleep 0.3; : > $0.done; exit" TERM; : > $0.ready; while :; do sleep 0.05; done'
+            at = os.path.join(directory, rest)
+            subprocess.Popen(["sh", "-c", script, at], start_new_session=rest == "apart")
+            while not there(f"{rest}.ready"):
+                time.sleep(0.005)
         elif what == "die":
             os._exit(int(rest))
         self.answer(f"{name} {os.getpid()}".encode())

@@ -65,6 +65,12 @@ impl Stage {
         std::fs::rename(written, file).expect("a file can be renamed");
     }
 
+    /// Whether what `/finish/KEY` has put into the background has ended in order.
+    #[must_use]
+    pub fn is_finished(&self, key: &str) -> bool {
+        self.path(&format!("{key}.done")).exists()
+    }
+
     /// Services that start from now on end at once, with 3.
     ///
     /// # Panics

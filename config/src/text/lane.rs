@@ -55,7 +55,7 @@ pub(super) fn run(root: &mut Table<'_>) -> Run {
             "grace",
             &LONG,
             "'10s'",
-            "How long the service may take to end when it is told to by SIGTERM; then it is killed.",
+            "How long the service, and all that it has forked, may take to end when told to by SIGTERM; then they are killed.",
         ),
         back_off: table.or(
             "back_off",

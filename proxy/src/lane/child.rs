@@ -13,7 +13,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::cage::{Cage, Means};
@@ -127,17 +127,39 @@ pub(super) async fn comes_up(child: &mut Child, network: &Network, at: usize, wi
     }
 }
 
-/// Tells a process and all of its group to end, and kills what is left of it after `grace`.
-pub(super) async fn end(child: &mut Child, grace: Duration) {
+/// Tells a process, its group and all else in its cage to end, and kills the group after `grace`. It has ended when nothing is
+/// left in its cage: what it has forked may have work to finish, too.
+pub(super) async fn end(child: &mut Child, cage: &Arc<Cage>, grace: Duration) {
     let group = group(child);
     signal(group, Signal::TERM);
-    if tokio::time::timeout(grace, child.wait()).await.is_err() {
+    for pid in processes(cage).await {
+        // The group was told already, and once is what it may expect.
+        if getpgid(Some(pid)).is_ok_and(|its| Some(its) != group)
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            tracing::debug!(%error, pid = pid.as_raw_nonzero().get(), "a process cannot be told to end");
+        }
+    }
+    let ended = async {
+        drop(child.wait().await);
+        while !processes(cage).await.is_empty() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(grace, ended).await.is_err() {
         tracing::warn!(?grace, "the service did not end after SIGTERM, and is killed");
         signal(group, Signal::KILL);
     }
     if let Err(error) = child.wait().await {
         tracing::warn!(%error, "the service cannot be waited for");
     }
+}
+
+/// What runs in a cage.
+async fn processes(cage: &Arc<Cage>) -> Vec<Pid> {
+    let held = Arc::clone(cage);
+    let found = tokio::task::spawn_blocking(move || held.processes()).await.unwrap_or_default();
+    found.into_iter().filter_map(Pid::from_raw).collect()
 }
 
 /// Kills what is left in a cage, and waits until it is gone.

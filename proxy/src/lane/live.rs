@@ -76,7 +76,7 @@ pub(super) async fn keep(keeping: Arc<Keeping>, mut stopping: Stopping) {
                 let life = tokio::select! {
                     life = watch(&keeping, &mut child) => life,
                     () = stopping.begun() => {
-                        end(&mut child, keeping.run.grace).await;
+                        end(&mut child, &cage, keeping.run.grace).await;
                         empty(&cage).await;
                         *keeping.live.group.lock() = None;
                         return;

@@ -41,6 +41,19 @@ async fn a_stop_lets_jobs_end_then_the_service_and_leaves_no_process() {
 }
 
 #[tokio::test]
+async fn what_a_service_has_forked_has_its_grace_too() {
+    let (stage, mut kept) = alone().await;
+    for key in ["beside", "apart"] {
+        assert_eq!(kept.get(&format!("/finish/{key}")).await.status, 200);
+    }
+    kept.signal(Signal::TERM);
+    assert_eq!(kept.ends().await, Some(0), "{}", kept.stderr());
+    assert!(stage.is_finished("beside"), "it is of the service's group");
+    assert!(stage.is_finished("apart"), "it has a session of its own");
+    assert!(!kept.stderr().contains("is killed"), "{}", kept.stderr());
+}
+
+#[tokio::test]
 async fn other_signals_go_on_to_the_service() {
     let (_stage, kept) = alone().await;
     let pid = live(&kept).await;
