@@ -94,6 +94,15 @@ impl Observation {
         self.progress_source.is_some_and(|source| !source.is_explicit())
     }
 
+    /// For so many seconds it has waited for whoever sent it, and did not run; not beyond what it has shown since.
+    pub fn waited(&mut self, seconds: f64) {
+        if seconds > 0.0 {
+            self.started_s = self.progressed_s.map_or(self.started_s + seconds, |shown_s| {
+                (self.started_s + seconds).min(shown_s.max(self.started_s))
+            });
+        }
+    }
+
     /// Seconds the whole job takes at full speed where this ran, by its rate of progress: time run, less `arriving_s` of it,
     /// as much of it as it was granted, over the share of the work that is done. `granted` is taken where nobody measured it.
     /// `None` without progress, or where its data has yet to arrive.
@@ -149,6 +158,20 @@ pub struct Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_waited_for_its_body_is_not_time_run() {
+        let check = |progressed_s: Option<f64>, waited_s: f64, expected: f64| {
+            let mut seen = Observation { progressed_s, ..Observation::started(10.0) };
+            seen.waited(waited_s);
+            assert!((seen.started_s - expected).abs() < 1e-9, "{progressed_s:?} {waited_s}: {}", seen.started_s);
+        };
+        check(None, 2.0, 12.0);
+        check(Some(15.0), 2.0, 12.0);
+        check(Some(11.0), 2.0, 11.0);
+        check(Some(9.0), 2.0, 10.0);
+        check(None, f64::NAN, 10.0);
+    }
 
     #[test]
     fn a_rate_is_work_done_over_time_granted_up_to_the_last_step() {

@@ -69,7 +69,7 @@ pub struct Plan {
     pub shadowing: Shadowing,
     /// How much shadow the job's urgency buys, whether any is worth its bill or not.
     pub level: Level,
-    /// What each of its shadows may use at the most. Their window is that of `shadowing`, and no longer than this one.
+    /// What each of its shadows may use at the most. Their window is that of `shadowing`: no longer than this one, but for samples.
     pub caps: Caps,
     /// The networks that passed every gate.
     pub eligible: NetworkSet,

@@ -27,7 +27,7 @@ use crate::lane::Seat;
 use crate::upstream::ShadowPermit;
 
 /// How much may pass at once, as a time: this long's worth.
-const BURST: Duration = Duration::from_millis(100);
+const BURST: Duration = Duration::from_millis(50);
 
 /// Told of bytes as they pass.
 type OnBytes = Arc<dyn Fn(u64) + Send + Sync>;

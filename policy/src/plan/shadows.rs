@@ -68,8 +68,9 @@ fn sample(job: &Job, view: &View, plan: &Plan, predicted_s: Option<f64>) -> Shad
     if draw(job, Draw::Sample) >= known(view.shadowing.sample_share) {
         return Shadowing::Direct;
     }
-    let wanted_s = predicted_s.map_or(f64::MAX, |predicted_s| SAMPLE_WINDOW_SHARE * predicted_s);
-    // It delays nobody, so it may outlast what its level lets a job wait; but where a level leaves no window it has no samples.
+    // Where nothing is predicted, as long as its level lets any shadow run: a job that hangs must not hold a place for longer.
+    let wanted_s = predicted_s.map_or(known(plan.caps.window_s), |predicted_s| SAMPLE_WINDOW_SHARE * predicted_s);
+    // Else it delays nobody, and may outlast what its level lets a job wait; where a level leaves no window it has no samples.
     if window_s(view, plan, wanted_s).is_none() {
         return Shadowing::Direct;
     }

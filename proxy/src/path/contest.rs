@@ -24,7 +24,7 @@ use super::view;
 use crate::body::Body;
 use crate::clock;
 use crate::peer;
-use crate::upstream::Flight;
+use crate::upstream::{Flight, Upload};
 
 pub(super) use act::{answer_of, peers_own};
 pub(super) use end::{Lost, Won};
@@ -202,14 +202,18 @@ impl Contest {
     /// on the board.
     fn evidence(&self) -> Evidence {
         let mut evidence = self.board.read();
-        if let Some((on, lead)) = &mut evidence.lead
+        if let Some((_, lead)) = &mut evidence.lead
             && self.lead.as_ref().is_some_and(|lead| !matches!(lead.dispatch, Dispatch::Shadow(_)))
         {
-            self.course.begins(*on, lead, &self.course.upload);
+            // Of a lead that has shown something and waits since, this makes too little rather than too much: it is not left for
+            // a client that is slow.
+            lead.waited(self.course.upload.waited_s());
         }
         for shadow in &self.shadows {
-            if let Some(seen) = &mut evidence.shadows[shadow.on()] {
-                self.course.begins(shadow.on(), seen, shadow.upload());
+            if let Some(seen) = &mut evidence.shadows[shadow.on()]
+                && is_since_whole(seen, shadow.upload())
+            {
+                seen.waited(shadow.upload().waited_s());
             }
         }
         for network in self.started.iter() {
@@ -349,6 +353,11 @@ impl Contest {
             other => other,
         }
     }
+}
+
+/// Whether what a dispatch has shown was shown when its body was whole: then all that it has waited for it was before that.
+pub(super) fn is_since_whole(seen: &Observation, upload: &Upload) -> bool {
+    upload.ended_s().is_some_and(|ended_s| seen.progressed_s.is_none_or(|shown_s| shown_s >= ended_s))
 }
 
 /// Whether a decision leaves what the window's end has settled as it is.

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Observation, Plan, View};
+use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 
 use super::asynchronous::About;
 use crate::body::Body;
-use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::peer;
 use crate::spool::Spool;
@@ -115,22 +114,10 @@ impl Course {
         policy::cost::arriving_s(&self.job, &self.view, network)
     }
 
-    /// When a dispatch that was sent at `sent_s` could begin, by what is known of its body: a client or a link that is slow
-    /// with it says nothing of how fast the job runs.
-    fn could_begin_s(&self, network: NetworkId, upload: &Upload, sent_s: f64) -> f64 {
-        let whole_s = upload.ended_s().unwrap_or_else(clock::now_s);
-        (sent_s + self.arriving_s(network)).max(whole_s)
-    }
-
-    /// What a dispatch has shown counts from when it could begin, less the time that its data is taken to arrive in, which
-    /// whoever looks at it takes off.
-    pub(super) fn begins(&self, network: NetworkId, seen: &mut Observation, upload: &Upload) {
-        seen.started_s = self.could_begin_s(network, upload, seen.started_s) - self.arriving_s(network);
-    }
-
-    /// How long a dispatch ran that was sent at `sent_s`, holding a slot for `held_s` of that by now.
-    pub(super) fn ran_s(&self, network: NetworkId, upload: &Upload, sent_s: f64, held_s: f64) -> f64 {
-        held_s.min(clock::now_s() - self.could_begin_s(network, upload, sent_s)).max(0.0)
+    /// How long a dispatch ran that has held a slot for `held_s`: the time in which its data was on its way, and in which the
+    /// network waited for its body, is not the job's.
+    pub(super) fn ran_s(&self, network: NetworkId, upload: &Upload, held_s: f64) -> f64 {
+        (held_s - self.arriving_s(network) - upload.waited_s()).max(0.0)
     }
 
     /// Sends the real job. A sidecar is told that this is its last hop.

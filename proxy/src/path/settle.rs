@@ -200,8 +200,7 @@ impl Settle {
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
         if let Some(flight) = self.flight.take().filter(|_| succeeded) {
-            let sent_s = flight.sent_s();
-            let ran_s = self.course.ran_s(record.target, &self.course.upload, sent_s, flight.land());
+            let ran_s = self.course.ran_s(record.target, &self.course.upload, flight.land());
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);

@@ -58,8 +58,8 @@ async fn a_large_frame_passes_at_the_rate() {
     let arrivals = arrivals(&mut body).await;
     let took = started.elapsed().as_secs_f64();
     assert!((4.85..5.0).contains(&took), "{took} s");
-    assert!(peak(&arrivals) <= 1050 + 100, "{} bytes in a second", peak(&arrivals));
-    assert!(arrivals.iter().all(|(_, bytes)| *bytes <= 100));
+    assert!(peak(&arrivals) <= 1050, "{} bytes in a second", peak(&arrivals));
+    assert!(arrivals.iter().all(|(_, bytes)| *bytes <= 50));
     assert_eq!(throttle.passed(), 5000);
 }
 
@@ -67,7 +67,7 @@ async fn a_large_frame_passes_at_the_rate() {
 async fn what_fits_into_the_burst_does_not_wait() {
     let throttle = Throttle::new(1000.0);
     let started = Instant::now();
-    let mut body = Throttled::new(Frames::of(&[60, 40]), throttle);
+    let mut body = Throttled::new(Frames::of(&[30, 20]), throttle);
     assert_eq!(arrivals(&mut body).await.len(), 2);
     assert_eq!(started.elapsed(), Duration::ZERO);
     assert!(body.turn.timer.is_none(), "a timer only runs when it is needed");
@@ -169,7 +169,7 @@ async fn bytes_are_told_of_where_there_never_was_a_cap() {
 #[tokio::test(start_paused = true)]
 async fn hints_count_what_is_held() {
     let mut body = Throttled::new(Full::new(Bytes::from(vec![0; 250])), Throttle::new(1000.0));
-    for remaining in [250, 150, 50] {
+    for remaining in [250, 200, 150, 100, 50] {
         assert_eq!(body.size_hint().exact(), Some(remaining));
         assert!(!body.is_end_stream());
         assert!(body.frame().await.is_some());

@@ -23,9 +23,45 @@ pub(crate) struct Upload {
     ended_us: AtomicU64,
     /// The network would take more, but the client has not sent it.
     client_awaited: AtomicBool,
+    waiting: Waiting,
     pace: Pace,
     went: Place,
     preferred: Place,
+}
+
+/// How long the network has waited for the body, for a client that is slow to send it or a throttle: microseconds.
+#[derive(Debug, Default)]
+struct Waiting {
+    so_far_us: AtomicU64,
+    /// Since when it waits now; 0 if it does not.
+    since_us: AtomicU64,
+}
+
+impl Waiting {
+    fn begins(&self) {
+        let _waits_already = self.since_us.compare_exchange(0, now_us(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn ends(&self) {
+        // Nearly always it does not wait, and then this is all there is to do.
+        if self.since_us.load(Ordering::Relaxed) != 0 {
+            let waited_us = now_us().saturating_sub(self.since_us.swap(0, Ordering::Relaxed));
+            self.so_far_us.fetch_add(waited_us, Ordering::Relaxed);
+        }
+    }
+
+    fn us(&self) -> u64 {
+        let now_us = match self.since_us.load(Ordering::Relaxed) {
+            0 => 0,
+            since_us => now_us().saturating_sub(since_us),
+        };
+        self.so_far_us.load(Ordering::Relaxed) + now_us
+    }
+
+    fn restart(&self) {
+        self.so_far_us.store(0, Ordering::Relaxed);
+        self.since_us.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Who sets the pace of a body that is long enough for it to say something: times in microseconds since the origin.
@@ -128,6 +164,11 @@ impl Upload {
         }
     }
 
+    /// Seconds for which the network has waited for it: a dispatch does not run meanwhile.
+    pub(crate) fn waited_s(&self) -> f64 {
+        self.waiting.us() as f64 / 1e6
+    }
+
     /// Whether the network would take more than the client has sent.
     pub(super) fn awaits_client(&self) -> bool {
         self.client_awaited.load(Ordering::Relaxed)
@@ -145,6 +186,7 @@ impl Upload {
         self.bytes.store(0, Ordering::Relaxed);
         self.ended_us.store(0, Ordering::Relaxed);
         self.client_awaited.store(false, Ordering::Relaxed);
+        self.waiting.restart();
         self.pace.restart();
     }
 
@@ -190,6 +232,11 @@ impl http_body::Body for Outgoing {
         let frame = Pin::new(&mut this.inner).poll_frame(cx);
         if this.paced && frame.is_ready() {
             this.upload.pace.given();
+        }
+        if frame.is_pending() {
+            this.upload.waiting.begins()
+        } else {
+            this.upload.waiting.ends()
         }
         this.upload.client_awaited.store(frame.is_pending() && this.from_client, Ordering::Relaxed);
         let frame = std::task::ready!(frame);

@@ -213,3 +213,24 @@ async fn a_model_in_force_is_only_ever_followed_by_a_later_one() {
     // Jobs that take next to no time are news to a model that has seen seconds.
     eventually("what was learned is in force", async || sidecar.metric("adumbra_model_version").await > 1.0).await;
 }
+
+#[tokio::test]
+async fn a_client_that_is_slow_with_its_body_does_not_make_the_job_a_long_one() {
+    let private = Origin::named("private").await;
+    let sidecar = eager(Setup::two(private.url(), private.url())).every(ON).start();
+    let mut clients = Vec::new();
+    for _ in 0..LABELS_LEAST {
+        let mut client = Raw::connect(sidecar.jobs()).await;
+        client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nab").await;
+        clients.push(client);
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    for client in &mut clients {
+        client.write("cd").await;
+        assert_eq!(client.answer().await.text(), "private");
+    }
+    eventually("there is a model", async || has_model(&sidecar).await).await;
+    let line = sidecar.logged(&sidecar.get("/").await.decision()).await;
+    let mean_s = line["predictions"]["private"]["mean_s"].as_f64().expect("it is predicted");
+    assert!(mean_s < 1.0, "each waited two seconds for its body, and {mean_s} s are what a job is said to take");
+}

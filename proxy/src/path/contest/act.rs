@@ -7,7 +7,7 @@ use policy::fence::{Dispatch, End, Reply};
 use policy::learn::{self, Row};
 use policy::{Action, Decision, NetworkId, Observation, Phase, Reason};
 
-use super::{Contest, Failure, Lead, NotAdopted};
+use super::{Contest, Failure, Lead, NotAdopted, is_since_whole};
 use crate::body::Body;
 use crate::clock;
 use crate::path::asynchronous;
@@ -123,6 +123,10 @@ impl Contest {
     fn learn_from_lead(&self) {
         let Some((on, observed)) = self.evidence().lead.filter(|_| self.lead.is_some()) else { return };
         let now_s = clock::now_s();
+        if self.course.upload.waited_s() > 0.0 && !is_since_whole(&observed, &self.course.upload) {
+            // How much of the time until it showed that was spent waiting for the client, nobody knows.
+            return;
+        }
         if let Some(label) = learn::stopped(&observed, false, self.course.arriving_s(on), now_s) {
             self.course.shared.oracle.learn(Row {
                 job: self.course.job,

@@ -21,6 +21,7 @@ use crate::grpc::Call;
 use crate::hygiene;
 use crate::metrics::Direction;
 use crate::path::asynchronous::Twin;
+use crate::path::contest::is_since_whole;
 use crate::path::course::{Course, Head};
 use crate::path::progress::{self, Dispatched};
 use crate::peer::{self, ShadowAsk};
@@ -294,8 +295,7 @@ impl Lesson {
 
     fn learn_it_took(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        let sent_s = flight.sent_s();
-        let ran_s = self.course.ran_s(self.on(), &self.upload, sent_s, flight.land());
+        let ran_s = self.course.ran_s(self.on(), &self.upload, flight.land());
         // What was measured of its caps is taken off: the label is what the job takes without them.
         let granted = self.board.read().shadows[self.on()].and_then(|seen| seen.granted).unwrap_or(1.0);
         let took_s = (ran_s * granted).max(f64::MIN_POSITIVE);
@@ -335,7 +335,11 @@ impl Drop for Lesson {
         metrics.shadow_moved(self.on(), Direction::Received, received);
         let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded) && self.flight.is_some();
         if let Some(mut observed) = self.board.read().shadows[self.on()].filter(|_| stopped) {
-            self.course.begins(self.on(), &mut observed, &self.upload);
+            let waited_s = self.upload.waited_s();
+            if waited_s > 0.0 && observed.progress.is_some() && !is_since_whole(&observed, &self.upload) {
+                return;
+            }
+            observed.waited(waited_s);
             let at_window = self.tally.fate() == Fate::WindowEnded;
             let label = learn::stopped(&observed, at_window, self.course.arriving_s(self.on()), clock::now_s());
             if let Some(label) = label {
