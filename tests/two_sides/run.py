@@ -368,8 +368,12 @@ def phases(seconds, link, sides, load):
     phase("the public live service was killed", seconds)
     kill(private, private.live, "the live service")
     phase("the private live service was killed", seconds)
+    # A killed sidecar takes its counters along.
+    served = int(public.sum("adumbra_shadows_served_total"))
     orphans = services(public.tree())
-    say(f"killing the public sidecar, which has {len(orphans)} processes")
+    say(f"killing the public sidecar, which has {len(orphans)} processes and has served {served} shadows")
+    if served == 0:
+        fail("no shadow reached the public side")
     # `ip netns exec` has become the sidecar itself.
     os.kill(public.process.pid, signal.SIGKILL)
     public.process.wait(timeout=10)
