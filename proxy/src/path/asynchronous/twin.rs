@@ -33,6 +33,8 @@ pub(in crate::path) struct Twin {
     on: NetworkId,
     /// `None` if it did not say, or not in a way we know.
     at: Option<String>,
+    /// The endpoint that alone knows it, if later requests to its network do not go there.
+    endpoint: Option<usize>,
 }
 
 impl Twin {
@@ -49,12 +51,19 @@ impl Twin {
             head: Arc::clone(head),
             on,
             at: location(course, on, headers),
+            endpoint: None,
         })
     }
 
-    /// One that runs where no later request goes, so that it cannot be deleted either.
-    pub(in crate::path) fn out_of_reach(course: &Arc<Course>, head: &Arc<Head>, on: NetworkId) -> Self {
-        Self { course: Arc::clone(course), head: Arc::clone(head), on, at: None }
+    /// The same, for an answer that tells of one where no later request goes: on this endpoint of its network.
+    pub(in crate::path) fn out_of_reach(
+        course: &Arc<Course>,
+        head: &Arc<Head>,
+        on: NetworkId,
+        endpoint: Option<usize>,
+        headers: &HeaderMap,
+    ) -> Self {
+        Self { course: Arc::clone(course), head: Arc::clone(head), on, at: location(course, on, headers), endpoint }
     }
 
     /// It has lost.
@@ -99,7 +108,11 @@ impl Twin {
             let id = self.course.dispatch_id(&format!("d{}", self.on.index()));
             request.headers_mut().insert(peer::TRANSFER, id.parse().ok()?);
         }
-        let sent = network.send(self.course.worker, Lane::Live, Purpose::Job, request, &Upload::default()).await;
+        let worker = self.course.worker;
+        let sent = match self.endpoint {
+            Some(endpoint) => network.ask_endpoint(worker, endpoint, request).await,
+            None => network.send(worker, Lane::Live, Purpose::Job, request, &Upload::default()).await,
+        };
         sent.map(|response| response.status()).ok()
     }
 }

@@ -175,7 +175,7 @@ impl Run {
                 self.end(Fate::Refused, Phase::Refused)
             }
             Ok(response) if self.network.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
-                self.is_out_of_reach(head);
+                self.is_out_of_reach(head, response.headers());
             }
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers());

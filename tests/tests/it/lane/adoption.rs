@@ -183,23 +183,31 @@ async fn a_far_worker_that_accepts_a_shadow_for_later_is_killed_and_nothing_was_
 }
 
 #[tokio::test]
-async fn a_shadow_that_a_replica_accepts_for_later_is_not_adopted_and_counted_as_left_behind() {
-    let (live, replica, public) = (Origin::held().await, Origin::held().await, Origin::held().await);
-    let sidecar = Setup::two(live.url(), public.url())
-        .set("networks.private.price", "{ slot_second = 0.4 }")
-        .set("lane", format!(r#"{{ kind = "address", upstreams = ["{}"] }}"#, replica.url()))
-        .every(ON)
-        .start();
-    sidecar.swap_model(tests::model::open(1000.0));
-    let mut client = asked(&sidecar, GET).await;
-    let (lead, shadow) = (public.next().await, replica.next().await);
-    shadow.release(Reply::of(202, "").field("location", "/jobs/shadow")).await;
-    sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="private",end="failed"}"#, 1.0).await;
-    lead.release(Reply::ok("lead")).await;
-    let answer = client.answer().await;
-    assert_eq!((answer.text().as_str(), answer.decision().network.as_str()), ("lead", "public"));
-    sidecar.metric_becomes(r#"adumbra_asynchronous_jobs_total{event="twin_kept"}"#, 1.0).await;
-    assert_eq!(sidecar.logged(&answer.decision()).await["possibly_running"], 1);
+async fn a_shadow_that_a_replica_accepts_for_later_is_not_adopted_but_deleted_there_or_counted_as_left_behind() {
+    for (rule, event) in [("", "twin_kept"), ("\nasynchronous = { delete = \"DELETE\" }", "twin_deleted")] {
+        let (live, replica, public) = (Origin::held().await, Origin::held().await, Origin::held().await);
+        let sidecar = Setup::two(live.url(), public.url())
+            .set("networks.private.price", "{ slot_second = 0.4 }")
+            .set("lane", format!(r#"{{ kind = "address", upstreams = ["{}"] }}"#, replica.url()))
+            .every(&format!("{ON}{rule}"))
+            .start();
+        sidecar.swap_model(tests::model::open(1000.0));
+        let mut client = asked(&sidecar, GET).await;
+        let (lead, shadow) = (public.next().await, replica.next().await);
+        shadow.release(Reply::of(202, "").field("location", "/jobs/shadow")).await;
+        sidecar.metric_becomes(r#"adumbra_shadows_ended_total{network="private",end="failed"}"#, 1.0).await;
+        lead.release(Reply::ok("lead")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.text().as_str(), answer.decision().network.as_str()), ("lead", "public"));
+        if event == "twin_deleted" {
+            let delete = replica.next().await;
+            assert_eq!((delete.request.method.as_str(), delete.request.target.as_str()), ("DELETE", "/jobs/shadow"));
+            delete.release(Reply::bare(204)).await;
+        }
+        sidecar.metric_becomes(&format!(r#"adumbra_asynchronous_jobs_total{{event="{event}"}}"#), 1.0).await;
+        assert_eq!(sidecar.logged(&answer.decision()).await["possibly_running"], 1);
+        assert_eq!(live.begun(), 0, "it never heard of it");
+    }
 }
 
 #[tokio::test]

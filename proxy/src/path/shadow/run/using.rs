@@ -50,9 +50,10 @@ impl Run {
     }
 
     /// It was accepted to be done later, where requests that ask for it later never go: it cannot be the real job.
-    pub(super) fn is_out_of_reach(&self, head: &Arc<Head>) {
+    pub(super) fn is_out_of_reach(&self, head: &Arc<Head>, headers: &HeaderMap) {
         let Some(seat) = self.throttle.seat() else {
-            let twin = Twin::out_of_reach(&self.lesson.course, head, self.network.id);
+            let on = self.network.id;
+            let twin = Twin::out_of_reach(&self.lesson.course, head, on, self.upload.went(on), headers);
             self.lesson.tally.accepted(Some(twin));
             return self.end(Fate::Failed, Phase::Failed);
         };
