@@ -123,18 +123,24 @@ impl Run {
         self.until_shed(&head, body, Some(answered)).await;
     }
 
-    /// Ends early if live work needs its room: it is the first to go.
+    /// Ends early if live work needs its room: it is the first to go, unless it is wanted as the real job.
     async fn until_shed(
         &mut self,
         head: &Arc<Head>,
         body: Option<Spool>,
         answered: Option<oneshot::Sender<Response<Source>>>,
     ) {
-        let shed = Arc::clone(&self.shed);
+        let (told, tally) = (Arc::clone(&self.shed), Arc::clone(&self.lesson.tally));
+        let shed = async {
+            told.notified().await;
+            if !tally.shed() {
+                std::future::pending().await
+            }
+        };
         tokio::select! {
             biased;
             () = self.exchange(head, body, answered) => {}
-            () = shed.notified() => self.show(Phase::Failed),
+            () = shed => self.show(Phase::Failed),
         }
     }
 
@@ -330,7 +336,7 @@ impl Drop for Lesson {
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
         metrics.shadow_moved(self.on(), Direction::Received, received);
-        let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded) && self.flight.is_some();
+        let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded | Fate::Shed) && self.flight.is_some();
         if let Some(mut observed) = self.board.read().shadows[self.on()].filter(|_| stopped) {
             self.course.begins(self.on(), &mut observed, &self.upload);
             let at_window = self.tally.fate() == Fate::WindowEnded;
