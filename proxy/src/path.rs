@@ -267,6 +267,7 @@ async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Bod
         && let Some(again) = spare.request()
     {
         let mut contest = Contest::new(course, spare);
+        contest.may_have_run();
         contest.lead(target, again);
         return Box::pin(finish(contest, settle, None)).await;
     }
