@@ -19,6 +19,8 @@ pub enum Ending {
     LeaseOver,
     /// Whoever asked for it went away, or said that it is not wanted any more.
     Cut,
+    /// Live work needed its room.
+    Shed,
 }
 
 /// What there is to do now, once.
@@ -84,6 +86,14 @@ impl Lease {
         }
     }
 
+    /// Live work needs its room. Being told so takes a while, and what was adopted meanwhile is live work itself.
+    pub fn shed(&mut self, now_s: f64) -> Change {
+        match self.look(now_s) {
+            Change::None if matches!(self.state, State::Leased { .. }) => self.end(Ending::Shed),
+            change => change,
+        }
+    }
+
     /// It has ended by itself, or was cut.
     pub fn end(&mut self, how: Ending) -> Change {
         if matches!(self.state, State::Over(_)) {
@@ -127,6 +137,7 @@ mod tests {
     enum Event {
         Adopt,
         Look,
+        Shed,
         End(Ending),
     }
 
@@ -139,6 +150,7 @@ mod tests {
                 (Some(adoption), change)
             }
             Event::Look => (None, lease.look(now_s)),
+            Event::Shed => (None, lease.shed(now_s)),
             Event::End(how) => (None, lease.end(how)),
         }
     }
@@ -152,7 +164,7 @@ mod tests {
             }
             assert_eq!(happens(&mut lease, event, now_s), (adoption, change), "{before:?} then {event:?} at {now_s}");
         };
-        use Event::{Adopt, End, Look};
+        use Event::{Adopt, End, Look, Shed};
         let (granted, late) = (Some(Adoption::Granted), Some(Adoption::TooLate));
         check(&[], Look, 9.9, None, Change::None);
         check(&[], Look, 10.0, None, Change::Over(Ending::LeaseOver));
@@ -163,11 +175,18 @@ mod tests {
         check(&[(Adopt, 10.0)], Look, 10.0, None, Change::None);
         check(&[(Adopt, 9.0)], Look, 99.0, None, Change::None);
         check(&[(Adopt, 9.0)], Adopt, 99.0, granted, Change::None);
+        check(&[], Shed, 9.9, None, Change::Over(Ending::Shed));
+        check(&[], Shed, 10.0, None, Change::Over(Ending::LeaseOver));
+        check(&[(Shed, 9.0)], Adopt, 9.1, late, Change::None);
+        check(&[(Shed, 9.0)], Shed, 9.1, None, Change::None);
+        check(&[(End(Ending::Finished), 1.0)], Shed, 9.1, None, Change::None);
+        // Whoever was told before it was adopted comes too late.
+        check(&[(Adopt, 9.0)], Shed, 9.1, None, Change::None);
         check(&[(Adopt, 9.0)], End(Ending::Finished), 99.0, None, Change::Over(Ending::Finished));
         check(&[(Adopt, 9.0), (End(Ending::Failed), 9.5)], Adopt, 9.6, late, Change::None);
         check(&[(End(Ending::Finished), 1.0)], Adopt, 99.0, granted, Change::None);
         check(&[(End(Ending::Finished), 1.0)], Look, 99.0, None, Change::None);
-        for how in [Ending::Failed, Ending::Cut, Ending::LeaseOver] {
+        for how in [Ending::Failed, Ending::Cut, Ending::LeaseOver, Ending::Shed] {
             check(&[(End(how), 1.0)], Adopt, 2.0, late, Change::None);
             check(&[(End(how), 1.0)], End(Ending::Finished), 2.0, None, Change::None);
         }
@@ -179,20 +198,21 @@ mod tests {
         assert_eq!(lease.look(0.0), Change::Over(Ending::LeaseOver));
     }
 
-    /// Every word of eight events, each at the next of eight moments of which half are past the lease's end.
+    /// Every word of seven events, each at the next of seven moments of which half are past the lease's end.
     #[test]
     fn every_word_of_events_ends_once_and_is_never_killed_after_adoption() {
         let events = [
             Event::Adopt,
             Event::Look,
+            Event::Shed,
             Event::End(Ending::Finished),
             Event::End(Ending::Failed),
             Event::End(Ending::Cut),
         ];
-        for word in 0..events.len().pow(8) {
+        for word in 0..events.len().pow(7) {
             let mut lease = Lease::until(ENDS_S);
             let (mut word, mut adopted, mut over) = (word, false, None);
-            for step in 0..8 {
+            for step in 0..7 {
                 let (event, now_s) = (events[word % events.len()], 2.5 * f64::from(step));
                 word /= events.len();
                 let (adoption, change) = happens(&mut lease, event, now_s);
@@ -204,7 +224,8 @@ mod tests {
                     }
                     Change::Over(how) => {
                         assert!(over.is_none(), "it ends once");
-                        assert!(!(adopted && how == Ending::LeaseOver), "what was adopted has no lease");
+                        let taken = matches!(how, Ending::LeaseOver | Ending::Shed);
+                        assert!(!(adopted && taken), "what was adopted is nobody's to take away");
                         over = Some(how);
                     }
                 }
@@ -214,7 +235,9 @@ mod tests {
                     Some(Adoption::TooLate) => assert!(!runs && over != Some(Ending::Finished)),
                     None => {}
                 }
-                assert!(adopted || !runs || now_s < ENDS_S || !matches!(event, Event::Adopt | Event::Look));
+                assert!(
+                    adopted || !runs || now_s < ENDS_S || !matches!(event, Event::Adopt | Event::Look | Event::Shed)
+                );
             }
         }
     }

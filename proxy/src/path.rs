@@ -42,7 +42,7 @@ use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
 use settle::{JobBody, Settle};
 
-pub(crate) use asynchronous::{Located, Polled};
+pub(crate) use asynchronous::{Located, Polled, keep_tidy};
 pub(crate) use preview::preview;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
@@ -173,8 +173,8 @@ fn plan(
 
 /// The asynchronous job that a request is about, if it is about one.
 fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
-    shared.located.forget(shared);
     let task = shared.located.find(request.uri().path_and_query()?.as_str())?;
+    task.is_asked_about();
     Some(About { task, method: request.method().clone() })
 }
 
@@ -267,6 +267,7 @@ async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Bod
         && let Some(again) = spare.request()
     {
         let mut contest = Contest::new(course, spare);
+        contest.may_have_run();
         contest.lead(target, again);
         return Box::pin(finish(contest, settle, None)).await;
     }

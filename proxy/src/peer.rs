@@ -200,6 +200,20 @@ impl Served {
         Some(adoption)
     }
 
+    /// Ends when a shadow that nobody has adopted must go, for live work needs its room, as `told` says; never for what has
+    /// been adopted since it was told.
+    pub(crate) async fn is_shed(&self, told: &Notify) {
+        told.notified().await;
+        if !self.shed() {
+            std::future::pending().await
+        }
+    }
+
+    fn shed(&self) -> bool {
+        // What it holds is let go of by whoever waits for this, or for the end of its lease.
+        self.lease.lock().as_mut().is_some_and(|lease| lease.shed(clock::now_s()) == Change::Over(Ending::Shed))
+    }
+
     /// It has ended. Only the first end of a shadow counts.
     pub(crate) fn ended(&self, how: Ending) {
         if let Some(lease) = &mut *self.lease.lock() {
@@ -309,6 +323,25 @@ mod tests {
         assert!(registry.enter("a", &Served::job()).is_none());
         drop(first);
         assert!(registry.enter("a", &Served::job()).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_adopted_after_it_was_told_to_go_stays_and_what_goes_is_not_adopted() {
+        for adopted in [true, false] {
+            let served = Served::shadow(Throttle::new(1.0), Caps::NONE, Duration::from_secs(600));
+            let told = Notify::new();
+            told.notify_one();
+            if adopted {
+                assert_eq!(served.adopt(), Some(Adoption::Granted));
+            }
+            let goes = tokio::select! {
+                biased;
+                () = served.is_shed(&told) => true,
+                () = std::future::ready(()) => false,
+            };
+            assert_eq!(goes, !adopted);
+            assert_eq!(served.adopt(), Some(if adopted { Adoption::Granted } else { Adoption::TooLate }));
+        }
     }
 
     #[test]

@@ -195,6 +195,7 @@ async fn accept_all(
     for network in &shared.generation.load().networks {
         crate::upstream::check::keep_watch(&mut tasks, &shared, network, workers.len());
     }
+    tasks.spawn(crate::path::keep_tidy(Arc::clone(&shared)));
     let every = shared.generation.load().config.identity.as_ref().map(|identity| identity.reload_every);
     // For as long as jobs may run: a revocation does not wait for a drain.
     crate::identity::keep_fresh(&mut for_operator, &shared.certificates, every);

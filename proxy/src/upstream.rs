@@ -190,7 +190,7 @@ impl Network {
         flight
     }
 
-    /// Stops shadows that live work needs the room of, the youngest first.
+    /// Tells shadows that live work needs the room of, the youngest first. One that is adopted before it hears of it stays.
     fn shed(&self) {
         let (capacity, others) = (self.capacity(), self.others_in_flight());
         if capacity == 0 {
@@ -202,7 +202,6 @@ impl Network {
         for _ in told..state.budget.to_shed(self.load(in_flight, capacity)) {
             let Some(shadow) = state.sheddable.pop() else { return };
             shadow.notify_one();
-            self.metrics.shadow_shed(self.id);
         }
     }
 

@@ -101,7 +101,8 @@ fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
     let asynchronous = asynchronous(table.table(
         "asynchronous",
         "What to make of jobs that are answered `202` with a `Location`. Later requests to it go to the network that runs \
-         the job, whatever this says.",
+         the job, whatever this says. With `done`, `failed` or `delete`, a job counts as in flight there, too, until it is over or \
+         nobody has asked about it for half a minute and for twice what it was predicted to take.",
     ));
     Some(Route {
         name: name?,

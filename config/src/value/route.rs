@@ -73,6 +73,14 @@ pub struct Asynchronous {
     pub keep: std::time::Duration,
 }
 
+impl Asynchronous {
+    /// Whether it says anything of such jobs, beyond how long they are remembered.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.done.is_some() || self.failed.is_some() || self.delete.is_some()
+    }
+}
+
 /// Something that an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sign {

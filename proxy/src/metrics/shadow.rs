@@ -130,9 +130,12 @@ pub(crate) struct ServedCount {
 }
 
 impl ServedCount {
-    /// Counts how it ended.
-    pub(crate) fn ended(mut self, end: ServedEnd) {
+    /// Counts how it ended, which was here, on `home`.
+    pub(crate) fn ended(mut self, end: ServedEnd, home: NetworkId) {
         self.end = end;
+        if end == ServedEnd::Shed {
+            self.metrics.shadow_shed(home);
+        }
     }
 }
 

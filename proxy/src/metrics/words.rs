@@ -190,7 +190,7 @@ pub(crate) enum Asynchronous {
     Failed,
     /// Its client has deleted it.
     Deleted,
-    /// Nobody asked before it was forgotten.
+    /// It was forgotten, and nobody had said that it is over.
     Forgotten,
     /// An execution that lost was deleted by its route's rule.
     TwinDeleted,

@@ -1,9 +1,10 @@
 //! Jobs that are answered `202` with a `Location`, and done later.
 //!
 //! Such an answer is not the job's end. Where it came from is remembered by its location, so that later requests to it, and
-//! to what lies below it, go to the network that runs the job; until an answer there says that it is done, the job keeps its
-//! place in the ledger, and then it teaches how long it took. That is known only as often as the client asks: a job counts as
-//! done by when an answer says so.
+//! to what lies below it, go to the network that runs the job; when an answer there says that it is done, it teaches how long
+//! it took. That is known only as often as the client asks: a job counts as done by when an answer says so, and teaches
+//! nothing if that comes long after the one before. Where its route says how to tell, the job keeps its place in the ledger
+//! until then, but only while somebody asks.
 //!
 //! An execution that lost does not end when its connection is closed. Where the route says how, it is deleted at its own
 //! location on its own network. Where it does not, the route is not shadowed any more once it has answered `202`: before
@@ -14,6 +15,8 @@
 
 mod memory;
 mod poll;
+mod polls;
+mod roll;
 mod twin;
 
 use std::sync::Arc;
@@ -26,7 +29,7 @@ use super::course::Course;
 use crate::body::Body;
 use crate::metrics::Asynchronous;
 
-pub(crate) use memory::{Located, Task};
+pub(crate) use memory::{Located, Task, keep_tidy};
 pub(crate) use poll::Polled;
 pub(super) use twin::{Twin, outlive, reap};
 
@@ -53,9 +56,11 @@ fn accepted(course: &Arc<Course>, target: NetworkId, headers: &HeaderMap) {
     if let Some(route) = course.route.filter(|_| course.delete_by().is_none()) {
         located.mark(&course.generation.config.routes[route].name);
     }
-    let kept = location(course, target, headers).is_some_and(|at| located.keep(&at, Task::new(course, target)));
-    let event = if kept { Asynchronous::Accepted } else { Asynchronous::Unlocated };
-    course.shared.metrics.asynchronous(event);
+    let Some(at) = location(course, target, headers) else {
+        return course.shared.metrics.asynchronous(Asynchronous::Unlocated);
+    };
+    course.shared.metrics.asynchronous(Asynchronous::Accepted);
+    located.keep(&course.shared, &at, Task::new(course, target));
 }
 
 /// The path and query that a `Location` names, if it is one of ours: not the whole site, nor what the job was sent to or

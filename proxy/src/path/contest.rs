@@ -109,6 +109,11 @@ impl Contest {
         self.launch(Dispatch::Lead(to), request);
     }
 
+    /// A dispatch before this contest broke off, and may have been executed.
+    pub(super) fn may_have_run(&mut self) {
+        self.may_have_run = true;
+    }
+
     /// Shadows will start on `on` as soon as the body is whole.
     pub(super) fn shadow(&mut self, on: NetworkSet, window_s: f64) {
         self.to_shadow = Some((on, window_s));

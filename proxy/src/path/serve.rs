@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
-use policy::Caps;
 use policy::budget::NoPermit;
 use policy::lease::Ending;
+use policy::{Caps, NetworkId};
 use tokio::sync::Notify;
 
 use super::contest::answer_of;
@@ -79,14 +79,14 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         Ok(admitted) => admitted,
         Err(why) => {
             course.shared.metrics.shadow_refused(home.id, why);
-            count.ended(ServedEnd::Refused);
+            count.ended(ServedEnd::Refused, home.id);
             return Err((Problem::NotExecuted, format!("no permit for a shadow here: {}", why.as_str())));
         }
     };
     let window = Duration::try_from_secs_f64(caps.window_s).unwrap_or(Duration::ZERO);
     let served = peer::Served::shadow(Arc::clone(&throttle), caps, window);
     let Some(entered) = course.shared.peers.enter(&ask.id, &served) else {
-        count.ended(ServedEnd::Refused);
+        count.ended(ServedEnd::Refused, home.id);
         return Err((Problem::NotExecuted, "a shadow of that name runs here, or too many run".to_owned()));
     };
     let (request, pace) = paced(&course, request, &throttle);
@@ -94,6 +94,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
     let tell = move |progress| watched.progressed(progress);
     let mut running = Running {
         served: Arc::clone(&served),
+        home: home.id,
         count: Some(count),
         throttle: Arc::clone(&throttle),
         flight,
@@ -118,7 +119,7 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             running.ended(ServedEnd::LeaseOver);
             return Err((Problem::NoAnswer, "the shadow's lease is over and nobody has adopted it".to_owned()));
         }
-        () = shed.notified() => {
+        () = served.is_shed(&shed) => {
             running.ended(ServedEnd::Shed);
             return Err((Problem::BrokeOff, "live work needs the shadow's room".to_owned()));
         }
@@ -203,6 +204,7 @@ fn to_peer(caps: Caps, mut response: Response<Body>) -> Response<Body> {
 /// A shadow that runs here, and what it holds until it is over.
 struct Running {
     served: Arc<peer::Served>,
+    home: NetworkId,
     count: Option<ServedCount>,
     throttle: Arc<Throttle>,
     flight: Flight,
@@ -213,7 +215,7 @@ impl Running {
     fn ended(&mut self, how: ServedEnd) {
         self.served.ended(ending(how));
         if let Some(count) = self.count.take() {
-            count.ended(how);
+            count.ended(how, self.home);
         }
         match (how, self.throttle.seat()) {
             (ServedEnd::Finished, Some(seat)) => seat.is_whole(),
@@ -257,7 +259,8 @@ const fn ending(how: ServedEnd) -> Ending {
         ServedEnd::Finished => Ending::Finished,
         ServedEnd::Failed | ServedEnd::Refused => Ending::Failed,
         ServedEnd::LeaseOver => Ending::LeaseOver,
-        ServedEnd::Cut | ServedEnd::Shed => Ending::Cut,
+        ServedEnd::Cut => Ending::Cut,
+        ServedEnd::Shed => Ending::Shed,
     }
 }
 
@@ -338,7 +341,7 @@ impl Served {
             let watch = async move {
                 let how = tokio::select! {
                     () = served.lease_ends() => ServedEnd::LeaseOver,
-                    () = shed.notified() => ServedEnd::Shed,
+                    () = served.is_shed(&shed) => ServedEnd::Shed,
                 };
                 held.take_away(how);
             };

@@ -115,6 +115,21 @@ impl Tally {
         self.twin.lock().is_some()
     }
 
+    /// It is asked to become the real job: nothing sheds it any more.
+    fn ask(&self) {
+        self.fate.lock().ask();
+    }
+
+    /// Live work needs its room. Says whether it goes: what is wanted as the real job stays.
+    fn shed(&self) -> bool {
+        let counted = self.fate.lock().shed();
+        self.count(counted);
+        if counted.is_some() {
+            self.shared.metrics.shadow_shed(self.on);
+        }
+        counted.is_some()
+    }
+
     /// From now on it is a job, and no shadow in flight, unless it broke before.
     fn adopt(&self) {
         let counted = self.fate.lock().adopt();
@@ -131,7 +146,7 @@ impl Tally {
         let Some(fate) = fate else { return };
         let Some(count) = self.count.lock().take() else { return };
         match fate {
-            Fate::Open | Fate::WindowEnded => drop(count),
+            Fate::Open | Fate::WindowEnded | Fate::Shed => drop(count),
             Fate::Finished => count.ended(ShadowEnd::Finished),
             Fate::Failed => count.ended(ShadowEnd::Failed),
             Fate::Refused => count.not_executed(),
@@ -252,6 +267,7 @@ impl Shadow {
     /// Asks the side that runs it to let it become the real job: its caps are lifted there before this says so. Where nobody
     /// else holds its lease, or its answer is here whole, nobody has to agree.
     pub(super) async fn ask(&self) -> Result<(), NotAdopted> {
+        self.tally.ask();
         if !self.network.is_sidecar() || self.tally.fate() == Fate::Finished {
             return Ok(());
         }

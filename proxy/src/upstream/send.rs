@@ -118,7 +118,7 @@ impl Network {
                 unsent.headers_mut().append(name, value);
             }
         }
-        if let Some(good) = verdict(lane, purpose, &answered) {
+        if let Some(good) = self.verdict(lane, purpose, &answered) {
             endpoint.saw(good, clock::now_s());
         }
         let response = answered?;
@@ -214,36 +214,36 @@ impl Network {
             SendError::NoAnswer { network, bound, within }
         }
     }
-}
 
-/// What an exchange tells about its endpoint's health, if anything. A sidecar that refuses is well.
-fn verdict(lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, SendError>) -> Option<bool> {
-    match answered {
-        _ if purpose == Purpose::Control => None,
-        Err(SendError::Connect { .. }) => Some(false),
-        // The rest of a shadow's fate is that of our own caps, too.
-        _ if lane == Lane::Shadow => None,
-        Ok(response) if is_call_under_way(response.headers()) => None,
-        Ok(response) => {
-            let down = Call::read(response.headers()) == Some(Call::Unavailable);
-            let refused = response.headers().contains_key(&crate::problem::NOT_EXECUTED);
-            Some(refused || !(down || matches!(response.status().as_u16(), 502..=504)))
+    /// What an exchange tells about its endpoint's health, if anything. A sidecar that refuses is well; a service can not.
+    fn verdict(&self, lane: Lane, purpose: Purpose, answered: &Result<Response<Answer>, SendError>) -> Option<bool> {
+        match answered {
+            _ if purpose == Purpose::Control => None,
+            Err(SendError::Connect { .. }) => Some(false),
+            // The rest of a shadow's fate is that of our own caps, too.
+            _ if lane == Lane::Shadow => None,
+            Ok(response) if is_call_under_way(response.headers()) => None,
+            Ok(response) => {
+                let down = Call::read(response.headers()) == Some(Call::Unavailable);
+                let refused = self.is_sidecar() && response.headers().contains_key(&crate::problem::NOT_EXECUTED);
+                Some(refused || !(down || matches!(response.status().as_u16(), 502..=504)))
+            }
+            // A connection that was kept may have been closed for its age alone.
+            Err(
+                SendError::NoEndpoint { .. }
+                | SendError::ClientBroke { .. }
+                | SendError::ClientSlow { .. }
+                | SendError::BrokeOff { reused: true, .. },
+            ) => None,
+            Err(
+                SendError::Unsent { .. }
+                | SendError::BrokeOff { .. }
+                | SendError::Garbage { .. }
+                | SendError::Ambiguous { .. }
+                | SendError::Switched { .. }
+                | SendError::NoAnswer { .. },
+            ) => Some(false),
         }
-        // A connection that was kept may have been closed for its age alone.
-        Err(
-            SendError::NoEndpoint { .. }
-            | SendError::ClientBroke { .. }
-            | SendError::ClientSlow { .. }
-            | SendError::BrokeOff { reused: true, .. },
-        ) => None,
-        Err(
-            SendError::Unsent { .. }
-            | SendError::BrokeOff { .. }
-            | SendError::Garbage { .. }
-            | SendError::Ambiguous { .. }
-            | SendError::Switched { .. }
-            | SendError::NoAnswer { .. },
-        ) => Some(false),
     }
 }
 

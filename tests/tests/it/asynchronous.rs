@@ -1,5 +1,7 @@
 //! Jobs that are answered `202` and done later.
 
+use std::time::Duration;
+
 use tests::{Origin, Raw, Reply, Setup, Sidecar, eventually};
 
 const RULE: &str =
@@ -170,7 +172,7 @@ async fn an_accepted_shadow_of_a_route_without_a_rule_is_counted_as_kept() {
     // Its head is here, its body is not: it cannot be adopted yet.
     shadow.write(b"HTTP/1.1 202 Accepted\r\nlocation: /jobs/s\r\ncontent-length: 9\r\n\r\n").await;
     sidecar.metric_becomes(r#"adumbra_shadows_in_flight{network="public"}"#, 1.0).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     lead.release(Reply::ok("lead")).await;
     assert_eq!(client.answer().await.text(), "lead");
     assert_counted(&sidecar, "twin_kept", 1.0).await;
@@ -193,6 +195,48 @@ async fn a_job_that_was_accepted_on_a_far_sidecar_is_asked_for_there() {
     assert_eq!(client.answer().await.decision().said(), ("public", "located", "send"));
     assert_counted(&near, "done", 1.0).await;
     assert_counted(&far, "accepted", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_job_holds_a_slot_only_where_its_route_can_tell_its_end_and_while_somebody_asks() {
+    for (lines, holds) in [(NO_RULE, false), (RULE, true)] {
+        let (_private, public, sidecar) = sent_away(lines).await;
+        let mut client = asked(&sidecar, post("/jobs")).await;
+        public.next().await.release(accepted("/jobs/7")).await;
+        assert_eq!(client.answer().await.status, 202);
+        let in_flight = r#"adumbra_network_in_flight{network="public"}"#;
+        sidecar.metric_becomes(in_flight, if holds { 1.0 } else { 0.0 }).await;
+        // Nobody asks, and half a minute is the least that is waited for that.
+        let free = async {
+            while sidecar.metric(in_flight).await > 0.0 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(4 * tests::BOUND, free).await.expect("its slot is given up");
+        home_is_cheaper(&sidecar);
+        let mut client = asked(&sidecar, "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        public.next().await.release(Reply::ok(r#"{"state":"done"}"#)).await;
+        assert_eq!(client.answer().await.decision().said(), ("public", "located", "send"), "its location is known");
+        assert_counted(&sidecar, "done", 1.0).await;
+    }
+}
+
+#[tokio::test]
+async fn jobs_of_one_location_are_each_counted_once() {
+    let (_private, public, sidecar) = sent_away(RULE).await;
+    for _ in 0..3 {
+        let mut client = asked(&sidecar, post("/jobs")).await;
+        public.next().await.release(accepted("/jobs/7")).await;
+        assert_eq!(client.answer().await.status, 202);
+    }
+    home_is_cheaper(&sidecar);
+    let mut client = asked(&sidecar, "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    public.next().await.release(Reply::ok(r#"{"state":"done"}"#)).await;
+    assert_eq!(client.answer().await.status, 200);
+    for (event, times) in [("accepted", 3.0), ("forgotten", 2.0), ("done", 1.0)] {
+        assert_counted(&sidecar, event, times).await;
+    }
+    assert_eq!(sidecar.metric(r#"adumbra_network_in_flight{network="public"}"#).await, 0.0);
 }
 
 #[tokio::test]

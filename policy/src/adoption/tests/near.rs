@@ -94,6 +94,9 @@ impl World {
             // Nobody has to agree to what is here whole.
             return self.taken(on, Reply::TooLate);
         }
+        if let Some(at) = self.at(on) {
+            self.runs[at].tally.ask();
+        }
         self.near.asked = Some(on);
         self.questions.push(on);
     }
@@ -156,6 +159,25 @@ impl World {
         for frame in std::mem::take(&mut self.runs[at].kept) {
             self.of_the_lead(at, frame);
         }
+    }
+
+    /// Live work needs its room on this side.
+    pub(super) fn shed_near(&mut self, at: usize) {
+        let Dispatch::Shadow(on) = self.runs[at].dispatch else { return };
+        let wanted = self.near.asked == Some(on) || self.near.fence.leading() == Some(self.runs[at].dispatch);
+        let blindly = self.is(Sabotage::AskedIsShed);
+        let tally = &mut self.runs[at].tally;
+        let counted = if blindly { tally.end(Fate::Shed) } else { tally.shed() };
+        if counted.is_none() && !blindly {
+            return;
+        }
+        if wanted {
+            self.breach("a shadow was shed that is asked for, or leads");
+        }
+        self.seen.shed_near += 1;
+        self.count(at, counted);
+        self.near.ended(Dispatch::Shadow(on), End::Lost);
+        self.close(at);
     }
 
     fn send_again(&mut self) {

@@ -31,10 +31,14 @@ pub(super) enum Sabotage {
     FreedTwice,
     /// Far: a near side that is lost is never noticed.
     NoKeepAlive,
+    /// Far: whoever is told that live work needs its room does not look whether it was adopted.
+    AdoptedIsShed,
+    /// Near: the same of one that is asked for or leads.
+    AskedIsShed,
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::NoToken,
         Self::SilenceIsYes,
         Self::CancelledIsGone,
@@ -45,6 +49,8 @@ impl Sabotage {
         Self::NoTimer,
         Self::FreedTwice,
         Self::NoKeepAlive,
+        Self::AdoptedIsShed,
+        Self::AskedIsShed,
     ];
 }
 
@@ -64,10 +70,13 @@ pub(super) struct Seen {
     pub(super) peer_lost_when_adopted: u32,
     pub(super) failed_over: u32,
     pub(super) repeated: u32,
+    pub(super) shed: u32,
+    pub(super) shed_near: u32,
+    pub(super) not_shed: u32,
 }
 
 impl Seen {
-    pub(super) fn counts(&self) -> [(&'static str, u32); 13] {
+    pub(super) fn counts(&self) -> [(&'static str, u32); 16] {
         [
             ("an adoption", self.adopted),
             ("an answer of an adopted shadow", self.answered_by_adopted),
@@ -82,6 +91,9 @@ impl Seen {
             ("an adopted shadow whose peer was lost", self.peer_lost_when_adopted),
             ("a failover", self.failed_over),
             ("a message that came twice", self.repeated),
+            ("a shadow that was shed where it ran", self.shed),
+            ("a shadow that was shed by whoever started it", self.shed_near),
+            ("an adopted shadow that was to be shed", self.not_shed),
         ]
     }
 
@@ -100,6 +112,9 @@ impl Seen {
             (&mut self.peer_lost_when_adopted, other.peer_lost_when_adopted),
             (&mut self.failed_over, other.failed_over),
             (&mut self.repeated, other.repeated),
+            (&mut self.shed, other.shed),
+            (&mut self.shed_near, other.shed_near),
+            (&mut self.not_shed, other.not_shed),
         ];
         for (sum, more) in fields {
             *sum += more;
@@ -193,6 +208,8 @@ enum Act {
     NoticeCut(usize),
     LoseCut(usize),
     Look(usize),
+    Shed(usize),
+    ShedNear(usize),
     Question(usize),
     Reply(usize),
     Pass,
@@ -286,6 +303,12 @@ impl World {
             if run.cut_under_way {
                 acts.extend([Act::NoticeCut(at), Act::NoticeCut(at), Act::LoseCut(at)]);
             }
+            if run.running && run.lease.is_some() && rare {
+                acts.push(Act::Shed(at));
+            }
+            if run.held && run.is_shadow() && rare {
+                acts.push(Act::ShedNear(at));
+            }
             if self.is_due(run) {
                 acts.extend([Act::Look(at), Act::Look(at)]);
             } else if run.lease.is_some() && rare {
@@ -343,6 +366,8 @@ impl World {
             }
             Act::LoseCut(at) => self.runs[at].cut_under_way = false,
             Act::Look(at) => self.look(at),
+            Act::Shed(at) => self.shed(at),
+            Act::ShedNear(at) => self.shed_near(at),
             Act::Question(at) => self.question(at),
             Act::Reply(at) => {
                 let (on, said) = self.replies[at];
@@ -422,6 +447,15 @@ impl World {
         self.changed(at, change);
     }
 
+    /// Live work needs its room there.
+    fn shed(&mut self, at: usize) {
+        let (now_s, blindly) = (self.now_s, self.is(Sabotage::AdoptedIsShed));
+        let Some(lease) = &mut self.runs[at].lease else { return };
+        self.seen.not_shed += u32::from(lease.is_adopted());
+        let change = if blindly { lease.end(Ending::Shed) } else { lease.shed(now_s) };
+        self.changed(at, change);
+    }
+
     fn question(&mut self, at: usize) {
         let on = self.questions[at];
         match self.draw(8) {
@@ -462,13 +496,14 @@ impl World {
             Change::Over(how) => {
                 run.running = false;
                 run.far_freed += u32::from(twice || !run.was_adopted);
-                let killed = run.was_adopted && how == Ending::LeaseOver;
-                if how == Ending::LeaseOver {
+                let killed = run.was_adopted && matches!(how, Ending::LeaseOver | Ending::Shed);
+                if matches!(how, Ending::LeaseOver | Ending::Shed) {
                     run.wire.push_back(Frame::Broken);
-                    self.seen.lease_over += 1;
+                    self.seen.lease_over += u32::from(how == Ending::LeaseOver);
+                    self.seen.shed += u32::from(how == Ending::Shed);
                 }
                 if killed {
-                    self.breach("an adopted shadow was ended by its lease");
+                    self.breach("an adopted shadow was taken away");
                 }
             }
         }
@@ -477,8 +512,8 @@ impl World {
     fn replied(&mut self, on: NetworkId, said: Said) {
         let run = self.runs.iter().find(|run| run.dispatch == Dispatch::Shadow(on));
         let far = run.and_then(|run| run.lease).and_then(|lease| lease.ended());
-        if said == Some(Adoption::Granted) && far == Some(Ending::LeaseOver) {
-            self.breach("a shadow whose lease is over was granted");
+        if said == Some(Adoption::Granted) && matches!(far, Some(Ending::LeaseOver | Ending::Shed)) {
+            self.breach("a shadow that was taken away was granted");
         }
         self.seen.too_late += u32::from(said == Some(Adoption::TooLate));
         self.hear_reply(on, said);

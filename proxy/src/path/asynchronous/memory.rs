@@ -1,23 +1,28 @@
 //! What is remembered of asynchronous jobs: by location, for a while, and not too many.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use policy::learn::{Label, Row};
 use policy::{Job, NetworkId};
 
+use super::polls::Polls;
+use super::roll::Roll;
 use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::metrics::Asynchronous;
 use crate::path::course::Course;
 use crate::upstream::Flight;
 
-/// The most jobs that are remembered.
-const REMEMBERED_MOST: usize = 4096;
 /// How far above what is asked for a location is looked for.
 const LEVELS_MOST: usize = 8;
+/// How long a location is remembered of a job that no route took.
+const KEEP_UNROUTED: Duration = Duration::from_secs(3600);
+/// How often jobs are looked at that nobody may ask about any more.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// An asynchronous job that was accepted.
 #[derive(Debug)]
@@ -30,24 +35,35 @@ pub(crate) struct Task {
     forget_s: f64,
     pub(super) generation: Arc<Generation>,
     pub(super) route: Option<usize>,
-    /// While it runs, as far as is known.
-    flight: Mutex<Option<Flight>>,
+    is_over: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    polls: Polls,
+    /// While it is taken to run. Only where its route says how to tell that it does not any more.
+    flight: Option<Flight>,
 }
 
 impl Task {
     pub(super) fn new(course: &Course, on: NetworkId) -> Self {
         let network = course.network(on);
-        let keep = course.route.map(|place| course.generation.config.routes[place].asynchronous.keep);
+        let rule = course.route.map(|place| &course.generation.config.routes[place].asynchronous);
+        let keep = rule.map_or(KEEP_UNROUTED, |rule| rule.keep);
         let now_s = clock::now_s();
+        let predicted_s = course.predicted_s(on);
+        let flight = rule.is_some_and(|rule| rule.is_known()).then(|| network.depart(predicted_s));
         Self {
             network: network.name().into(),
             job: course.job,
             pair: course.id,
             sent_s: now_s,
-            forget_s: now_s + keep.unwrap_or(KEEP_UNROUTED).as_secs_f64(),
+            forget_s: now_s + keep.as_secs_f64(),
             generation: Arc::clone(&course.generation),
             route: course.route,
-            flight: Mutex::new(Some(network.depart(course.predicted_s(on)))),
+            is_over: AtomicBool::new(false),
+            state: Mutex::new(State { polls: Polls::since(now_s, predicted_s), flight }),
         }
     }
 
@@ -56,15 +72,40 @@ impl Task {
         generation.networks.iter().find(|network| network.name() == &*self.network).map(|network| network.id)
     }
 
+    /// It is asked about.
+    pub(in crate::path) fn is_asked_about(&self) {
+        self.state.lock().polls.came(clock::now_s());
+    }
+
+    /// Gives its place in the ledger up if nobody asks about it any more.
+    fn look(&self, now_s: f64) {
+        let mut state = self.state.lock();
+        let given_up = if state.polls.have_ceased(now_s) { state.flight.take() } else { None };
+        drop(state);
+        drop(given_up);
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
     /// It is over; only the first word counts.
     pub(super) fn ended(&self, shared: &Shared, how: Asynchronous) {
-        let Some(flight) = self.flight.lock().take() else { return };
+        if self.is_over.swap(true, Ordering::Relaxed) {
+            return;
+        }
         shared.metrics.asynchronous(how);
+        let (flight, polls) = {
+            let mut state = self.state.lock();
+            (state.flight.take(), state.polls)
+        };
         let on = self.on(&self.generation).filter(|_| how == Asynchronous::Done);
-        let Some(network) = on else { return };
-        flight.land();
         // From when it was accepted: what came before is its request's time, which says nothing of the work.
         let took_s = (clock::now_s() - self.sent_s).max(f64::MIN_POSITIVE);
+        let Some(network) = on.filter(|_| polls.tell_the_end(took_s)) else { return };
+        if let Some(flight) = flight {
+            flight.land();
+        }
         shared.oracle.learn(Row {
             job: self.job,
             pair: self.pair,
@@ -77,24 +118,23 @@ impl Task {
     }
 }
 
-/// How long a location is remembered of a job that no route took.
-const KEEP_UNROUTED: std::time::Duration = std::time::Duration::from_secs(3600);
-
 /// The asynchronous jobs of this process, and the routes that were seen to have some.
 #[derive(Debug, Default)]
 pub(crate) struct Located {
-    known: Mutex<Known>,
+    known: Mutex<Roll<Task>>,
     /// How many are known, so that most requests need not look.
     open: AtomicUsize,
     marked: Mutex<BTreeSet<Box<str>>>,
     any_marked: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    by_location: HashMap<Box<str>, Arc<Task>>,
-    /// Oldest first.
-    order: VecDeque<Box<str>>,
+/// Looks after the jobs that nobody asks about, for as long as the process runs.
+pub(crate) async fn keep_tidy(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        shared.located.forget(&shared);
+        shared.located.look(clock::now_s());
+    }
 }
 
 impl Located {
@@ -105,43 +145,50 @@ impl Located {
         }
         let known = self.known.lock();
         let now_s = clock::now_s();
-        let get = |at: &str| known.by_location.get(at).filter(|task| now_s < task.forget_s).cloned();
+        let get = |at: &str| known.find(at).filter(|task| now_s < task.forget_s).cloned();
         let path = asked.split('?').next().unwrap_or(asked);
         let above = std::iter::successors(Some(path), |at| at.rsplit_once('/').map(|(above, _)| above));
         get(asked).or_else(|| above.take(LEVELS_MOST).filter(|at| !at.is_empty()).find_map(get))
     }
 
-    /// Remembers a job by its location; `false` if there are too many.
-    pub(super) fn keep(&self, at: &str, task: Task) -> bool {
-        let mut known = self.known.lock();
-        if known.by_location.len() >= REMEMBERED_MOST && !known.by_location.contains_key(at) {
-            return false;
+    /// Remembers a job by its location, and forgets another if there are too many.
+    pub(super) fn keep(&self, shared: &Shared, at: &str, task: Task) {
+        let gone = {
+            let mut known = self.known.lock();
+            let gone = known.enter(at, Arc::new(task), Task::is_over);
+            self.open.store(known.len(), Ordering::Relaxed);
+            gone
+        };
+        for task in gone {
+            task.ended(shared, Asynchronous::Forgotten);
         }
-        if known.by_location.insert(at.into(), Arc::new(task)).is_none() {
-            known.order.push_back(at.into());
-        }
-        self.open.store(known.by_location.len(), Ordering::Relaxed);
-        true
     }
 
     /// Forgets those whose time is over.
-    pub(in crate::path) fn forget(&self, shared: &Shared) {
+    fn forget(&self, shared: &Shared) {
         if self.open.load(Ordering::Relaxed) == 0 {
             return;
         }
         let now_s = clock::now_s();
-        let mut gone = Vec::new();
-        {
+        let gone = {
             let mut known = self.known.lock();
-            // Times differ by route, so what is behind a younger one of a longer time goes a little later.
-            while known.order.front().is_some_and(|at| known.by_location[at].forget_s <= now_s) {
-                let at = known.order.pop_front().unwrap_or_default();
-                gone.extend(known.by_location.remove(&at));
-            }
-            self.open.store(known.by_location.len(), Ordering::Relaxed);
-        }
+            let gone = known.forget(|task| task.forget_s <= now_s);
+            self.open.store(known.len(), Ordering::Relaxed);
+            gone
+        };
         for task in gone {
             task.ended(shared, Asynchronous::Forgotten);
+        }
+    }
+
+    /// Lets go of what those hold that nobody asks about any more.
+    fn look(&self, now_s: f64) {
+        if self.open.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let running: Vec<Arc<Task>> = self.known.lock().all().filter(|task| !task.is_over()).cloned().collect();
+        for task in running {
+            task.look(now_s);
         }
     }
 

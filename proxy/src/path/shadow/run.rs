@@ -124,18 +124,24 @@ impl Run {
         self.until_shed(&head, body, Some(answered)).await;
     }
 
-    /// Ends early if live work needs its room: it is the first to go.
+    /// Ends early if live work needs its room: it is the first to go, unless it is wanted as the real job.
     async fn until_shed(
         &mut self,
         head: &Arc<Head>,
         body: Option<Spool>,
         answered: Option<oneshot::Sender<Response<Source>>>,
     ) {
-        let shed = Arc::clone(&self.shed);
+        let (told, tally) = (Arc::clone(&self.shed), Arc::clone(&self.lesson.tally));
+        let shed = async {
+            told.notified().await;
+            if !tally.shed() {
+                std::future::pending().await
+            }
+        };
         tokio::select! {
             biased;
             () = self.exchange(head, body, answered) => {}
-            () = shed.notified() => self.show(Phase::Failed),
+            () = shed => self.show(Phase::Failed),
         }
     }
 
@@ -171,9 +177,7 @@ impl Run {
             self.network.send_shadow(self.worker, seat.as_deref(), request, &upload)
         });
         match Box::pin(self.while_looking(sending)).await {
-            Ok(response) if response.headers().contains_key(&crate::problem::NOT_EXECUTED) => {
-                self.end(Fate::Refused, Phase::Refused)
-            }
+            Ok(response) if self.is_refused(&response) => self.end(Fate::Refused, Phase::Refused),
             Ok(response) if self.network.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
                 self.is_out_of_reach(head, response.headers());
             }
@@ -193,6 +197,11 @@ impl Run {
                 self.end(fate, phase);
             }
         }
+    }
+
+    /// Whether the far sidecar says that it did not run it. Of a service that is none it is not believed.
+    fn is_refused<B>(&self, response: &Response<B>) -> bool {
+        self.network.is_sidecar() && response.headers().contains_key(&crate::problem::NOT_EXECUTED)
     }
 
     fn request(&self, head: &Head, body: Option<Spool>) -> Request<Body> {
@@ -333,7 +342,7 @@ impl Drop for Lesson {
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
         metrics.shadow_moved(self.on(), Direction::Received, received);
-        let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded) && self.flight.is_some();
+        let stopped = matches!(self.tally.fate(), Fate::Open | Fate::WindowEnded | Fate::Shed) && self.flight.is_some();
         if let Some(mut observed) = self.board.read().shadows[self.on()].filter(|_| stopped) {
             let waited_s = self.upload.waited_s();
             if waited_s > 0.0 && observed.progress.is_some() && !is_since_whole(&observed, &self.upload) {

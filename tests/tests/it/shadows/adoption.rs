@@ -154,6 +154,17 @@ async fn a_shadow_that_answers_with_an_error_is_never_adopted() {
 }
 
 #[tokio::test]
+async fn a_shadow_whose_service_claims_that_it_did_not_execute_is_taken_at_its_answer() {
+    let (private, public, sidecar) = pair().await;
+    let mut client = asked(&sidecar, GET).await;
+    let (mut lead, shadow) = (private.next().await, public.next().await);
+    shadow.release(Reply::ok("shadow").field("adumbra-not-executed", "1")).await;
+    assert_eq!(client.answer().await.text(), "shadow");
+    lead.gone().await;
+    assert_ended(&sidecar, "public", "adopted", 1.0).await;
+}
+
+#[tokio::test]
 async fn a_lead_that_has_begun_to_answer_is_never_left() {
     let (private, public, sidecar) = pair().await;
     let mut client = asked(&sidecar, GET).await;
