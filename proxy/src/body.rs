@@ -89,6 +89,17 @@ impl Body {
         if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
     }
 
+    /// Which of its network's endpoints an answer comes from.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        match self {
+            Self::Answer(answer) => Some(answer.endpoint()),
+            Self::Adopted(answer) => answer.endpoint(),
+            Self::Served(answer) => answer.endpoint(),
+            Self::Throttled(answer) => answer.inner().endpoint(),
+            _ => None,
+        }
+    }
+
     /// The job's place in the ledger, to be given up when its time is up, even if nobody reads the answer.
     pub(crate) fn frees(&mut self, ticket: Ticket) {
         match self {

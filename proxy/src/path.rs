@@ -150,6 +150,9 @@ fn plan(
     let model = shared.oracle.model();
     let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
     let upload = Arc::new(Upload::default());
+    if let Some((on, endpoint)) = about.as_ref().and_then(|about| about.task.at(&generation)) {
+        upload.prefer(on, endpoint);
+    }
     // Shared, since shadows outlive this request's future; and that future would be large with all of it inside.
     Arc::new(Course {
         shared: Arc::clone(shared),

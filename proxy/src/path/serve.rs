@@ -20,6 +20,7 @@ use policy::lease::Ending;
 use policy::{Caps, NetworkId};
 use tokio::sync::Notify;
 
+use super::asynchronous;
 use super::contest::answer_of;
 use super::course::Course;
 use super::progress::{self, Dispatched};
@@ -128,14 +129,18 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         Ok(response) if home.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
             Err(running.is_out_of_reach())
         }
-        Ok(response) => Ok(to_peer(
-            caps,
-            response.map(|mut answer| {
-                answer.frees(running.flight.ticket());
-                let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
-                Served::wrap(body, Some(entered), Some((running, shed)))
-            }),
-        )),
+        Ok(response) => {
+            let endpoint = Some(response.body().endpoint());
+            asynchronous::note_of_peer(&course, endpoint, response.status(), response.headers());
+            Ok(to_peer(
+                caps,
+                response.map(|mut answer| {
+                    answer.frees(running.flight.ticket());
+                    let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
+                    Served::wrap(body, Some(entered), Some((running, shed)))
+                }),
+            ))
+        }
         Err(error) => Err(running.failed(&error)),
     }
 }
@@ -348,6 +353,11 @@ impl Served {
             tokio::spawn(watch).abort_handle()
         });
         Body::Served(Box::new(Self { held, _entered: entered, _watch: AbortOnDrop::new(watched) }))
+    }
+
+    /// Which of home's endpoints it comes from.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        self.held.0.lock().inner.as_ref().and_then(Body::endpoint)
     }
 
     /// The place in the ledger of a transferred job, to be given up when its time is up, even if its peer does not read.

@@ -296,8 +296,9 @@ impl Shadow {
         if !observation::shadow_is_good(response.status().as_u16()) {
             return Err(NotAdopted::Status(response.status()));
         }
-        let Self { task, tally, .. } = self;
-        Ok(response.map(|source| Body::Adopted(Box::new(Adopted { source, _task: task, _tally: tally }))))
+        let Self { task, tally, upload, network, .. } = self;
+        let endpoint = upload.went(network.id);
+        Ok(response.map(|source| Body::Adopted(Box::new(Adopted { source, endpoint, _task: task, _tally: tally }))))
     }
 
     /// Stops it, before it is dropped, as far as that is ours to do: a worker of ours is killed here and now.
@@ -371,8 +372,16 @@ impl Background {
 #[derive(Debug)]
 pub(crate) struct Adopted {
     source: Source,
+    endpoint: Option<usize>,
     _task: AbortOnDrop,
     _tally: Arc<Tally>,
+}
+
+impl Adopted {
+    /// Which of its network's endpoints it comes from.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        self.endpoint
+    }
 }
 
 impl http_body::Body for Adopted {

@@ -20,14 +20,14 @@ use crate::clock;
 use crate::grpc::Call;
 use crate::hygiene;
 use crate::metrics::Direction;
-use crate::path::asynchronous::Twin;
+use crate::path::asynchronous::{Sent, Twin};
 use crate::path::contest::is_since_whole;
 use crate::path::course::{Course, Head};
 use crate::path::progress::{self, Dispatched};
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Network, Outgoing, Upload};
+use crate::upstream::{Answer, Flight, Lane, Network, Outgoing, Upload};
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -179,11 +179,11 @@ impl Run {
         match Box::pin(self.while_looking(sending)).await {
             Ok(response) if self.is_refused(&response) => self.end(Fate::Refused, Phase::Refused),
             Ok(response) if self.network.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
-                self.is_out_of_reach(head, response.headers());
+                self.is_out_of_reach(head, response.status(), response.headers());
             }
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers());
-                let twin = Twin::of(&self.lesson.course, head, on, status, headers);
+                let twin = Twin::of(&self.lesson.course, head, self.sent(), status, headers);
                 self.lesson.tally.accepted(twin);
                 self.keep(response, answered).await;
             }
@@ -197,6 +197,11 @@ impl Run {
                 self.end(fate, phase);
             }
         }
+    }
+
+    fn sent(&self) -> Sent {
+        let on = self.network.id;
+        Sent { on, endpoint: self.upload.went(on), lane: Lane::Shadow }
     }
 
     /// Whether the far sidecar says that it did not run it. Of a service that is none it is not believed.
