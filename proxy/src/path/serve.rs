@@ -33,7 +33,7 @@ use crate::peer::{self, ShadowAsk};
 use crate::problem::Problem;
 use crate::record::Outcome;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Flight, Network, Outgoing, SendError, Upload};
+use crate::upstream::{Answer, Flight, Network, Outgoing, SendError, Upload};
 
 pub(crate) use held::Served;
 
@@ -124,23 +124,28 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
             return Err((Problem::BrokeOff, "live work needs the shadow's room".to_owned()));
         }
     };
-    match answered.inspect(|response| served.hears(response.headers())) {
+    match answered.inspect(|response| hear(&course, &served, &home, response)) {
         Ok(response) if home.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
             Err(running.is_out_of_reach())
         }
-        Ok(response) => {
-            let endpoint = Some(response.body().endpoint());
-            asynchronous::note_of_peer(&course, endpoint, response.status(), response.headers());
-            Ok(to_peer(
-                caps,
-                response.map(|mut answer| {
-                    answer.frees(running.flight.ticket());
-                    let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
-                    Served::wrap(body, Some(entered), Some((running, shed)))
-                }),
-            ))
-        }
+        Ok(response) => Ok(to_peer(
+            caps,
+            response.map(|mut answer| {
+                answer.frees(running.flight.ticket());
+                let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
+                Served::wrap(body, Some(entered), Some((running, shed)))
+            }),
+        )),
         Err(error) => Err(running.failed(&error)),
+    }
+}
+
+/// Takes in what the head of a shadow's answer says.
+fn hear(course: &Course, served: &peer::Served, home: &Network, response: &Response<Answer>) {
+    served.hears(response.headers());
+    if !home.runs_shadows_apart() {
+        let endpoint = Some(response.body().endpoint());
+        asynchronous::note_of_peer(course, endpoint, response.status(), response.headers());
     }
 }
 

@@ -72,6 +72,14 @@ pub(crate) struct Asked {
     pub(crate) worker: usize,
 }
 
+/// A question that any sidecar answers at once, if it lets us ask.
+pub(crate) fn any_question() -> Request<Body> {
+    let mut request = Request::new(Body::Empty);
+    *request.uri_mut() = http::Uri::from_static("/.well-known/adumbra/load");
+    request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("adumbra"));
+    request
+}
+
 /// Has a shadow adopted: its caps are lifted when this returns `Ok`.
 pub(crate) async fn adopt(of: &Asked, id: &str) -> Result<(), Unanswered> {
     of.ask(Method::POST, &format!("{CONTROL}adopt/{id}"), Body::Empty, WITHIN).await.map(|_| ())
