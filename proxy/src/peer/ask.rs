@@ -103,18 +103,21 @@ pub(crate) async fn watch_progress(
     upload: Arc<Upload>,
     seen: impl Fn((Option<ProgressSource>, Option<f64>), Used),
 ) {
-    let path = format!("{CONTROL}dispatch/{id}");
     let watched = network.watch();
     loop {
         // The more dispatches are watched there, the less often each.
         tokio::time::sleep(look_every(watched.count())).await;
         let Some(endpoint) = upload.went(network.id) else { continue };
         let of = Asked { network: Arc::clone(&network), endpoint, worker };
-        let Ok(answer) = of.ask(Method::GET, &path, Body::Empty, WITHIN).await else { continue };
-        let Ok(said) = serde_json::from_slice::<Progress>(&answer) else { continue };
+        let Some(said) = of.progress(&id).await else { continue };
         let source = said.source.as_deref().and_then(ProgressSource::named);
         seen((source, said.progress), said.used());
     }
+}
+
+/// What a dispatch has used in all, asked once, when it is over; `None` if that is not known there any more.
+pub(crate) async fn used(of: &Asked, id: &str) -> Option<Used> {
+    of.progress(id).await.map(|said| said.used())
 }
 
 /// Asks one endpoint for load reports for as long as the process runs. What a report says is what other sidecars have there,
@@ -143,6 +146,11 @@ fn look_every(watched: u32) -> Duration {
 }
 
 impl Asked {
+    async fn progress(&self, id: &str) -> Option<Progress> {
+        let answer = self.ask(Method::GET, &format!("{CONTROL}dispatch/{id}"), Body::Empty, WITHIN).await.ok()?;
+        serde_json::from_slice(&answer).ok()
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Body, within: Duration) -> Result<Bytes, Unanswered> {
         let upload = Upload::default();
         upload.prefer(self.network.id, self.endpoint);

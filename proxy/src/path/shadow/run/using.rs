@@ -67,6 +67,8 @@ impl Run {
         if used == Used::default() {
             return;
         }
+        // Once it is adopted it is no shadow on the board any more, and is measured all the same.
+        self.lesson.used.lock().update(used);
         self.board.shadow(self.network.id, |shadow| {
             shadow.cpu_s = used.cpu_s.or(shadow.cpu_s);
             shadow.memory_bytes = used.memory_bytes.or(shadow.memory_bytes);
