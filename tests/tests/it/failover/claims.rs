@@ -69,7 +69,8 @@ async fn a_service_is_not_taken_to_be_well_for_claiming_that_it_did_not_execute(
 async fn a_job_whose_kept_connection_broke_and_that_could_not_be_sent_again_is_not_said_to_be_unexecuted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
-    let sidecar = Setup::alone(format!("http://{address}")).every(REPEATABLE).start();
+    // With one worker, both jobs come over the same kept connection.
+    let sidecar = Setup::alone(format!("http://{address}")).set("workers", 1).every(REPEATABLE).start();
     let service = async {
         let (mut stream, _) = listener.accept().await.expect("the sidecar connects");
         let mut request = vec![0; 64 * 1024];
