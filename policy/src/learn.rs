@@ -26,6 +26,7 @@ use crate::observation::{Observation, Phase};
 use crate::units::NetworkId;
 
 pub use fit::{LABELS_LEAST, refit};
+pub(crate) use ratios::doubt_before_labels;
 pub use window::Window;
 
 /// What became of one dispatch of a job.

@@ -9,6 +9,7 @@
 //! not know load or distance: waiting and moving are computed, not learned.
 
 pub mod features;
+pub mod file;
 pub mod tree;
 
 use crate::job::Job;
@@ -53,6 +54,13 @@ pub struct Ratio {
     pub labels: u32,
     /// Of these, pairs: both sides of one job.
     pub pairs: u32,
+}
+
+impl Ratio {
+    /// Of a network that nothing is known of: taken to be like home, and doubted as one is before any label.
+    pub(crate) fn unknown() -> Self {
+        Self { log: 0.0, doubt: crate::learn::doubt_before_labels(), labels: 0, pairs: 0 }
+    }
 }
 
 /// How the model did on the outcomes that were held back from its growth.
@@ -100,6 +108,17 @@ impl Model {
         classes.sort_by_key(|facts| facts.class);
         let stranger = ClassFacts { class: ClassId(u16::MAX), code: f32::NAN, ratios: stranger };
         Self { version, rows, learned_until, home, tree, classes, stranger, calibration }
+    }
+
+    /// The same model, told apart by another number: whoever keeps several counts them.
+    #[must_use]
+    pub fn renumbered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The same model with other classes; they are in order.
+    fn with_classes(&self, classes: Vec<ClassFacts>) -> Self {
+        Self { classes, tree: self.tree.clone(), ..*self }
     }
 
     /// Counts up with each model put in force.
