@@ -9,15 +9,18 @@
 //! - `ratios` tells the networks apart, class by class;
 //! - `bins` and `grow` ask the questions of the tree, by linfa-trees, a node at a time;
 //! - `leaves` answers them;
-//! - `fit` puts these together, holds the newest outcomes back, compares and calibrates.
+//! - `fit` puts these together, holds the newest outcomes back, compares and calibrates;
+//! - `trial` goes on comparing when a model is in force, and `drift` says when what it learned is no longer so.
 
 mod bins;
+pub mod drift;
 mod fit;
 mod grow;
 mod leaves;
 mod ratios;
 mod samples;
 mod survival;
+pub mod trial;
 mod window;
 
 use crate::job::Job;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{BadRow, Label, Row};
-use crate::units::ClassId;
+use crate::units::{ClassId, NetworkId};
 
 /// A job that takes less or more, in seconds, is a lie or a fault: a nanosecond, thirty years.
 const SECONDS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
@@ -72,6 +72,21 @@ impl Window {
         let mut rows: Vec<_> = self.classes.values().flatten().map(|(number, row)| (*number, row)).collect();
         rows.sort_unstable_by_key(|(number, _)| *number);
         rows
+    }
+
+    /// Takes the rows of `network`, and of `class` if one is given, that are older than row number `before`, to have taken
+    /// `factor` times as long, as far as a time can be; gives how many these are.
+    pub(super) fn scale(&mut self, network: NetworkId, class: Option<ClassId>, before: u64, factor: f64) -> usize {
+        let mut scaled = 0;
+        let concerned = self.classes.iter_mut().filter(|(ring, _)| class.is_none_or(|class| class == **ring));
+        for (number, row) in concerned.flat_map(|(_, rows)| rows) {
+            if *number < before && row.network == network {
+                let (Label::Took(seconds) | Label::LongerThan(seconds)) = &mut row.label;
+                *seconds = (*seconds * factor).clamp(*SECONDS.start(), *SECONDS.end());
+                scaled += 1;
+            }
+        }
+        scaled
     }
 
     fn forget_stalest_class(&mut self) {
