@@ -13,6 +13,7 @@
 //! - `trial` goes on comparing when a model is in force, and `drift` says when what it learned is no longer so.
 
 mod bins;
+pub mod bounds;
 pub mod drift;
 mod fit;
 mod grow;
@@ -71,6 +72,17 @@ pub enum BadRow {
     Resource,
 }
 
+impl BadRow {
+    /// One word for it, as a metric label has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "time",
+            Self::Resource => "resource",
+        }
+    }
+}
+
 /// Why there is no new model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
@@ -89,6 +101,17 @@ pub enum Refused {
         challenger: f64,
         /// The same of the one in force.
         champion: f64,
+    },
+    /// It is no better than the one in force, and has seen much less.
+    #[error(
+        "the new model has seen {challenger} labels and is no better than the one in force, which has seen {champion}: it \
+         comes in when it is better, or has seen half as many"
+    )]
+    Thin {
+        /// Labels of the new one.
+        challenger: usize,
+        /// Labels of the one in force.
+        champion: usize,
     },
     /// What was grown did not pass the tree's own check.
     #[error("what was grown is not a tree; this is a fault of adumbra, the model in force stays: please report it")]

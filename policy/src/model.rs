@@ -116,6 +116,26 @@ impl Model {
         Self { version, ..self }
     }
 
+    /// The same model, to be judged on what came after row number `number` of the window only: what it has not seen, or what
+    /// another was shown to be worse on.
+    #[must_use]
+    pub fn seen_until(self, number: u64) -> Self {
+        Self { learned_until: number, ..self }
+    }
+
+    /// Whether `other` says the same of every job: it was grown from the same labels, or might as well have been.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let facts = |a: &ClassFacts, b: &ClassFacts| {
+            a.class == b.class && a.code.to_bits() == b.code.to_bits() && a.ratios == b.ratios
+        };
+        self.home == other.home
+            && self.tree == other.tree
+            && self.classes.len() == other.classes.len()
+            && self.classes.iter().zip(&other.classes).all(|(a, b)| facts(a, b))
+            && facts(&self.stranger, &other.stranger)
+    }
+
     /// The same model with other classes; they are in order.
     fn with_classes(&self, classes: Vec<ClassFacts>) -> Self {
         Self { classes, tree: self.tree.clone(), ..*self }
