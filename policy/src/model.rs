@@ -8,6 +8,7 @@
 //! A model is made by [`crate::learn`] and checked whole when it is made; scoring it cannot fail, allocate or lock. It does
 //! not know load or distance: waiting and moving are computed, not learned.
 
+pub mod describe;
 pub mod features;
 pub mod file;
 pub mod tree;

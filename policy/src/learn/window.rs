@@ -36,7 +36,7 @@ impl Window {
 
     /// Takes a row in, or says why not (not finite, negative, beyond every bound).
     pub fn push(&mut self, row: Row) -> Result<(), BadRow> {
-        check(&row)?;
+        Self::check(&row)?;
         self.taken += 1;
         self.held += 1;
         self.classes.entry(row.job.class).or_default().push_back((self.taken, row));
@@ -47,6 +47,17 @@ impl Window {
             self.forget_oldest_of_largest();
         }
         Ok(())
+    }
+
+    /// Whether a row can be true.
+    pub fn check(row: &Row) -> Result<(), BadRow> {
+        let (Label::Took(seconds) | Label::LongerThan(seconds)) = row.label;
+        if !SECONDS.contains(&seconds) {
+            return Err(BadRow::Label);
+        }
+        let uses = [row.cpu_s, row.memory_bytes, row.response_bytes];
+        let sound = uses.into_iter().flatten().all(|use_| (0.0..=RESOURCE_MOST).contains(&use_));
+        if sound { Ok(()) } else { Err(BadRow::Resource) }
     }
 
     /// Rows held.
@@ -110,17 +121,6 @@ impl Window {
             self.classes.remove(&class);
         }
     }
-}
-
-/// Whether a row can be true.
-fn check(row: &Row) -> Result<(), BadRow> {
-    let (Label::Took(seconds) | Label::LongerThan(seconds)) = row.label;
-    if !SECONDS.contains(&seconds) {
-        return Err(BadRow::Label);
-    }
-    let uses = [row.cpu_s, row.memory_bytes, row.response_bytes];
-    let sound = uses.into_iter().flatten().all(|use_| (0.0..=RESOURCE_MOST).contains(&use_));
-    if sound { Ok(()) } else { Err(BadRow::Resource) }
 }
 
 #[cfg(test)]

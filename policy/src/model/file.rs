@@ -17,7 +17,7 @@ mod write;
 use super::{ClassFacts, Model, Parts, Ratio};
 use crate::units::{ClassId, MAX_NETWORKS, NetworkId, PerNetwork};
 
-pub use read::read;
+pub use read::{read, sealed};
 pub use refusal::{BadFile, BadNode, Misfit};
 pub use write::write;
 
@@ -137,6 +137,24 @@ impl Named {
         self.made_unix_s
     }
 
+    /// Everything that stands against using it where these are the networks and what is extracted.
+    #[must_use]
+    pub fn misfits(&self, home: NetworkId, around: Surroundings<'_>) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
+        let called = around.networks.get(home.index()).map_or("", String::as_str);
+        if called != self.home() {
+            misfits.push(Misfit::Home { file: self.home().to_owned(), here: called.to_owned() });
+        }
+        for here in around.extracts {
+            let there = self.extracts.iter().find(|there| there.route == here.route);
+            if let Some(there) = there.filter(|there| there.names != here.names) {
+                let said = |extracts: &Extracts| extracts.names.join(", ");
+                misfits.push(Misfit::Extracts { route: here.route.clone(), file: said(there), here: said(here) });
+            }
+        }
+        misfits
+    }
+
     /// The same model for a process in which classes and networks have these places. Classes and networks that are not
     /// there are left out; a network that the file does not know is taken to be like home, and doubted.
     pub fn bind(
@@ -145,16 +163,8 @@ impl Named {
         around: Surroundings<'_>,
         mut class: impl FnMut(&ClassName) -> Option<ClassId>,
     ) -> Result<Model, Misfit> {
-        let called = around.networks.get(home.index()).map_or("", String::as_str);
-        if called != self.home() {
-            return Err(Misfit::Home { file: self.home().to_owned(), here: called.to_owned() });
-        }
-        for here in around.extracts {
-            let there = self.extracts.iter().find(|there| there.route == here.route);
-            if let Some(there) = there.filter(|there| there.names != here.names) {
-                let said = |extracts: &Extracts| extracts.names.join(", ");
-                return Err(Misfit::Extracts { route: here.route.clone(), file: said(there), here: said(here) });
-            }
+        if let Some(misfit) = self.misfits(home, around).into_iter().next() {
+            return Err(misfit);
         }
         let moved = |ratios: &PerNetwork<Ratio>| {
             let mut to = PerNetwork::default();

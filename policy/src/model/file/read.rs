@@ -42,6 +42,15 @@ pub fn read(text: &str) -> Result<Named, BadFile> {
     named(document)
 }
 
+/// `text` with the checksum of what it says now, for whoever has edited it, or wants to know what else is wrong; `None` if
+/// it has no place for one.
+#[must_use]
+pub fn sealed(text: &str) -> Option<String> {
+    let (line, body) = text.split_once('\n')?;
+    let before = &line[..line.find(BETWEEN)? + BETWEEN.len()];
+    Some(format!("{before}{}\",\n{body}", digest(body.as_bytes(), CHECKSUM_BYTES)))
+}
+
 /// Checks the size, the first line, the end and the checksum.
 fn framed(text: &str) -> Result<(), BadFile> {
     if text.len() > FILE_BYTES_MOST {
