@@ -10,13 +10,16 @@
 //! - `bins` and `grow` ask the questions of the tree, by linfa-trees, a node at a time;
 //! - `leaves` answers them;
 //! - `fit` puts these together, holds the newest outcomes back, compares and calibrates;
-//! - `trial` goes on comparing when a model is in force, and `drift` says when what it learned is no longer so.
+//! - `bounds` says what one label may say at the most;
+//! - `trial` goes on comparing when a model is in force, and `drift` says when what it learned is no longer so;
+//! - `learner` keeps all of it between two labels.
 
 mod bins;
 pub mod bounds;
 pub mod drift;
 mod fit;
 mod grow;
+mod learner;
 mod leaves;
 mod ratios;
 mod samples;
@@ -30,6 +33,7 @@ use crate::observation::{Observation, Phase};
 use crate::units::NetworkId;
 
 pub use fit::{LABELS_LEAST, refit};
+pub use learner::{Judgement, Learner, Pace, Taken};
 pub(crate) use ratios::doubt_before_labels;
 pub use window::Window;
 
@@ -113,6 +117,9 @@ pub enum Refused {
         /// Labels of the one in force.
         champion: usize,
     },
+    /// It says the same as one that was taken back.
+    #[error("what was grown is what had been taken back, for it predicted worse than the model before it")]
+    TakenBack,
     /// What was grown did not pass the tree's own check.
     #[error("what was grown is not a tree; this is a fault of adumbra, the model in force stays: please report it")]
     NotATree(#[source] BadTree),

@@ -66,7 +66,7 @@ impl Oracle {
     pub(crate) fn start(config: &Config, classes: &Arc<Classes>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let school = Arc::new(School::new(QUEUE, metrics));
         let names = || Names::new(config, Arc::clone(classes));
-        let mut trainer = Trainer::new(config.oracle.clone(), config.home, names(), policy::learn::refit);
+        let mut trainer = Trainer::new(&config.oracle, config.home, names(), policy::learn::refit);
         if let Some(shelf) = Shelf::open(&config.oracle)? {
             trainer.begin_with(shelf, &school, std::time::Instant::now());
         }

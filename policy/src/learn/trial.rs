@@ -5,7 +5,8 @@
 //! outcome before either has learned from it. If the newer one is significantly worse, it has to go.
 //!
 //! Refits may come faster than a trial ends. The model to go back to is then the last one that was trusted, and the trial is
-//! of whatever was in force at each outcome; a trial that began again with each model would never end.
+//! of whatever was in force at each outcome; a trial that began again with each model would never end. Only where the one in
+//! force is behind does the next have a trial of its own, and must not have lost to the trusted one before.
 //!
 //! The differences are paired, so what makes a job hard to predict cancels out, and each error is bounded, so one lie does
 //! not decide. The test is looked at a few times only, at a level that makes a false alarm rare over all of them.
@@ -62,6 +63,12 @@ impl Trial {
         self.older += old;
         self.squares += (new - old).powi(2);
         if LOOKS.contains(&self.outcomes) { self.look() } else { Verdict::Open }
+    }
+
+    /// Whether the newer is behind so far, by chance or not.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.newer - self.older > TOLERANCE * f64::from(self.outcomes)
     }
 
     fn look(&self) -> Verdict {

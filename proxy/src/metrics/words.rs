@@ -145,8 +145,8 @@ pub(crate) enum Refit {
     Worse,
     /// It is no better than the one in force, and has seen much less.
     Thin,
-    /// It says the same as one that was sent back.
-    SentBack,
+    /// It says the same as one that was taken back.
+    TakenBack,
     /// What was grown did not pass its check; the model in force stays.
     Invalid,
     /// Growing it panicked; the model in force stays.
@@ -295,7 +295,7 @@ words!(Refit:
     Refit::TooFew => "too_few",
     Refit::Worse => "worse",
     Refit::Thin => "thin",
-    Refit::SentBack => "sent_back",
+    Refit::TakenBack => "taken_back",
     Refit::Invalid => "invalid",
     Refit::Panicked => "panicked",
 );
