@@ -21,6 +21,7 @@ struct StatusPage<'a> {
     /// Whether it is thrown: no route shadows or acts.
     kill_switch: bool,
     model: Option<ModelPage>,
+    learning: LearningPage,
     networks: Vec<NetworkPage>,
     lane: LanePage<'a>,
     /// Where `adumbra run` keeps it.
@@ -38,6 +39,14 @@ struct ModelPage {
     version: u64,
     rows: usize,
     age_s: f64,
+    /// The last one that was found to be no worse than the one before it: what is gone back to.
+    trusted: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LearningPage {
+    drift_alarms: u64,
+    rollbacks: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,7 +127,12 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
             version: model.version(),
             rows: model.rows(),
             age_s: rounded(seen.oracle.age_s()),
+            trusted: seen.oracle.trusted(),
         }),
+        learning: {
+            let (drift_alarms, rollbacks) = seen.metrics.learning_so_far();
+            LearningPage { drift_alarms, rollbacks }
+        },
         networks: networks.into_iter().map(|network| NetworkPage::of(network, seen)).collect(),
         lane,
         service: ServicePage::of(seen),

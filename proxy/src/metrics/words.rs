@@ -143,6 +143,10 @@ pub(crate) enum Refit {
     TooFew,
     /// The one in force predicts the newest outcomes better.
     Worse,
+    /// It is no better than the one in force, and has seen much less.
+    Thin,
+    /// It says the same as one that was taken back.
+    TakenBack,
     /// What was grown did not pass its check; the model in force stays.
     Invalid,
     /// Growing it panicked; the model in force stays.
@@ -227,6 +231,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words!(Kept:
     Kept::Live => "live",
     Kept::Worker => "worker",
@@ -288,6 +294,8 @@ words!(Refit:
     Refit::Swapped => "swapped",
     Refit::TooFew => "too_few",
     Refit::Worse => "worse",
+    Refit::Thin => "thin",
+    Refit::TakenBack => "taken_back",
     Refit::Invalid => "invalid",
     Refit::Panicked => "panicked",
 );
@@ -412,6 +420,8 @@ mod tests {
         check::<UpstreamConnection>();
         check::<Fell>();
         check::<Refit>();
+        check::<super::super::learning::ModelFile>();
+        check::<policy::learn::BadRow>();
         check::<Lookup>();
         check::<DataRefusal>();
         check::<NoPermit>();
