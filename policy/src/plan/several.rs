@@ -129,9 +129,8 @@ fn of_several_shadows_the_cheapest_is_adopted_and_a_failure_goes_to_the_next() {
     let on: NetworkSet = [PUBLIC, SPOT].into_iter().collect();
     plan.shadowing = Shadowing::Lead { on, window_s: 2.0 };
     let seen = |progress| Observation { progress: Some(progress), granted: Some(0.25), ..Observation::started(0.0) };
-    let mut evidence = Evidence::default();
-    evidence.lead =
-        Some((PRIVATE, Observation { progress: Some(0.02), granted: Some(1.0), ..Observation::started(0.0) }));
+    let lead = Observation { progress: Some(0.02), granted: Some(1.0), ..Observation::started(0.0) };
+    let mut evidence = Evidence { lead: Some((PRIVATE, lead)), ..Evidence::default() };
     evidence.shadows[PUBLIC] = Some(seen(0.05));
     evidence.shadows[SPOT] = Some(seen(0.09));
     let Step::Settled(decision) = decide(&job, &view, Some(&model), &plan, &evidence, 0.0, 2.0) else {
@@ -148,13 +147,13 @@ fn of_several_shadows_the_cheapest_is_adopted_and_a_failure_goes_to_the_next() {
     // The lead breaks: the shadow that is furthest, then the next by cost.
     plan.shadowing = Shadowing::Direct;
     let broken = Observation { phase: Phase::Failed, ..Observation::started(0.0) };
-    let failed = |on, plan: &Plan| Evidence { lead: Some((on, broken)), ..Evidence::default() };
+    let failed = |on| Evidence { lead: Some((on, broken)), ..Evidence::default() };
     let mut left = plan;
     let mut order = Vec::new();
     let mut at = plan.target;
     loop {
         left.eligible = left.eligible.without(at);
-        let Step::Settled(decision) = decide(&job, &view, Some(&model), &left, &failed(at, &left), 0.0, 0.5) else {
+        let Step::Settled(decision) = decide(&job, &view, Some(&model), &left, &failed(at), 0.0, 0.5) else {
             panic!("a failure settles")
         };
         if decision.action == Action::Keep {
