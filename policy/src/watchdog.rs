@@ -22,6 +22,11 @@
 
 mod sequence;
 
+use crate::job::Job;
+use crate::plan::draws::{Draw, draw};
+use crate::plan::is_compared;
+use crate::view::View;
+
 use sequence::{Sequence, Word};
 
 /// Who places a job.
@@ -190,6 +195,11 @@ impl Watchdog {
             },
             said: None,
         }
+    }
+
+    /// The place of a job that comes now. The policy's, outside of any block, if both arms would do the same with it.
+    pub fn seat(&mut self, job: &Job, view: &View, modelled: bool, now_s: f64) -> Seat {
+        if is_compared(job, view, modelled) { self.assign(draw(job, Draw::Guard), now_s) } else { Seat::POLICY }
     }
 
     /// The place of a job that comes now. `draw` is of 0..1 and decides nothing else about any job. To be asked only for jobs

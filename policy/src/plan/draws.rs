@@ -8,7 +8,7 @@ use crate::job::Job;
 
 /// What is drawn for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Draw {
+pub(crate) enum Draw {
     /// Whether to explore.
     Explore = 1,
     /// Which network.
@@ -19,10 +19,12 @@ pub(super) enum Draw {
     SampleWhere = 4,
     /// Whether it is worth exploring at its price.
     ExploreCost = 5,
+    /// Which arm has the block that the job begins.
+    Guard = 6,
 }
 
 /// A draw from 0..1 for this question; independent of the others, the same for the same job.
-pub(super) fn draw(job: &Job, of: Draw) -> f64 {
+pub(crate) fn draw(job: &Job, of: Draw) -> f64 {
     mixed(job.draw, of as u64)
 }
 

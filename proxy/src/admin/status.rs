@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use config::value::{Kind, Mode};
 use serde::Serialize;
 
+use super::guard::{GuardPage, SpendKeptPage, SpendPage};
 use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
 use crate::clock;
@@ -21,6 +22,8 @@ struct StatusPage<'a> {
     /// Whether it is thrown: no route shadows or acts.
     kill_switch: bool,
     model: Option<ModelPage>,
+    guard: GuardPage,
+    spend: SpendKeptPage<'a>,
     networks: Vec<NetworkPage>,
     lane: LanePage<'a>,
     /// Where `adumbra run` keeps it.
@@ -51,6 +54,7 @@ struct NetworkPage {
     waiting_s: f64,
     rtt_s: f64,
     link_bytes_per_s: f64,
+    spend: SpendPage,
     shadow_caps_enforced_by: String,
     endpoints: Vec<EndpointPage>,
 }
@@ -119,6 +123,8 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
             rows: model.rows(),
             age_s: rounded(seen.oracle.age_s()),
         }),
+        guard: GuardPage::of(seen),
+        spend: SpendKeptPage::of(seen.spend_kept),
         networks: networks.into_iter().map(|network| NetworkPage::of(network, seen)).collect(),
         lane,
         service: ServicePage::of(seen),
@@ -136,6 +142,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
 impl NetworkPage {
     fn of(status: NetworkStatus, seen: &Seen<'_>) -> Self {
         let shadow_caps_enforced_by = lane::caps(&status, seen);
+        let spend = SpendPage::of(&status);
         let endpoints = status.endpoints.into_iter().map(|endpoint| EndpointPage {
             address: endpoint.address,
             healthy: endpoint.healthy,
@@ -153,6 +160,7 @@ impl NetworkPage {
             waiting_s: rounded(status.waiting_s),
             rtt_s: rounded(status.rtt_s),
             link_bytes_per_s: status.link_bytes_per_s.round(),
+            spend,
             shadow_caps_enforced_by,
             endpoints: endpoints.collect(),
         }

@@ -53,7 +53,7 @@ impl Task {
         let keep = rule.map_or(KEEP_UNROUTED, |rule| rule.keep);
         let now_s = clock::now_s();
         let predicted_s = course.predicted_s(on);
-        let flight = rule.is_some_and(|rule| rule.is_known()).then(|| network.depart(predicted_s));
+        let flight = rule.is_some_and(|rule| rule.is_known()).then(|| course.depart(on));
         Self {
             network: network.name().into(),
             job: course.job,

@@ -76,7 +76,7 @@ impl Run {
         let throttle = Throttle::observed(caps.bytes_per_s, network.charge(announced_bytes));
         let shed = permit.shed();
         throttle.hold(permit);
-        let flight = network.depart_shadow(course.predicted_s(on));
+        let flight = course.depart_shadow(on, window_s);
         if let Some(seat) = seat {
             throttle.hold_seat(seat);
         }
@@ -303,6 +303,7 @@ impl Lesson {
     }
 
     fn learn_it_took(&mut self) {
+        self.note_bytes();
         let Some(flight) = self.flight.take() else { return };
         let ran_s = self.course.ran_s(self.on(), &self.upload, flight.land());
         // What was measured of its caps is taken off: the label is what the job takes without them.
@@ -310,6 +311,18 @@ impl Lesson {
         let took_s = (ran_s * granted).max(f64::MIN_POSITIVE);
         self.tally.took(took_s);
         self.learn(Label::Took(took_s));
+    }
+
+    /// What it moved is on the bill, and if it is the real job, its slot at full price.
+    fn note_bytes(&mut self) {
+        let (bytes, adopted) = (self.throttle.passed(), self.tally.fate() == Fate::Adopted);
+        let speed = self.course.plan.caps.speed(self.course.plan.predictions[self.on()].as_ref());
+        if let Some(flight) = &mut self.flight {
+            flight.carried(bytes);
+            if adopted && speed > 0.0 {
+                flight.costs_times(1.0 / speed);
+            }
+        }
     }
 
     fn learn(&self, label: Label) {
@@ -334,6 +347,7 @@ impl Lesson {
 
 impl Drop for Lesson {
     fn drop(&mut self) {
+        self.note_bytes();
         self.throttle.free_permit();
         if let Some(seat) = self.throttle.seat() {
             seat.end();
