@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::Dice;
+use crate::learn::{Row, Window, refit};
+use crate::plan_as;
+use crate::testing::{Dice, PRIVATE, PUBLIC, job, took, view};
+use crate::{ClassId, Job, NetworkId};
 
 /// How the policy of a run does, beside the rule.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +200,81 @@ fn an_arm_keeps_all_jobs_of_a_block_and_the_first_do_not_count() {
     assert!(changes > 0 && changes <= 400 / 60, "{changes}");
     let counted = arms.iter().filter(|(_, block)| block.is_some()).count();
     assert!((200..330).contains(&counted), "a third of each block settles: {counted}");
+}
+
+/// A run of the policy itself, by models grown from labels of which a `lying` share is told by `lie`; the share of blocks that
+/// the rule has is `share`, or all of them. Says what a job cost in the mean.
+fn deceived(share: Option<f64>, seed: u64, lying: f64, lie: fn(NetworkId, f64) -> f64) -> f64 {
+    let jobs = 10_000;
+    const RATIOS: [f64; 4] = [0.5, 0.9, 1.3, 2.0];
+    let mut world = World::new(seed);
+    let mut dog = Watchdog::new(share.unwrap_or(0.0));
+    let (mut window, mut model, mut labels) = (Window::new(1_500), None, 0);
+    let (mut view, mut cost) = (view(), 0.0);
+    view.state[PUBLIC].capacity = 0;
+    let mut plans: Vec<(f64, Job, NetworkId, f64)> = Vec::new();
+    for _ in 0..jobs {
+        world.now_s += world.dice.exponential(MEAN_S / (LOAD * HOME_SLOTS as f64));
+        let now_s = world.now_s;
+        for (_, seat, came) in world.ends.extract_if(.., |end| end.0 <= now_s).collect::<Vec<_>>() {
+            dog.ended(seat, &came);
+        }
+        for (_, job, network, run_s) in plans.extract_if(.., |plan| plan.0 <= now_s).collect::<Vec<_>>() {
+            let lies = world.dice.uniform() < lying;
+            let row = took(job.class.0, network, if lies { lie(network, run_s) } else { run_s });
+            window.push(Row { job, ..row }).expect("a label that can be");
+            labels += 1;
+            if share.is_some() && labels % 400 == 40 {
+                model = refit(&window, PRIVATE, model.as_ref()).ok().or(model);
+            }
+        }
+        let class = world.dice.below(RATIOS.len());
+        let private_s = MEAN_S * (0.6 * world.dice.normal() - 0.18).exp();
+        let job = Job { class: ClassId(class as u16), draw: world.dice.uniform(), ..job() };
+        let (wait_s, _) = world.wait();
+        let busy = world.home.iter().filter(|free_s| **free_s > now_s).count();
+        view.state[PRIVATE].in_flight = busy as u32;
+        view.state[PRIVATE].wait_s = wait_s;
+        let seat = dog.seat(&job, &view, model.is_some(), now_s);
+        let arm = if share.is_some() { seat.arm } else { Arm::Rule };
+        view.shadowing.explore_share = if share.is_some() { 0.05 } else { 0.0 };
+        let plan = plan_as(arm, &job, &view, model.as_ref(), now_s);
+        let at_home = plan.target == PRIVATE;
+        let (run_s, price) = if at_home { (private_s, 0.3) } else { (private_s * RATIOS[class], 1.0) };
+        let took_s = run_s + if at_home { wait_s } else { 0.0 };
+        if at_home {
+            world.home.retain(|free_s| *free_s > now_s);
+            world.home.push_back(now_s + took_s);
+        }
+        let size = crate::plan::size(&job, &view, &plan).unwrap_or(1.0);
+        let came = Came { cost: 0.8 * took_s + price * run_s, size, took_s };
+        cost += came.cost / jobs as f64;
+        world.ends.push((now_s + took_s, seat, came));
+        plans.push((now_s + took_s, job, plan.target, run_s));
+    }
+    cost
+}
+
+#[test]
+fn liars_are_bounded() {
+    let truth: fn(NetworkId, f64) -> f64 = |_, run_s| run_s;
+    let noise: fn(NetworkId, f64) -> f64 = |_, run_s| if run_s.fract() < 0.5 { 20.0 * run_s } else { run_s / 20.0 };
+    // Whoever wants the jobs elsewhere says that they take a tenth of their time there, and ten times as long at home.
+    let lure: fn(NetworkId, f64) -> f64 = |network, run_s| if network == PRIVATE { 10.0 * run_s } else { run_s / 10.0 };
+    let mean = |share, lying, lie| (1..=2).map(|seed| deceived(share, seed, lying, lie)).sum::<f64>() / 2.0;
+    let rule = mean(None, 0.0, truth);
+    // Labels that are wrong at random do next to no harm: medians do not hear them. A lure is another matter.
+    for (name, lying, lie, most) in [
+        ("nobody", 0.0, truth, 0.92),
+        ("noise", 0.3, noise, 0.92),
+        ("lure", 0.3, lure, 1.05),
+        ("lure", 1.0, lure, 1.15),
+    ] {
+        let (alone, watched) = (mean(Some(0.0), lying, lie) / rule, mean(Some(SHARE), lying, lie) / rule);
+        println!("{name} {lying}: of the rule's cost {alone:.3} unwatched, {watched:.3} watched");
+        assert!(watched < most, "{name} {lying}: {watched}");
+        assert!(lying < 1.0 || alone > 1.3, "it would have done harm: {alone}");
+    }
 }
 
 proptest! {
