@@ -201,7 +201,8 @@ fn last_resort(job: &Job, view: &View) -> NetworkId {
     gate::existing(view).and(job.residency).iter().next().unwrap_or(view.home)
 }
 
-/// Home while it has a free slot, else the cheapest other that has one. Something is eligible.
+/// Home while it has a free slot, else the cheapest other that has one, else where the queue is shortest for its slots: home
+/// alone would be the worst of all when a burst fills everything. Something is eligible.
 fn home_first(view: &View, gates: &Gates, costs: &PerNetwork<f64>, at_home: Reason) -> (NetworkId, Reason) {
     let home = view.home;
     let others = gates.eligible.without(home);
@@ -215,7 +216,10 @@ fn home_first(view: &View, gates: &Gates, costs: &PerNetwork<f64>, at_home: Reas
     match cheapest(view, with_room(view, others), costs) {
         Some(other) => (other, Reason::Spill),
         None if others.is_empty() => (home, gates.why_alone(home).unwrap_or(at_home)),
-        None => (home, Reason::Capacity),
+        None => match least_loaded(view, gates.eligible) {
+            Some(other) if other != home => (other, Reason::Spill),
+            _ => (home, Reason::Capacity),
+        },
     }
 }
 
@@ -242,6 +246,15 @@ fn cheapest(view: &View, among: NetworkSet, costs: &PerNetwork<f64>) -> Option<N
     among.iter().min_by(|a, b| {
         let ((cost_a, away_a), (cost_b, away_b)) = (key(a), key(b));
         cost_a.total_cmp(&cost_b).then(away_a.cmp(&away_b))
+    })
+}
+
+/// The one of `among` with the fewest jobs for each slot; home where it has as few as any.
+fn least_loaded(view: &View, among: NetworkSet) -> Option<NetworkId> {
+    let key = |network: NetworkId| (cost::load(&view.state[network]), network != view.home);
+    among.iter().min_by(|a, b| {
+        let ((load_a, away_a), (load_b, away_b)) = (key(*a), key(*b));
+        load_a.total_cmp(&load_b).then(away_a.cmp(&away_b))
     })
 }
 

@@ -30,8 +30,6 @@ struct Course {
     samples: Vec<RunId>,
     /// Shadows that got no permit.
     refused: NetworkSet,
-    /// Seconds on the way to each network, as they looked on arrival.
-    arriving_s: [f64; policy::MAX_NETWORKS],
     /// Whether there is still something to decide.
     open: bool,
     /// Whether the lead was a shadow once.
@@ -90,10 +88,6 @@ impl Adumbra {
         let view = self.view(ground, i);
         let planned = plan(&lot.job, &view, self.sidecars[lot.sidecar].model.as_ref(), ground.now_s);
         self.planned[i] = Some((planned.target.index(), planned.reason));
-        let mut arriving_s = [0.0; policy::MAX_NETWORKS];
-        for network in view.networks.iter() {
-            arriving_s[network.index()] = cost::arriving_s(&lot.job, &view, network);
-        }
         let (lead, entry) = self.launch(ground, i, planned.target.index(), &planned);
         let open = matches!(planned.shadowing, Shadowing::Lead { .. }) || decide::is_watched(&lot.job, &view, &planned);
         let course = Course {
@@ -103,7 +97,6 @@ impl Adumbra {
             shadows: Vec::new(),
             samples: Vec::new(),
             refused: NetworkSet::EMPTY,
-            arriving_s,
             open,
             adopted: false,
         };
@@ -231,7 +224,7 @@ impl Adumbra {
         let Some(course) = self.courses[i].clone() else { return };
         let to = decision.target.index();
         if let Some((network, seen)) = &evidence.lead
-            && let Some(label) = stopped(seen, false, course.arriving_s[network.index()], ground.now_s)
+            && let Some(label) = stopped(seen, false, ground.world.networks[network.index()].rtt_ms / 1e3, ground.now_s)
         {
             self.learn(ground, i, network.index(), label);
         }
@@ -294,7 +287,10 @@ impl Adumbra {
         self.told[i].prediction = prediction.map(|prediction| (prediction, ground.runs[run].takes_s));
         // As in the proxy: what an adopted shadow took is not told from what it took as a shadow.
         if !course.adopted {
-            let took_s = (now_s - began_s - course.arriving_s[network]).max(1e-6);
+            // As the proxy's upload says when a body has gone, and its data cache when the inputs were there.
+            let supplied_s = ground.runs[run].supplied_s;
+            let back_s = ground.world.networks[network].rtt_ms / 2e3;
+            let took_s = (now_s - began_s.max(supplied_s) - back_s).max(1e-6);
             self.sidecars[ground.lots[i].sidecar].ledgers[network].ran(took_s);
             self.learn(ground, i, network, Label::Took(took_s));
         }
@@ -330,7 +326,7 @@ impl Adumbra {
             course.samples.retain(|other| *other != run);
         }
         let seen = self.seen(ground, run);
-        let arriving_s = self.courses[i].as_ref().map_or(0.0, |course| course.arriving_s[network]);
+        let arriving_s = ground.world.networks[network].rtt_ms / 1e3;
         let label = match seen.phase {
             Phase::Finished { .. } => Some(Label::Took(ground.runs[run].takes_s)),
             _ => stopped(&seen, at_window, arriving_s, ground.now_s),
@@ -345,7 +341,13 @@ impl Adumbra {
     /// What a run shows.
     fn seen(&self, ground: &Ground<'_>, run: RunId) -> Observation {
         let state = &ground.runs[run];
-        let mut seen = Observation { granted: state.granted.or(Some(1.0)), ..Observation::started(state.sent_s) };
+        // What it has waited for its body and its inputs it did not run; the policy takes the round trip off itself.
+        let rtt_s = ground.world.networks[state.network].rtt_ms / 1e3;
+        let started_s = if state.supplied_s.is_nan() { state.sent_s } else { state.supplied_s - rtt_s };
+        let mut seen = Observation { granted: state.granted.or(Some(1.0)), ..Observation::started(started_s) };
+        if matches!(state.state, State::Moving(_)) {
+            seen.phase = Phase::BlockedOnData;
+        }
         let done = ground.done(run);
         if ground.world.progress.shown == Shown::Visible && done > 0.0 {
             let share = shown(done, ground.lots[state.lot].bend[state.network]);
@@ -363,7 +365,7 @@ impl Adumbra {
         let network = ground.runs[course.lead].network;
         let mut lead = self.seen(ground, course.lead);
         let ledger = &self.sidecars[ground.lots[i].sidecar].ledgers[network];
-        lead.started_s = ledger.began_s(course.entry).unwrap_or(lead.started_s);
+        lead.started_s = ledger.began_s(course.entry).unwrap_or(lead.started_s).max(lead.started_s);
         evidence.lead = Some((id(network), lead));
         for run in &course.shadows {
             evidence.shadows[id(ground.runs[*run].network)] = Some(self.seen(ground, *run));

@@ -1,7 +1,6 @@
 //! What is compared, and the settings that each is tried at.
 
 use super::Part;
-use super::clairvoyant::{Toll, tolls};
 use super::rules::{ClassMeans, LeastInFlight, Only, PeakEwma, Prequal, Random, RoundRobin, Rule, Spill};
 use super::world::World;
 
@@ -13,7 +12,7 @@ pub enum Arm {
     /// adumbra, without a part of it.
     Adumbra(Option<Part>),
     /// Who knows all.
-    Clairvoyant(Toll),
+    Clairvoyant,
 }
 
 /// A rule and its knobs.
@@ -100,6 +99,6 @@ pub fn lines(world: &World) -> Vec<Line> {
         let name = format!("adumbra_without_{}", part.as_str());
         lines.push(Line { name, arms: vec![Arm::Adumbra(Some(part))] });
     }
-    lines.push(Line { name: "clairvoyant".to_owned(), arms: tolls().into_iter().map(Arm::Clairvoyant).collect() });
+    lines.push(Line { name: "clairvoyant".to_owned(), arms: vec![Arm::Clairvoyant] });
     lines
 }

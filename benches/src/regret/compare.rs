@@ -125,7 +125,7 @@ impl Comparison<'_> {
     fn one(&self, lines: &[Line], trace: usize, load: usize, seed: u64) -> Vec<Vec<Came>> {
         let lots = lots::draw(self.world, &self.traces[trace].1, self.jobs, self.loads[load], seed);
         let settings = |line: &Line| {
-            let keeps_costs = matches!(line.arms[0], Arm::Adumbra(None) | Arm::Clairvoyant(_));
+            let keeps_costs = matches!(line.arms[0], Arm::Adumbra(None) | Arm::Clairvoyant);
             let one = |arm: &Arm| {
                 let came = run(self.world, &lots, seed, arm);
                 if keeps_costs { came } else { Came { costs: Vec::new(), ..came } }
@@ -138,18 +138,8 @@ impl Comparison<'_> {
     fn judge(&self, lines: &[Line], trace: usize, load: usize, seeds: &[Vec<Vec<Came>>]) -> Verdict {
         let name = &self.traces[trace].0;
         let load = self.loads[load];
-        let best = |came: &[Came]| {
-            let of = |place: &usize| came[*place].objective;
-            (0..came.len()).min_by(|a, b| of(a).total_cmp(&of(b))).unwrap_or(0)
-        };
-        // The clairvoyant's price is its own in each run.
-        let yardsticks: Vec<&Came> = seeds
-            .iter()
-            .map(|seed| {
-                let came = seed.last().expect("the clairvoyant is the last line");
-                &came[best(came)]
-            })
-            .collect();
+        let yardsticks: Vec<&Came> =
+            seeds.iter().map(|seed| &seed.last().expect("the clairvoyant is the last line")[0]).collect();
         let rows = lines.iter().enumerate().map(|(place, line)| row(place, line, seeds, &yardsticks)).collect();
         let own = lines.iter().position(|line| matches!(line.arms[0], Arm::Adumbra(None)));
         let own: Vec<&Came> = own.map_or_else(Vec::new, |place| seeds.iter().map(|seed| &seed[place][0]).collect());
@@ -172,10 +162,8 @@ fn row(place: usize, line: &Line, seeds: &[Vec<Vec<Came>>], yardsticks: &[&Came]
     let regrets = |setting: usize| -> Vec<f64> {
         seeds.iter().zip(yardsticks).map(|(seed, yard)| seed[place][setting].objective / yard.objective).collect()
     };
-    let is_yardstick = matches!(line.arms[0], Arm::Clairvoyant(_));
     let setting = (0..line.arms.len()).min_by(|a, b| median(regrets(*a)).total_cmp(&median(regrets(*b)))).unwrap_or(0);
-    let came: Vec<&Came> =
-        if is_yardstick { yardsticks.to_vec() } else { seeds.iter().map(|seed| &seed[place][setting]).collect() };
+    let came: Vec<&Came> = seeds.iter().map(|seed| &seed[place][setting]).collect();
     let regrets: Vec<f64> = came.iter().zip(yardsticks).map(|(came, yard)| came.objective / yard.objective).collect();
     let of = |figure: fn(&Came) -> f64| median(came.iter().map(|came| figure(came)).collect());
     let words = match &line.arms[setting] {
@@ -184,7 +172,7 @@ fn row(place: usize, line: &Line, seeds: &[Vec<Vec<Came>>], yardsticks: &[&Came]
     };
     Row {
         name: line.name.clone(),
-        setting: (line.arms.len() > 1 && !is_yardstick).then_some(words),
+        setting: (line.arms.len() > 1).then_some(words),
         objective: of(|came| came.objective),
         regret: median(regrets.clone()),
         regrets,

@@ -52,6 +52,8 @@ pub(super) struct Run {
     pub(super) granted: Option<f64>,
     pub(super) state: State,
     pub(super) sent_s: f64,
+    /// When all it needs was there.
+    pub(super) supplied_s: f64,
     /// When it last began to run.
     pub(super) since_s: f64,
     /// What all of it takes at full speed; known once it runs.
@@ -185,6 +187,7 @@ impl<'a> Ground<'a> {
             granted,
             state: State::Moving(1),
             sent_s: self.now_s,
+            supplied_s: f64::NAN,
             since_s: f64::NAN,
             takes_s: f64::NAN,
             done: 0.0,
@@ -327,7 +330,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Bytes that a job sent to a network would still need to move there.
-    fn to_cross(&self, lot: &Lot, network: usize) -> f64 {
+    pub(super) fn to_cross(&self, lot: &Lot, network: usize) -> f64 {
         let data = lot.data.map_or(0, |data| data.bytes) - self.warm_bytes(lot, network);
         lot.job.body_bytes.unwrap_or(0) as f64 + data as f64
     }
@@ -369,6 +372,7 @@ impl<'a> Ground<'a> {
             self.runs[run].state = State::Moving(parts - 1);
             return;
         }
+        self.runs[run].supplied_s = self.now_s;
         if self.runs[run].granted.is_some() {
             self.begin(run, 0.0);
             return;

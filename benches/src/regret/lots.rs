@@ -17,6 +17,8 @@ pub struct Lot {
     pub arrived_s: f64,
     /// What it must read.
     pub data: Option<Data>,
+    /// Jobs from this one on, among the next few hundred, that must read the same.
+    pub uses: u32,
     /// Bytes of its answer.
     pub response_bytes: f64,
     /// What a second of its waiting is worth.
@@ -60,11 +62,21 @@ pub fn draw(world: &World, trace: &[Traced], jobs: usize, load: f64, seed: u64) 
     let span_s = some.last().map_or(0.0, |job| job.arrival_s) - first_s;
     let wanted_s = work_s / (load * f64::from(world.networks[0].slots));
     let stretch = wanted_s / span_s.max(1e-3);
-    some.iter()
+    let mut lots: Vec<Lot> = some
+        .iter()
         .enumerate()
         .map(|(i, job)| lot(world, job, i as u64, seed, (job.arrival_s - first_s) * stretch, wanted_s))
-        .collect()
+        .collect();
+    for i in 0..lots.len() {
+        let Some(data) = lots[i].data else { continue };
+        let soon = lots[i..].iter().take(SOON);
+        lots[i].uses = soon.filter(|lot| lot.data.is_some_and(|other| other.key == data.key)).count() as u32;
+    }
+    lots
 }
+
+/// How many jobs ahead the clairvoyant looks for others that want the same input.
+const SOON: usize = 300;
 
 fn lot(world: &World, traced: &Traced, i: u64, seed: u64, arrived_s: f64, span_s: f64) -> Lot {
     let speed = &world.speed;
@@ -112,6 +124,7 @@ fn lot(world: &World, traced: &Traced, i: u64, seed: u64, arrived_s: f64, span_s
         },
         arrived_s,
         data: traced.data,
+        uses: 0,
         response_bytes: traced.response_bytes.unwrap_or(0.0),
         value_per_s: world.time_value_per_s[usize::from(urgency.level())],
         sidecar: (uniform(seed, For::Sidecar, i, 0) * world.sidecars.count as f64) as usize,

@@ -60,7 +60,8 @@ pub(super) struct RoundRobin {
 #[derive(Debug)]
 pub(super) struct LeastInFlight(pub(super) f64);
 
-/// Home while fewer than this many jobs are there, for each slot; then whoever has room.
+/// Home while fewer than this many jobs are there, for each slot; then the cheapest other that has room; then where the queue
+/// is shortest for its slots.
 #[derive(Debug)]
 pub(super) struct Spill(pub(super) f64);
 
@@ -113,7 +114,7 @@ impl Rule for Spill {
         }
         let room = (1..seen.world.networks.len()).filter(|n| load(seen, *n, 0) < 1.0);
         let price = |n: &usize| seen.world.networks[*n].price_per_slot_s;
-        room.min_by(|a, b| price(a).total_cmp(&price(b))).unwrap_or(0)
+        room.min_by(|a, b| price(a).total_cmp(&price(b))).unwrap_or_else(|| least(seen, |n| load(seen, n, 0)))
     }
 }
 
