@@ -10,6 +10,7 @@
 
 mod draws;
 mod shadows;
+mod taught;
 mod worth;
 
 use crate::cost;
@@ -23,6 +24,7 @@ use crate::units::{NetworkId, NetworkSet, PerNetwork};
 use crate::view::View;
 
 use draws::{Draw, draw};
+use taught::Taught;
 
 /// While there is no model, at least this share explores, if exploration is allowed at all: else one network would never be
 /// labelled, and the first model could not tell them apart.
@@ -92,7 +94,8 @@ pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan 
     let predictions =
         model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
     let costs = costs(job, view, &gates, &predictions);
-    let (target, reason) = place(job, view, &gates, &costs, model.is_some());
+    let taught = Taught::of(job, model);
+    let (target, reason) = place(job, view, &gates, &costs, &taught, model.is_some());
     let level = view.shadowing.levels.of(job.urgency);
     let plan = Plan {
         target,
@@ -105,7 +108,7 @@ pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan 
         costs: if model.is_some() { costs } else { PerNetwork([f64::NAN; crate::units::MAX_NETWORKS]) },
         worth: 0.0,
     };
-    shadows::add(job, view, plan)
+    shadows::add(job, view, plan, &taught)
 }
 
 impl Shadowing {
@@ -172,7 +175,14 @@ fn costs(job: &Job, view: &View, gates: &Gates, predictions: &PerNetwork<Option<
 }
 
 /// Where the job goes, and why.
-fn place(job: &Job, view: &View, gates: &Gates, costs: &PerNetwork<f64>, modelled: bool) -> (NetworkId, Reason) {
+fn place(
+    job: &Job,
+    view: &View,
+    gates: &Gates,
+    costs: &PerNetwork<f64>,
+    taught: &Taught<'_>,
+    modelled: bool,
+) -> (NetworkId, Reason) {
     if job.last_hop {
         return (view.home, Reason::LastHop);
     }
@@ -186,7 +196,8 @@ fn place(job: &Job, view: &View, gates: &Gates, costs: &PerNetwork<f64>, modelle
         Some(target) if modelled => (target, gates.why_alone(target).unwrap_or(Reason::Cheaper)),
         _ => home_first(view, gates, costs, Reason::NoModelHome),
     };
-    match explore(job, view, gates.eligible.without(target), costs, modelled.then_some(costs[target])) {
+    let best = modelled.then_some(costs[target]);
+    match explore(job, view, gates.eligible.without(target), costs, taught, best) {
         Some(other) => (other, Reason::Explore),
         None => (target, reason),
     }
@@ -229,6 +240,7 @@ fn explore(
     view: &View,
     others: NetworkSet,
     costs: &PerNetwork<f64>,
+    taught: &Taught<'_>,
     best: Option<f64>,
 ) -> Option<NetworkId> {
     let allowed = cost::known(view.shadowing.explore_share);
@@ -236,7 +248,11 @@ fn explore(
     if draw(job, Draw::Explore) >= share {
         return None;
     }
-    let bearable = |network: &NetworkId| best.is_none_or(|best| costs[*network] <= EXPLORE_COST_MOST * best);
+    let bearable = |network: &NetworkId| {
+        best.is_none_or(|best| {
+            costs[*network] <= EXPLORE_COST_MOST * best && taught.to_explore(*network, allowed) > 0.0
+        })
+    };
     pick(with_room(view, others).iter().filter(bearable).collect(), draw(job, Draw::ExploreWhere))
 }
 

@@ -8,7 +8,7 @@ use policy::learn::{Label, Row, stopped};
 use policy::plan::Shadowing;
 use policy::{
     Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Reason, Step, View,
-    cost, decide, plan,
+    decide, plan,
 };
 
 use super::Part;

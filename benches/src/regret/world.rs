@@ -39,9 +39,9 @@ pub struct Place {
     pub name: String,
     pub slots: u32,
     pub price_per_slot_s: f64,
-    #[serde(default)]
+    #[serde(default = "congestion")]
     pub congestion: f64,
-    #[serde(default)]
+    #[serde(default = "congestion_from")]
     pub congestion_from: f64,
     #[serde(default)]
     pub rtt_ms: f64,
@@ -155,6 +155,14 @@ pub enum BadWorld {
     Value(PathBuf, &'static str),
 }
 
+const fn congestion() -> f64 {
+    0.6
+}
+
+const fn congestion_from() -> f64 {
+    0.8
+}
+
 const fn one() -> f64 {
     1.0
 }
@@ -205,19 +213,18 @@ impl Default for World {
             name: name.to_owned(),
             slots,
             price_per_slot_s,
-            congestion: 0.0,
-            congestion_from: 0.0,
+            congestion: congestion(),
+            congestion_from: congestion_from(),
             rtt_ms,
             price_per_gib: 0.0,
             slower: one(),
             cold_start_s: 0.0,
             cold_after_s: five_minutes(),
         };
-        let private = Place { congestion: 0.6, congestion_from: 0.6, ..place("private", 8, 0.3, 0.0) };
         Self {
             time_value_per_s: [3.2, 1.6, 1.2, 0.8, 0.6, 0.4, 0.2, 0.1],
             measured_share: 0.6,
-            networks: vec![private, place("public", 32, 1.0, 40.0)],
+            networks: vec![place("private", 8, 0.3, 0.0), place("public", 32, 1.0, 40.0)],
             speed: Speed::default(),
             wan: Wan::default(),
             progress: Progress::default(),
