@@ -14,7 +14,7 @@ use policy::{
 use super::Part;
 use super::census::{Census, Each};
 use super::ground::{Ground, RunId, State};
-use super::sidecar::{Sidecar, id};
+use super::sidecar::{self, Sidecar, id};
 use super::world::{Shown, World};
 
 /// A job on its way.
@@ -118,7 +118,7 @@ impl Adumbra {
     fn load(&self, ground: &Ground<'_>, sidecar: usize, network: usize) -> Load {
         let others = self.census.others(sidecar, ground.now_s)[network];
         let in_flight = self.sidecars[sidecar].ledgers[network].len().saturating_add(others);
-        Load { in_flight, capacity: ground.world.networks[network].slots }
+        sidecar::load(ground.world, in_flight, network)
     }
 
     /// Ends shadows that live work needs the room of.
