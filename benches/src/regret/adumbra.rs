@@ -7,8 +7,8 @@ use policy::budget::Load;
 use policy::learn::{Label, Row, stopped};
 use policy::plan::Shadowing;
 use policy::{
-    Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Reason, Step, View,
-    decide, plan,
+    Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Step, View, decide,
+    plan,
 };
 
 use super::Part;
@@ -53,8 +53,6 @@ pub(super) struct Adumbra {
     courses: Vec<Option<Course>>,
     pub(super) told: Vec<Told>,
     without: Option<Part>,
-    /// Why each job went where it was planned to, for whoever compares decisions.
-    pub(super) planned: Vec<Option<(usize, Reason)>>,
 }
 
 impl Adumbra {
@@ -65,8 +63,13 @@ impl Adumbra {
             courses: vec![None; jobs],
             told: vec![Told::default(); jobs],
             without,
-            planned: vec![None; jobs],
         }
+    }
+
+    /// All that was planned for a job, in words, for whoever compares plans.
+    #[cfg(test)]
+    pub(super) fn planned(&self, i: usize) -> Option<String> {
+        self.courses[i].as_ref().map(|course| format!("{:?}", course.plan))
     }
 
     pub(super) fn report(&mut self, ground: &Ground<'_>) {
@@ -87,7 +90,6 @@ impl Adumbra {
         let lot = &ground.lots[i];
         let view = self.view(ground, i);
         let planned = plan(&lot.job, &view, self.sidecars[lot.sidecar].model.as_ref(), ground.now_s);
-        self.planned[i] = Some((planned.target.index(), planned.reason));
         let (lead, entry) = self.launch(ground, i, planned.target.index(), &planned);
         let open = matches!(planned.shadowing, Shadowing::Lead { .. }) || decide::is_watched(&lot.job, &view, &planned);
         let course = Course {
