@@ -88,6 +88,7 @@ impl Sidecar {
                     congestion_from: place.congestion_from,
                     ..Price::default()
                 },
+                spend_left: None,
             };
         }
         View {

@@ -15,6 +15,7 @@ use crate::level::Level;
 use crate::reason::Reason;
 use crate::units::{NetworkId, NetworkSet};
 use crate::view::View;
+use crate::watchdog::Arm;
 
 /// A sample may run this many times the predicted time: it is there to be finished, and delays nobody.
 const SAMPLE_WINDOW_SHARE: f64 = 2.0;
@@ -30,7 +31,8 @@ pub(super) fn add(job: &Job, view: &View, plan: Plan, taught: &Taught<'_>) -> Pl
         return plan;
     }
     // Nor is one to act on worth anything where shadows show nothing.
-    let acts = job.mode == ShadowMode::On && plan.reason != Reason::Explore && !taught.is_opaque();
+    let acts =
+        job.mode == ShadowMode::On && plan.reason != Reason::Explore && plan.arm == Arm::Policy && !taught.is_opaque();
     let best = predicted_s.filter(|_| acts).and_then(|predicted_s| best(job, view, &plan, predicted_s));
     let worth = best.map_or(0.0, |(worth, _)| worth);
     let shadowing = match best {
