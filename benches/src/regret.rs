@@ -8,12 +8,15 @@
 mod adumbra;
 pub mod arms;
 pub mod bench;
+#[cfg(test)]
+mod blind;
 mod census;
 pub mod clairvoyant;
 pub mod compare;
 pub mod dice;
 mod ground;
 pub mod lots;
+pub mod picture;
 pub mod play;
 pub mod report;
 mod rules;

@@ -7,14 +7,14 @@ use policy::budget::Load;
 use policy::learn::{Label, Row, stopped};
 use policy::plan::Shadowing;
 use policy::{
-    Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Reason, Step, View,
-    decide, plan,
+    Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Step, View, decide,
+    plan,
 };
 
 use super::Part;
 use super::census::{Census, Each};
 use super::ground::{Ground, RunId, State};
-use super::sidecar::{Sidecar, id};
+use super::sidecar::{self, Sidecar, id};
 use super::world::{Shown, World};
 
 /// A job on its way.
@@ -53,8 +53,6 @@ pub(super) struct Adumbra {
     courses: Vec<Option<Course>>,
     pub(super) told: Vec<Told>,
     without: Option<Part>,
-    /// Why each job went where it was planned to, for whoever compares decisions.
-    pub(super) planned: Vec<Option<(usize, Reason)>>,
 }
 
 impl Adumbra {
@@ -65,8 +63,13 @@ impl Adumbra {
             courses: vec![None; jobs],
             told: vec![Told::default(); jobs],
             without,
-            planned: vec![None; jobs],
         }
+    }
+
+    /// All that was planned for a job, in words, for whoever compares plans.
+    #[cfg(test)]
+    pub(super) fn planned(&self, i: usize) -> Option<String> {
+        self.courses[i].as_ref().map(|course| format!("{:?}", course.plan))
     }
 
     pub(super) fn report(&mut self, ground: &Ground<'_>) {
@@ -87,7 +90,6 @@ impl Adumbra {
         let lot = &ground.lots[i];
         let view = self.view(ground, i);
         let planned = plan(&lot.job, &view, self.sidecars[lot.sidecar].model.as_ref(), ground.now_s);
-        self.planned[i] = Some((planned.target.index(), planned.reason));
         let (lead, entry) = self.launch(ground, i, planned.target.index(), &planned);
         let open = matches!(planned.shadowing, Shadowing::Lead { .. }) || decide::is_watched(&lot.job, &view, &planned);
         let course = Course {
@@ -118,7 +120,7 @@ impl Adumbra {
     fn load(&self, ground: &Ground<'_>, sidecar: usize, network: usize) -> Load {
         let others = self.census.others(sidecar, ground.now_s)[network];
         let in_flight = self.sidecars[sidecar].ledgers[network].len().saturating_add(others);
-        Load { in_flight, capacity: ground.world.networks[network].slots }
+        sidecar::load(ground.world, in_flight, network)
     }
 
     /// Ends shadows that live work needs the room of.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::compare::{Comparison, Verdict};
-use super::{World, report, synthetic};
+use super::{World, picture, report, synthetic};
 use crate::arguments::as_typed;
 use crate::machine::Machine;
 use crate::trace;
@@ -34,6 +34,9 @@ struct Options {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a picture of each trace into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
     /// Run these arms only, besides the clairvoyant
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<String>,
@@ -93,6 +96,14 @@ fn run(options: &Options) -> Result<Vec<Verdict>, Box<dyn Error>> {
     verdicts.iter().for_each(|verdict| eprint!("{}", report::table(verdict)));
     if let Some(path) = &options.json {
         std::fs::write(as_typed(path), serde_json::to_vec_pretty(&report::json(&verdicts, &machine))?)?;
+    }
+    if let Some(folder) = &options.pictures {
+        let folder = as_typed(folder);
+        std::fs::create_dir_all(&folder)?;
+        for (name, _) in &traces {
+            let of_trace: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.trace == *name).collect();
+            std::fs::write(folder.join(format!("{name}.svg")), picture::draw(name, &of_trace))?;
+        }
     }
     Ok(verdicts)
 }

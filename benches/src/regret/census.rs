@@ -43,10 +43,8 @@ impl Census {
     /// What others have on each network, as far as `sidecar` knows.
     pub(super) fn others(&self, sidecar: usize, now_s: f64) -> Each {
         let mut others = [0; MAX_NETWORKS];
-        let Some((at_s, then)) = self.reports.front() else { return others };
-        if now_s - at_s < self.delay_s {
-            return others;
-        }
+        let mut arrived = self.reports.iter().rev().filter(|(at_s, _)| now_s - at_s >= self.delay_s);
+        let Some((_, then)) = arrived.next() else { return others };
         for (_, own) in then.iter().enumerate().filter(|(other, _)| *other != sidecar) {
             others.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
         }

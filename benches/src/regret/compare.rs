@@ -37,6 +37,8 @@ pub struct Comparison<'a> {
 pub struct Verdict {
     /// What it is called in the file.
     pub name: String,
+    /// The trace.
+    pub trace: String,
     /// The load.
     pub load: f64,
     /// Every arm, in the order of the table.
@@ -148,6 +150,7 @@ impl Comparison<'_> {
         let (learning, jobs_to_learn) = learning(&own, &yardsticks, self.world.measured_share);
         Verdict {
             name: if self.loads.len() > 1 { format!("{name}@{load}") } else { name.clone() },
+            trace: name.clone(),
             load,
             rows,
             coverage80: (inside as f64 / n as f64, n),

@@ -68,7 +68,7 @@ impl Sidecar {
             } else {
                 0.0
             };
-            let load = Load { in_flight, capacity: place.slots };
+            let load = load(world, in_flight, n);
             let has_room = self.without != Some(Part::Shadow) && self.budgets[n].would_spend(0, load, ground.now_s);
             let congestion = if self.without == Some(Part::Congestion) { 0.0 } else { place.congestion };
             state[id(n)] = NetworkView {
@@ -140,6 +140,11 @@ impl Sidecar {
             self.model = Some(if self.without == Some(Part::Calibration) { model.uncalibrated() } else { model });
         }
     }
+}
+
+/// How full a network is for shadows, as the proxy counts it: one on a worker of its own needs no slot.
+pub(super) fn load(world: &World, in_flight: u32, network: usize) -> Load {
+    Load { in_flight, capacity: if world.adumbra.shadows_apart { 0 } else { world.networks[network].slots } }
 }
 
 fn limits(world: &World) -> ShadowLimits {
