@@ -263,7 +263,8 @@ fn liars_are_bounded() {
     let lure: fn(NetworkId, f64) -> f64 = |network, run_s| if network == PRIVATE { 10.0 * run_s } else { run_s / 10.0 };
     let mean = |share, lying, lie| (1..=2).map(|seed| deceived(share, seed, lying, lie)).sum::<f64>() / 2.0;
     let rule = mean(None, 0.0, truth);
-    // Labels that are wrong at random do next to no harm: medians do not hear them. A lure is another matter.
+    // Labels that are wrong at random do next to no harm: medians do not hear them. A lure is another matter: that of a third of
+    // the labels costs a few per cent, and takes longer than this to be caught.
     for (name, lying, lie, most) in [
         ("nobody", 0.0, truth, 0.92),
         ("noise", 0.3, noise, 0.92),
