@@ -56,6 +56,7 @@ adumbra: the admin port; it only shows, and answers only to addresses and to loc
 /readyz                  200 once jobs are taken, 503 before that and while draining
 /metrics                 OpenMetrics text; docs/metrics.md says what to do when something moves
 /status                  networks, routes, shadows, decisions, model, data: JSON
+/model                   the model in force, as a file: docs/model.md (`adumbra model show FILE` shows it as text)
 /decisions?n=50          the latest decisions, newest first: JSON
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
 /explain?url=/path&method=GET&header=Name:value
@@ -135,6 +136,10 @@ fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
         "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, seen.metrics.text((seen.networks)()).into()),
         "/status" => json(status::page(seen)),
+        "/model" => match seen.oracle.document() {
+            Some(document) => json(document),
+            None => problem(seen, Problem::NotFound, "there is no model in force yet; `/status` says so too"),
+        },
         "/decisions" => decisions(seen, query),
         "/explain" => explanation(seen, query),
         path => match path.strip_prefix("/decisions/") {

@@ -29,6 +29,7 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use lane::ProcessesSoFar;
+pub(crate) use learning::ModelFile;
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{

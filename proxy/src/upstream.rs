@@ -69,9 +69,9 @@ pub(crate) struct Network {
 /// What changes with every dispatch.
 #[derive(Debug)]
 struct State {
-    ledger: flight::Ledger,
+    ledger: ledger::Ledger,
     /// Shadows on workers and replicas, which take no slot of the live service's.
-    aside: flight::Ledger,
+    aside: ledger::Ledger,
     link: Link,
     /// What other sidecars have there, as far as reports tell.
     others: Others,
@@ -81,7 +81,7 @@ struct State {
 }
 
 impl State {
-    fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
+    fn ledger(&mut self, aside: bool) -> &mut ledger::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
     }
 }
@@ -104,8 +104,8 @@ impl Network {
         Ok(Self {
             id,
             state: Mutex::new(State {
-                ledger: flight::Ledger::new(network.capacity),
-                aside: flight::Ledger::new(0),
+                ledger: ledger::Ledger::new(network.capacity),
+                aside: ledger::Ledger::new(0),
                 link: Link::default(),
                 others: Others::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
@@ -256,6 +256,11 @@ impl Network {
     /// How full it is for shadows. One on a worker needs no slot and has no share; its cage keeps it from live work's way.
     fn load(&self, in_flight: u32, capacity: u32) -> Load {
         Load { in_flight, capacity: if self.crew.is_some() { 0 } else { capacity } }
+    }
+
+    /// Which of its endpoints stands where `other` does, if any that takes live jobs.
+    pub(crate) fn live_endpoint_at(&self, other: &Endpoint) -> Option<usize> {
+        self.endpoints[..self.live].iter().position(|endpoint| endpoint.is_where(other))
     }
 
     /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.

@@ -123,12 +123,18 @@ impl Binary {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// Kills it without a word, and waits until it is gone.
+    /// Kills it as `kill -9` does, and waits until it is gone.
     ///
     /// # Panics
     /// If it cannot be killed.
     pub async fn kill(mut self) {
-        within("the binary dies", self.child.kill()).await.expect("it is our child");
+        within("the binary is gone", self.child.kill()).await.expect("it is our child");
+    }
+
+    /// What a page of the admin port shows.
+    pub async fn page(&self, path: &str) -> String {
+        let admin = self.admin();
+        Raw::ask(admin, format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n")).await.text()
     }
 
     /// Tells it to stop, and waits until it has.

@@ -124,6 +124,11 @@ impl Shape {
         Ok(Self { nodes, leaves, depth: deepest })
     }
 
+    /// Its nodes, the root first.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// How many nodes it has, leaves included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -210,6 +215,23 @@ impl Tree {
     #[must_use]
     pub fn leaf(&self, row: &Features) -> &Leaf {
         &self.leaves[self.shape.leaf_of(row)]
+    }
+
+    /// Its answers, by their numbers.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    /// The same tree, each leaf's interval narrowed by `by` in log time at each end, and the inner quantiles by half of it.
+    pub(crate) fn narrowed(&self, by: f64) -> Self {
+        let mut tree = self.clone();
+        for leaf in &mut tree.leaves {
+            let [lowest, low, median, high, highest] = leaf.quantiles_s;
+            let (half, whole) = ((by / 2.0).exp(), by.exp());
+            let (low, high) = ((low * half).min(median), (high / half).max(median));
+            leaf.quantiles_s = [(lowest * whole).min(low), low, median, high, (highest / whole).max(high)];
+        }
+        tree
     }
 
     /// Its questions.

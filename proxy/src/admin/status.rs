@@ -22,6 +22,7 @@ struct StatusPage<'a> {
     /// Whether it is thrown: no route shadows or acts.
     kill_switch: bool,
     model: Option<ModelPage>,
+    learning: LearningPage,
     guard: GuardPage,
     spend: SpendKeptPage<'a>,
     networks: Vec<NetworkPage>,
@@ -41,6 +42,14 @@ struct ModelPage {
     version: u64,
     rows: usize,
     age_s: f64,
+    /// The last one that was found to be no worse than the one before it: what is gone back to.
+    trusted: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LearningPage {
+    drift_alarms: u64,
+    rollbacks: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,7 +131,12 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
             version: model.version(),
             rows: model.rows(),
             age_s: rounded(seen.oracle.age_s()),
+            trusted: seen.oracle.trusted(),
         }),
+        learning: {
+            let (drift_alarms, rollbacks) = seen.metrics.learning_so_far();
+            LearningPage { drift_alarms, rollbacks }
+        },
         guard: GuardPage::of(seen),
         spend: SpendKeptPage::of(seen.spend_kept),
         networks: networks.into_iter().map(|network| NetworkPage::of(network, seen)).collect(),

@@ -144,6 +144,10 @@ pub(crate) enum Refit {
     TooFew,
     /// The one in force predicts the newest outcomes better.
     Worse,
+    /// It is no better than the one in force, and has seen much less.
+    Thin,
+    /// It says the same as one that was taken back.
+    TakenBack,
     /// What was grown did not pass its check; the model in force stays.
     Invalid,
     /// Growing it panicked; the model in force stays.
@@ -228,6 +232,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words!(Kept:
     Kept::Live => "live",
     Kept::Worker => "worker",
@@ -289,6 +295,8 @@ words!(Refit:
     Refit::Swapped => "swapped",
     Refit::TooFew => "too_few",
     Refit::Worse => "worse",
+    Refit::Thin => "thin",
+    Refit::TakenBack => "taken_back",
     Refit::Invalid => "invalid",
     Refit::Panicked => "panicked",
 );
@@ -418,6 +426,8 @@ mod tests {
         check::<UpstreamConnection>();
         check::<Fell>();
         check::<Refit>();
+        check::<super::super::learning::ModelFile>();
+        check::<policy::learn::BadRow>();
         check::<Lookup>();
         check::<DataRefusal>();
         check::<NoPermit>();

@@ -14,6 +14,7 @@ mod identity;
 mod lane;
 mod learning;
 mod limits;
+mod model;
 mod ownership;
 mod progress;
 mod shadows;
