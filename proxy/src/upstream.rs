@@ -242,6 +242,11 @@ impl Network {
         Load { in_flight, capacity: if self.crew.is_some() { 0 } else { capacity } }
     }
 
+    /// Which of its endpoints stands where `other` does, if any that takes live jobs.
+    pub(crate) fn live_endpoint_at(&self, other: &Endpoint) -> Option<usize> {
+        self.endpoints[..self.live].iter().position(|endpoint| endpoint.is_where(other))
+    }
+
     /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.
     pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
         self.endpoints[endpoint].reports(report);

@@ -44,7 +44,9 @@ pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
     if !network.is_sidecar() {
         return OnItsWay::default();
     }
-    let Some(endpoint) = network.leaning() else { return OnItsWay::default() };
+    let Some(endpoint) = course.upload.preferred(network.id).or_else(|| network.leaning()) else {
+        return OnItsWay::default();
+    };
     // The job is to find it there.
     course.upload.prefer(network.id, endpoint);
     let of = Asked { network: Arc::clone(network), endpoint, worker: course.worker };
