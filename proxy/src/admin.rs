@@ -7,6 +7,7 @@
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
 mod explain;
+mod guard;
 mod host;
 mod lane;
 mod network;
@@ -22,6 +23,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use policy::watchdog::Standing;
 
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
@@ -32,9 +34,14 @@ use crate::oracle::Oracle;
 use crate::path::Located;
 use crate::problem::Problem;
 use crate::record::Recorder;
+use crate::spend;
 
 pub(crate) use explain::{Asked, Explanation, NetworkExplanation, Preview};
-pub(crate) use network::{EndpointStatus, NetworkStatus, statuses};
+use network::with_money;
+
+#[cfg(test)]
+pub(crate) use network::statuses;
+pub(crate) use network::{EndpointStatus, NetworkStatus};
 
 /// The most decisions that one request is answered with.
 const DECISIONS_MOST: usize = 1000;
@@ -67,6 +74,8 @@ struct Seen<'a> {
     kept: Option<&'a Kept>,
     located: &'a Located,
     certificates: &'a Certificates,
+    standing: Standing,
+    spend_kept: &'a spend::Kept,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -85,7 +94,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         kept: kept.as_ref(),
         located: &shared.located,
         certificates: &shared.certificates,
-        networks: &|| statuses(&generation),
+        standing: shared.guard.standing(),
+        spend_kept: &shared.purses.kept(),
+        networks: &|| with_money(&generation, &shared.purses),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };
     let (parts, _body) = request.into_parts();

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::accept::{Port, Tls};
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
+use crate::guard::Guard;
 use crate::identity::{Certificates, Identity, IdentityError, JobsTls};
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use crate::oracle::Oracle;
 use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::runtime::{self, Listening, Stopping};
+use crate::spend::Purses;
 use crate::spool::Store;
 use crate::upstream::Network;
 
@@ -276,6 +278,8 @@ fn shared(
         located: crate::path::Located::default(),
         oracle,
         recorder,
+        purses: Purses::start(&config, &metrics),
+        guard: Guard::new(config.guard.share, &metrics),
         data: Cache::new(&config.data, Arc::clone(&metrics)),
         spool: Store::new(&config.spool),
         metrics,

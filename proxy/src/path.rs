@@ -144,10 +144,11 @@ fn plan(
         classify::classify(&generation, &shared.located, class_of, request, mark, upgrading, id);
     let about = about(shared, request);
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
-    let mut view = view(&generation, &job, arrived_s);
+    let mut view = view(shared, &generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
-    let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
+    let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
+    let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);
     let upload = Arc::new(Upload::default());
     if let Some((on, endpoint)) = about.as_ref().and_then(|about| about.task.at(&generation)) {
         upload.prefer(on, endpoint);
@@ -163,6 +164,8 @@ fn plan(
         view,
         model,
         plan,
+        seat,
+        tab: Arc::default(),
         planned_s: arrived_s,
         upload,
         inputs: needs.to_vec(),
@@ -181,11 +184,12 @@ fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
 }
 
 /// What is known of the networks now.
-pub(crate) fn view(generation: &Generation, job: &Job, now_s: f64) -> View {
+pub(crate) fn view(shared: &Shared, generation: &Generation, job: &Job, now_s: f64) -> View {
     let bytes = job.body_bytes.unwrap_or(0);
     let mut state = PerNetwork::default();
     for network in &generation.networks {
-        state[network.id] = network.view(bytes, now_s);
+        state[network.id] = network.view(bytes, Some(job.draw), now_s);
+        state[network.id].spend_left = shared.purses.left(network.id, network.config.spend);
     }
     View {
         home: generation.config.home,
@@ -256,7 +260,7 @@ fn may_be_refused_late(course: &Course) -> bool {
 
 async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
     let target = course.plan.target;
-    let flight = course.network(target).depart(course.predicted_s(target));
+    let flight = course.depart(target);
     course.left.set(NetworkSet::EMPTY, 1);
     let failure = match contest::answer_of(&course, target, request).await {
         Ok(response) => {

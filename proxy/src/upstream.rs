@@ -25,8 +25,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use config::value as cfg;
 use parking_lot::Mutex;
 use policy::budget::{Load, NoPermit, ShadowBudget};
+use policy::herd::Others;
 use policy::ledger;
 use policy::link::Link;
+use policy::spend::Spent;
 use policy::{NetworkId, NetworkView};
 use tokio::sync::Notify;
 
@@ -71,6 +73,8 @@ struct State {
     /// Shadows on workers and replicas, which take no slot of the live service's.
     aside: flight::Ledger,
     link: Link,
+    /// What other sidecars have there, as far as reports tell.
+    others: Others,
     budget: ShadowBudget,
     /// Whom to tell that its shadow must go, youngest last. Who was told is not here any more.
     sheddable: Vec<Arc<Notify>>,
@@ -103,6 +107,7 @@ impl Network {
                 ledger: flight::Ledger::new(network.capacity),
                 aside: flight::Ledger::new(0),
                 link: Link::default(),
+                others: Others::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
                     .within(budget.share),
                 sheddable: Vec::new(),
@@ -118,14 +123,19 @@ impl Network {
         })
     }
 
-    /// What the policy may know of it at `now_s`, for a job of `bytes` to send.
-    pub(crate) fn view(&self, bytes: u64, now_s: f64) -> NetworkView {
+    /// What the policy may know of it at `now_s`, for a job of `bytes` to send and of this draw, if it is for a job. What may be
+    /// spent on it is for others to say.
+    pub(crate) fn view(&self, bytes: u64, draw: Option<f64>, now_s: f64) -> NetworkView {
         let capacity = self.capacity();
-        let others = self.others_in_flight();
+        let ours = self.ours_in_reports();
         let healthy = self.endpoints[..self.live].iter().any(|e| e.would_admit(now_s));
         let has_worker = self.crew.as_ref().is_none_or(|crew| crew.has_idle());
         let adopted = self.adopted();
         let mut state = self.state.lock();
+        let others = match draw {
+            Some(draw) => state.others.now(ours, self.id, draw, now_s),
+            None => state.others.now_expected(ours),
+        };
         let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
         let wait_s = if capacity > 0 && in_flight >= capacity {
@@ -150,6 +160,7 @@ impl Network {
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
             price: self.config.price,
+            spend_left: None,
         }
     }
 
@@ -218,6 +229,11 @@ impl Network {
         }
     }
 
+    /// Requests of ours there now, as its reports count them.
+    fn ours_in_reports(&self) -> u32 {
+        self.endpoints[..self.live].iter().map(Endpoint::in_flight).fold(0, u32::saturating_add)
+    }
+
     fn others_in_flight(&self) -> u32 {
         self.reported(|report| report.in_flight.saturating_sub(report.ours))
     }
@@ -251,7 +267,16 @@ impl Network {
     pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
         self.endpoints[endpoint].reports(report);
         let (capacity, others) = (self.capacity(), self.others_in_flight());
-        self.state.lock().ledger.holds(capacity, others, clock::now_s());
+        let ours = self.reported(|report| report.ours);
+        let any = self.endpoints.iter().any(|endpoint| endpoint.reported().is_some());
+        let now_s = clock::now_s();
+        let mut state = self.state.lock();
+        state.ledger.holds(capacity, others, now_s);
+        if any {
+            state.others.report(others, ours, now_s);
+        } else {
+            state.others.silent();
+        }
     }
 
     /// Counts a dispatch as watched, until what is returned is dropped.
@@ -273,7 +298,7 @@ impl Network {
     /// How it is now, for people.
     pub(crate) fn status(&self) -> NetworkStatus {
         let now_s = clock::now_s();
-        let view = self.view(0, now_s);
+        let view = self.view(0, None, now_s);
         let link = self.state.lock().link;
         let endpoint = |endpoint: &Endpoint| EndpointStatus {
             address: endpoint.label(),
@@ -290,6 +315,8 @@ impl Network {
             rtt_s: link.rtt_s(),
             link_bytes_per_s: link.bytes_per_s(now_s),
             workers: self.crew.as_ref().map(|crew| crew.workers()),
+            spent: Spent::default(),
+            caps: self.config.spend,
             endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
     }

@@ -43,6 +43,8 @@ impl Port {
             kept: None,
             located: &crate::path::Located::default(),
             certificates: &crate::identity::Certificates::default(),
+            standing: policy::Watchdog::new(0.0).standing(),
+            spend_kept: &crate::spend::Kept::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };
@@ -79,6 +81,7 @@ fn preview(generation: &Generation) -> Preview {
     let plan = Plan {
         target: network(0),
         reason: Reason::Health,
+        arm: policy::Arm::Policy,
         shadowing: Shadowing::Direct,
         level: policy::Level::Medium,
         caps: generation.config.shadow.limits.caps.medium,

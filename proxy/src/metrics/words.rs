@@ -2,6 +2,7 @@
 
 use certs::Reason as Refused;
 use policy::budget::NoPermit;
+use policy::watchdog::Verdict;
 use policy::{ProgressSource, Reason};
 
 use crate::problem::Problem;
@@ -367,6 +368,11 @@ words!(Problem:
     Problem::Loop => "loop",
 );
 
+words!(Verdict:
+    Verdict::FellBack => "fell_back",
+    Verdict::CameBack => "came_back",
+);
+
 impl Word for Reason {
     const ALL: &'static [Self] = &Reason::ALL;
 
@@ -428,6 +434,7 @@ mod tests {
         check::<Asynchronous>();
         check::<Unspooled>();
         check::<Problem>();
+        check::<Verdict>();
         check::<Outcome>();
         check::<Reason>();
         check::<ProgressSource>();

@@ -43,7 +43,7 @@ pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Reque
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
     let target = course.plan.target;
-    let flight = course.network(target).depart(course.predicted_s(target));
+    let flight = course.depart(target);
     let mut settle = settle;
     let (wanted, watched) = (Arc::clone(&served), served);
     let tell = move |progress| watched.progressed(progress);

@@ -33,6 +33,13 @@ struct Load {
 }
 
 #[derive(Deserialize)]
+struct Warmed {
+    /// A sidecar of another version may not say.
+    #[serde(default)]
+    fetched_bytes: u64,
+}
+
+#[derive(Deserialize)]
 struct Progress {
     progress: Option<f64>,
     source: Option<String>,
@@ -85,13 +92,19 @@ pub(crate) async fn adopt(of: &Asked, id: &str) -> Result<(), Unanswered> {
     of.ask(Method::POST, &format!("{CONTROL}adopt/{id}"), Body::Empty, WITHIN).await.map(|_| ())
 }
 
-/// Asks for data to be fetched, and keeps asking until it is or the caller loses interest.
-pub(crate) async fn ask_for_warmth(of: &Asked, urls: &[http::Uri], within: Duration) {
+/// Asks for data to be fetched, and keeps asking until it is or the caller loses interest. Says how many bytes were, as far as
+/// the sidecar does.
+pub(crate) async fn ask_for_warmth(of: &Asked, urls: &[http::Uri], within: Duration) -> u64 {
     let list = urls.iter().map(|url| format!("{url}\n")).collect::<String>();
     let path = format!("{CONTROL}warm");
-    if let Err(error) = of.ask(Method::POST, &path, Body::full(Bytes::from(list)), within).await {
-        tracing::debug!(network = of.network.name(), %error, "data was not warmed");
-    }
+    let answer = match of.ask(Method::POST, &path, Body::full(Bytes::from(list)), within).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(network = of.network.name(), %error, "data was not warmed");
+            return 0;
+        }
+    };
+    serde_json::from_slice::<Warmed>(&answer).map_or(0, |warmed| warmed.fetched_bytes)
 }
 
 /// Looks at a dispatch again and again, and hands on what is believed of it there, and what it has used. `upload` says where the

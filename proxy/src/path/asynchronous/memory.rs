@@ -55,7 +55,7 @@ impl Task {
         let mut task = Self { is_ours: true, ..Self::of_peer(course, on, endpoint) };
         let rule = course.route.map(|place| &course.generation.config.routes[place].asynchronous);
         let is_known = rule.is_some_and(|rule| rule.is_known());
-        task.state.get_mut().flight = is_known.then(|| course.network(on).depart(course.predicted_s(on)));
+        task.state.get_mut().flight = is_known.then(|| course.depart(on));
         task
     }
 

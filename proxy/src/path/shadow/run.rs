@@ -82,7 +82,7 @@ impl Run {
         let throttle = Throttle::observed(caps.bytes_per_s, network.charge(announced_bytes));
         let shed = permit.shed();
         throttle.hold(permit);
-        let flight = network.depart_shadow(course.predicted_s(on));
+        let flight = course.depart_shadow(on, window_s);
         if let Some(seat) = seat {
             throttle.hold_seat(seat);
         }
@@ -316,6 +316,7 @@ impl Lesson {
 
     /// What it teaches, now that all of it has run; once.
     fn whole(&mut self) -> Option<Whole> {
+        self.note_bytes();
         let flight = self.flight.take()?;
         Some(Whole {
             tally: Arc::clone(&self.tally),
@@ -324,6 +325,18 @@ impl Lesson {
             used: *self.used.lock(),
             response_bytes: self.received() as f64,
         })
+    }
+
+    /// What it moved is on the bill, and if it is the real job, its slot at full price.
+    fn note_bytes(&mut self) {
+        let (bytes, adopted) = (self.throttle.passed(), self.tally.fate() == Fate::Adopted);
+        let speed = self.course.plan.caps.speed(self.course.plan.predictions[self.on()].as_ref());
+        if let Some(flight) = &mut self.flight {
+            flight.carried(bytes);
+            if adopted && speed > 0.0 {
+                flight.costs_times(1.0 / speed);
+            }
+        }
     }
 
     /// What a part of it teaches. What that has used says nothing of the whole.
@@ -350,6 +363,7 @@ impl Lesson {
 
 impl Drop for Lesson {
     fn drop(&mut self) {
+        self.note_bytes();
         self.throttle.free_permit();
         if let Some(seat) = self.throttle.seat() {
             seat.end();
