@@ -84,6 +84,47 @@ async fn a_model_is_back_after_kill_9_and_a_damaged_one_gives_way_to_the_one_bef
     third.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_swaps_under_load_fail_no_request_and_close_no_connection() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 375;
+    let origin = Origin::named("private").await;
+    let setup = Setup::two(origin.url(), origin.url()).every("shadow = \"on\"\nrepeatable = true");
+    let sidecar = setup.set("shadow.enabled", "true").start();
+    let first = tests::model::settled(10.0, 1000.0);
+    let second = tests::model::next_settled(&first, 10.0, 1000.0);
+    sidecar.swap_model(first.clone());
+    let jobs = sidecar.jobs();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut client = Raw::connect(jobs).await;
+                for _ in 0..EACH {
+                    client.write("GET /same HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                    let answer = client.answer().await;
+                    assert_eq!((answer.status, answer.text().as_str()), (200, "private"));
+                }
+            })
+        })
+        .collect();
+    let mut swaps = 0;
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(1));
+    while swaps < 100 || clients.iter().any(|client| !client.is_finished()) {
+        sidecar.swap_model(if swaps % 2 == 0 { second.clone() } else { first.clone() });
+        swaps += 1;
+        pace.tick().await;
+    }
+    for client in clients {
+        client.await.expect("every request was answered");
+    }
+    let answered = r#"adumbra_jobs_total{network="private",outcome="answered"}"#;
+    sidecar.metric_becomes(answered, (CLIENTS * EACH) as f64).await;
+    for line in sidecar.decisions(1000).await {
+        assert!(line["model"] == first.version() || line["model"] == second.version(), "{line}");
+    }
+    println!("{swaps} swaps during {} requests", CLIENTS * EACH);
+}
+
 /// Runs `adumbra model …` in `directory`.
 fn model(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(program()).arg("model").args(arguments).current_dir(directory).output().expect("the binary runs")
