@@ -34,6 +34,7 @@ pub mod link;
 
 pub mod learn;
 pub mod model;
+pub mod residual;
 
 #[cfg(test)]
 mod adoption;

@@ -89,8 +89,9 @@ pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan 
         return at(on);
     }
     let gates = gate::gates(job, view);
-    let predictions =
-        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
+    let predictions = view.corrected(
+        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter())),
+    );
     let costs = costs(job, view, &gates, &predictions);
     let (target, reason) = place(job, view, &gates, &costs, model.is_some());
     let level = view.shadowing.levels.of(job.urgency);

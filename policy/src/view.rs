@@ -4,6 +4,8 @@
 //! it is a plain number, taken once, so a plan and the decisions that follow it can be told apart by time alone.
 
 use crate::level::{LevelCaps, Levels};
+use crate::prediction::Prediction;
+use crate::residual::Correction;
 use crate::units::{NetworkId, NetworkSet, PerNetwork, Urgency};
 
 /// All networks at one moment.
@@ -19,6 +21,18 @@ pub struct View {
     pub pricing: Pricing,
     /// How much may be shadowed, and for how long.
     pub shadowing: ShadowLimits,
+}
+
+impl View {
+    /// `predictions`, corrected by what the model is off by just now.
+    pub(crate) fn corrected(&self, mut predictions: PerNetwork<Option<Prediction>>) -> PerNetwork<Option<Prediction>> {
+        for (prediction, state) in predictions.0.iter_mut().zip(&self.state.0) {
+            if let Some(prediction) = prediction {
+                state.correction.correct(prediction);
+            }
+        }
+        predictions
+    }
 }
 
 /// One network at one moment.
@@ -42,6 +56,8 @@ pub struct NetworkView {
     pub shadow_room: bool,
     /// Bytes of this job's declared inputs that are already there.
     pub warm_bytes: u64,
+    /// What the model is off by just now for this job's class.
+    pub correction: Correction,
     /// Price of its resources.
     pub price: Price,
 }

@@ -22,7 +22,7 @@ const HELD_BACK_MOST: usize = 5_000;
 /// Rounds in which the tree and the ratios are fitted to each other's result. A third changes nothing worth its time.
 const ROUNDS: usize = 2;
 /// Outcomes newer than the model in force that it takes to judge by those alone.
-const NEWER_LEAST: usize = 30;
+const NEWER_LEAST: usize = 10;
 /// A new model may be this much worse in mean absolute log error, if not significantly so: fresh leaves are worth it.
 const TOLERANCE: f64 = 0.01;
 /// The correction of the interval is bounded: more than a factor of 20 is not a matter of calibration.
@@ -42,11 +42,16 @@ pub fn refit(window: &Window, home: NetworkId, champion: Option<&Model>) -> Resu
     let mut fit = Fit::grow(&mut samples, learned, home).map_err(Refused::NotATree)?;
     let judged = fit.model(&samples, window, home, 0, Calibration::default()).map_err(Refused::NotATree)?;
     let newest = &rows[learned..];
-    if let Some(champion) = champion {
-        challenge(&judged, champion, newest)?;
-    }
     let calibration = calibrate(&judged, newest);
-    fit.refresh(&mut samples, home);
+    if let Some(champion) = champion {
+        // It has seen some of the newest outcomes, and answers from them: so may the challenger.
+        let seen = rows.partition_point(|(number, _)| *number <= champion.learned_until()).max(learned);
+        fit.refresh(&mut samples, seen, home);
+        let challenger = fit.model(&samples, window, home, 0, Calibration::default()).map_err(Refused::NotATree)?;
+        challenge(&challenger, champion, if rows.len() - seen >= NEWER_LEAST { &rows[seen..] } else { newest })?;
+    }
+    let all = samples.all.len();
+    fit.refresh(&mut samples, all, home);
     let version = champion.map_or(1, |champion| champion.version() + 1);
     fit.model(&samples, window, home, version, calibration).map_err(Refused::NotATree)
 }
@@ -70,12 +75,13 @@ impl Fit {
         let mut last = None;
         for _ in 0..ROUNDS {
             let codes = samples.code_classes(0..learned, |sample| ratios.shift(sample));
-            let rows = &samples.all[..learned];
-            let times = times(rows, &ratios);
-            let shape = super::grow::grow(&Bins::new(rows), &times)?;
-            let leaf_of = leaves::assign(&shape, rows);
-            let figures = leaves::look(&shape, rows, &times, &leaf_of);
-            let expected: Vec<f64> = leaf_of.iter().map(|leaf| figures[*leaf as usize].median_log()).collect();
+            let rows = samples.with_strangers(learned);
+            let times = times(&rows, &ratios);
+            let shape = super::grow::grow(&Bins::new(&rows), &times, learned)?;
+            let leaf_of = leaves::assign(&shape, &rows);
+            let figures = leaves::look(&shape, &rows, &times, &leaf_of);
+            let expected: Vec<f64> =
+                leaf_of[..learned].iter().map(|leaf| figures[*leaf as usize].median_log()).collect();
             ratios = ratios::estimate(samples, learned, &expected, home);
             last = Some((shape, codes, figures));
         }
@@ -83,18 +89,18 @@ impl Fit {
         Ok(Self { shape, ratios, codes, figures })
     }
 
-    /// Fills leaves and ratios again, from every sample; classes that are new among them get a code.
-    fn refresh(&mut self, samples: &mut Samples, home: NetworkId) {
-        let all = samples.all.len();
-        let newer = samples.code_classes(0..all, |sample| self.ratios.shift(sample));
+    /// Fills leaves, ratios and codes again, from the first `seen` samples.
+    fn refresh(&mut self, samples: &mut Samples, seen: usize, home: NetworkId) {
+        let newer = samples.code_classes(0..seen, |sample| self.ratios.shift(sample));
         for (code, newer) in self.codes.iter_mut().zip(newer) {
             *code = code.or(newer);
         }
         samples.write_codes(&self.codes);
-        let leaf_of = leaves::assign(&self.shape, &samples.all);
-        let expected: Vec<f64> = leaf_of.iter().map(|leaf| self.figures[*leaf as usize].median_log()).collect();
-        self.ratios = ratios::estimate(samples, all, &expected, home);
-        self.figures = leaves::look(&self.shape, &samples.all, &times(&samples.all, &self.ratios), &leaf_of);
+        let rows = samples.with_strangers(seen);
+        let leaf_of = leaves::assign(&self.shape, &rows);
+        let expected: Vec<f64> = leaf_of[..seen].iter().map(|leaf| self.figures[*leaf as usize].median_log()).collect();
+        self.ratios = ratios::estimate(samples, seen, &expected, home);
+        self.figures = leaves::look(&self.shape, &rows, &times(&rows, &self.ratios), &leaf_of);
     }
 
     /// The model of it.
@@ -142,11 +148,8 @@ fn errors(model: &Model, rows: &[(u64, &Row)]) -> Vec<f64> {
         .collect()
 }
 
-/// Refuses the challenger if the champion is better on the newest outcomes, by more than chance and the tolerance. What the
-/// champion has learned from would flatter it, so it is judged on what came after, if that is enough.
-fn challenge(challenger: &Model, champion: &Model, newest: &[(u64, &Row)]) -> Result<(), Refused> {
-    let from = newest.partition_point(|(number, _)| *number <= champion.learned_until());
-    let judged = if newest.len() - from >= NEWER_LEAST { &newest[from..] } else { newest };
+/// Refuses the challenger if the champion is better on what both are `judged` by, by more than chance and the tolerance.
+fn challenge(challenger: &Model, champion: &Model, judged: &[(u64, &Row)]) -> Result<(), Refused> {
     let (new, old) = (errors(challenger, judged), errors(champion, judged));
     let n = new.len() as f64;
     if new.len() < 2 {

@@ -74,6 +74,13 @@ impl Window {
         rows
     }
 
+    /// The newest rows of each class, at most so many, class by class and oldest first.
+    pub(crate) fn newest_of_each(&self, most: usize) -> impl Iterator<Item = &Row> {
+        self.classes
+            .values()
+            .flat_map(move |rows| rows.iter().skip(rows.len().saturating_sub(most)).map(|(_, row)| row))
+    }
+
     fn forget_stalest_class(&mut self) {
         let newest = |rows: &VecDeque<(u64, Row)>| rows.back().map_or(0, |(number, _)| *number);
         let stalest = self.classes.iter().min_by_key(|(_, rows)| newest(rows)).map(|(class, _)| *class);
