@@ -147,6 +147,7 @@ fn plan(
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
     let mut view = view(&generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
+    shared.oracle.correct(&mut view, job.class);
     let model = shared.oracle.model();
     let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
     let upload = Arc::new(Upload::default());

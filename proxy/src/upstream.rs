@@ -149,6 +149,7 @@ impl Network {
             link_queued_bytes: 0.0,
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
+            correction: policy::residual::Correction::default(),
             price: self.config.price,
         }
     }

@@ -34,8 +34,8 @@ fn school(queue: usize) -> School {
 fn teach(school: &School, trainer: &mut Trainer, took_s: f64) {
     for n in 0_u32..200 {
         let wobble = 1.0 + 0.1 * f64::from(n % 7);
-        school.take_in(row(u64::from(n), 0, 0, took_s * wobble));
-        school.take_in(row(u64::from(n), 0, 1, took_s * wobble / 2.0));
+        school.take_in(row(u64::from(n), 0, 0, took_s * wobble), None);
+        school.take_in(row(u64::from(n), 0, 1, took_s * wobble / 2.0), None);
     }
     trainer.step(school, Instant::now());
 }
@@ -103,7 +103,7 @@ fn a_refused_refit_is_counted_by_its_reason_and_changes_nothing() {
 fn labels_that_do_not_fit_or_make_no_sense_are_counted() {
     let school = school(2);
     for n in 0..5 {
-        school.take_in(row(n, 0, 0, f64::NAN));
+        school.take_in(row(n, 0, 0, f64::NAN), None);
     }
     Trainer::new(config(), network(0), policy::learn::refit).step(&school, Instant::now());
     let text = school.metrics.text(Vec::new());
@@ -122,4 +122,28 @@ fn only_the_thread_that_learns_yields_to_the_others() {
     });
     assert_eq!(there.join().expect("it only asks"), NICE);
     assert_eq!(niceness(), before);
+}
+
+#[test]
+fn what_the_model_is_off_by_is_read_beside_it_and_begins_anew_with_the_next_model() {
+    const KEEPS: Grow = |window: &Window, home: NetworkId, champion: Option<&Model>| match champion {
+        None => policy::learn::refit(window, home, None),
+        Some(_) => Err(Refused::Worse { challenger: 2.0, champion: 1.0 }),
+    };
+    let school = school(1024);
+    let mut trainer = Trainer::new(config(), network(0), KEEPS);
+    teach(&school, &mut trainer, 1.0);
+    let shift = |on: usize| school.corrections.read(ClassId(0), network(on)).shift;
+    assert!(shift(0).abs() < 0.1, "{} just after the fit", shift(0));
+    for _ in 0..3 {
+        teach(&school, &mut trainer, 1.3);
+    }
+    assert!(shift(0) > 0.15 && shift(1) > 0.15, "{} and {} after everything has become slower", shift(0), shift(1));
+    assert_eq!(school.corrections.read(ClassId(9), network(0)).shift, 0.0, "of other classes nothing is known");
+
+    let mut next = Trainer::new(config(), network(0), policy::learn::refit);
+    for _ in 0..3 {
+        teach(&school, &mut next, 1.3);
+    }
+    assert!(shift(0).abs() < 0.1, "{} after the next fit", shift(0));
 }

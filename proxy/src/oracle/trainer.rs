@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use policy::learn::{Refused, Window};
+use policy::residual::Residuals;
 use policy::{Model, NetworkId};
 
-use super::School;
+use super::{Labelled, School};
 use crate::metrics::Refit;
 
 /// Grows a model from the window and lets it challenge the one in force.
@@ -19,6 +20,9 @@ pub(super) struct Trainer {
     home: NetworkId,
     grow: Grow,
     window: Window,
+    residuals: Residuals,
+    /// The model that they are the residuals of.
+    of: Option<u64>,
     /// Labels taken in since the last attempt.
     fresh: usize,
     attempted: Option<Instant>,
@@ -27,7 +31,7 @@ pub(super) struct Trainer {
 impl Trainer {
     pub(super) fn new(config: config::value::Oracle, home: NetworkId, grow: Grow) -> Self {
         let window = Window::new(config.window);
-        Self { config, home, grow, window, fresh: 0, attempted: None }
+        Self { config, home, grow, window, residuals: Residuals::default(), of: None, fresh: 0, attempted: None }
     }
 
     /// Takes in what waits, and grows a model if it is time.
@@ -38,15 +42,30 @@ impl Trainer {
             self.attempted = Some(now);
             self.attempt(school);
         }
+        self.follow(school);
+    }
+
+    /// Begins the residuals anew if another model is in force, however it came there.
+    fn follow(&mut self, school: &School) {
+        let Some(model) = school.model.load_full().filter(|model| self.of != Some(model.version())) else { return };
+        self.residuals = self.residuals.taken_over(&model, &self.window);
+        self.of = Some(model.version());
+        school.corrections.write(&self.residuals);
     }
 
     fn take_in(&mut self, school: &School) {
         // No more than the queue can hold, so that a flood of labels cannot keep a refit away.
+        let model = school.model.load_full();
         for _ in 0..school.labels.capacity() {
-            let Some(row) = school.labels.pop() else { break };
-            match self.window.push(*row) {
+            let Some(labelled) = school.labels.pop() else { break };
+            let Labelled { row, foreseen } = *labelled;
+            match self.window.push(row) {
                 Ok(()) => {
                     self.fresh += 1;
+                    if let Some(model) = model.as_ref().filter(|model| self.of == Some(model.version())) {
+                        self.residuals.observe(model, &row, foreseen.as_ref());
+                        school.corrections.write_class(&self.residuals, row.job.class);
+                    }
                     school.metrics.labels_taken(1);
                 }
                 Err(error) => {

@@ -33,7 +33,8 @@ pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked:
     };
     let Classified { job, route } = classify(generation, &shared.located, class_of, &request, &Mark::None, false, id);
     let now_s = clock::now_s();
-    let view = view(generation, &job, now_s);
+    let mut view = view(generation, &job, now_s);
+    shared.oracle.correct(&mut view, job.class);
     let model = shared.oracle.model();
     let plan = policy::plan(&job, &view, model.as_deref(), now_s);
     let shut = gate::gates(&job, &view).shut;
