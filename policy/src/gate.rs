@@ -16,6 +16,9 @@ use crate::view::{NetworkView, View};
 /// A network is shut when as many jobs wait as run there: what a replay of such a queue says is hardly more than a guess.
 const IN_FLIGHT_PER_SLOT_MOST: f64 = 2.0;
 
+/// How far ahead the load is looked at: a queue that will be too long when a job has come to its head.
+const FORECAST_S: f64 = 30.0;
+
 /// A network is shut when the job's bytes would not arrive within this time: no link is measured well enough to bet more.
 pub const MOVING_MOST_S: f64 = 60.0;
 
@@ -86,7 +89,9 @@ fn shut(job: &Job, view: &View, network: NetworkId) -> Option<Reason> {
 
 /// Whether one job more would make the queue too long to be predicted.
 fn overfull(state: &NetworkView) -> bool {
-    state.capacity > 0 && f64::from(state.in_flight) >= IN_FLIGHT_PER_SLOT_MOST * f64::from(state.capacity)
+    let in_flight = f64::from(state.in_flight);
+    let expected = state.outlook.over(in_flight, FORECAST_S);
+    state.capacity > 0 && in_flight.max(expected) >= IN_FLIGHT_PER_SLOT_MOST * f64::from(state.capacity)
 }
 
 /// Whether every slot that is known of is taken, so that a job sent now would wait.
@@ -114,6 +119,13 @@ mod tests {
         check(|_, view| view.state[PUBLIC].healthy = false, Some(Reason::Health));
         check(|_, view| view.state[PUBLIC].in_flight = 64, Some(Reason::Capacity));
         check(|_, view| view.state[PUBLIC].in_flight = 63, None);
+        check(
+            |_, view| {
+                view.state[PUBLIC].in_flight = 60;
+                view.state[PUBLIC].outlook = crate::forecast::Outlook { level: Some(60.0), per_s: 0.5 };
+            },
+            Some(Reason::Capacity),
+        );
         check(|job, _| job.body_bytes = Some(100 << 30), Some(Reason::Bandwidth));
         check(|_, view| view.state[PUBLIC].link_queued_bytes = 1e12, Some(Reason::Bandwidth));
         check(|_, view| view.state[PUBLIC].link_bytes_per_s = 0.0, None);

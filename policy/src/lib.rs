@@ -27,6 +27,7 @@ pub mod plan;
 pub mod budget;
 pub mod fate;
 pub mod fence;
+pub mod forecast;
 pub mod health;
 pub mod lease;
 pub mod ledger;

@@ -3,6 +3,7 @@
 //! The caller fills a [`View`] for each job from its ledger, the latest load reports and its measured links. Everything in
 //! it is a plain number, taken once, so a plan and the decisions that follow it can be told apart by time alone.
 
+use crate::forecast::Outlook;
 use crate::level::{LevelCaps, Levels};
 use crate::prediction::Prediction;
 use crate::residual::Correction;
@@ -42,6 +43,8 @@ pub struct NetworkView {
     pub healthy: bool,
     /// Jobs in flight there: our own dispatches, plus what reports say of others.
     pub in_flight: u32,
+    /// Where the jobs in flight there are going.
+    pub outlook: Outlook,
     /// Jobs it can run at once; 0 means not known, and then never full.
     pub capacity: u32,
     /// Seconds a job sent now would wait before it starts, from the ledger.

@@ -325,6 +325,7 @@ prop_compose! {
         NetworkView {
             healthy: flags[0],
             in_flight,
+            outlook: crate::forecast::Outlook { level: Some(figures[0]), per_s: figures[1] - figures[2] },
             capacity,
             wait_s: figures[0],
             rtt_s: figures[1],
