@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod form;
+mod guard;
 mod identity;
 mod lane;
 mod listen;
@@ -69,6 +70,8 @@ fn file(mut root: Table<'_>) -> Option<Config> {
     let home = home.and_then(|name| networks.find(&name, root.report(), &root.place("home")));
     let pricing = bounds::pricing(&mut root);
     let shadow = shadow::shadow(&mut root);
+    let guard = guard::guard(&mut root);
+    let state = guard::state(&mut root);
     let lane = lane::lane(&mut root, &listen);
     let run = lane::run(&mut root);
     let routes = route::routes(&mut root, &networks);
@@ -85,6 +88,8 @@ fn file(mut root: Table<'_>) -> Option<Config> {
         routes: routes?,
         pricing,
         shadow,
+        guard,
+        state,
         lane,
         run,
         limits,

@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod guard;
 mod identity;
 mod lane;
 mod route;
@@ -10,10 +11,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::Caps;
 use policy::units::NetworkId;
 use policy::view::{Price, Pricing, ShadowLimits};
+use policy::{Caps, SpendCaps};
 
+pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
 pub use lane::{Lane, LaneKind, Run};
 pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
@@ -35,6 +37,10 @@ pub struct Config {
     pub pricing: Pricing,
     /// How shadows are bounded.
     pub shadow: Shadow,
+    /// How the policy is compared with the fixed rule.
+    pub guard: Guard,
+    /// What outlives the process.
+    pub state: State,
     /// How shadows run at home.
     pub lane: Lane,
     /// How `adumbra run` keeps the service.
@@ -106,6 +112,8 @@ pub struct Network {
     pub health: Health,
     /// Budgets of shadow work on it.
     pub budget: Budget,
+    /// What may be spent there.
+    pub spend: SpendCaps,
     /// Verify its certificate against these roots instead of the public ones, where endpoints are `https`.
     pub ca: Option<PathBuf>,
     /// Headers that everything is sent there without, such as credentials that are not for it.
@@ -274,6 +282,10 @@ pub struct Oracle {
     pub first_after: usize,
     /// Labels kept.
     pub window: usize,
+    /// Where versions of the model are kept over a restart; `None` for nowhere.
+    pub directory: Option<PathBuf>,
+    /// How many versions are kept there.
+    pub keep: usize,
 }
 
 /// The decision log.

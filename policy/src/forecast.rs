@@ -57,6 +57,16 @@ impl Forecast {
         self.value = value.max(0.0);
     }
 
+    /// A job more than there were.
+    pub fn began(&mut self, now_s: f64) {
+        self.observe(self.value + 1.0, now_s);
+    }
+
+    /// A job less.
+    pub fn ended(&mut self, now_s: f64) {
+        self.observe(self.value - 1.0, now_s);
+    }
+
     /// What is expected, by what was observed until `now_s`.
     #[must_use]
     pub fn outlook(mut self, now_s: f64) -> Outlook {

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::accept::{Port, Tls};
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
+use crate::guard::Guard;
 use crate::identity::{Certificates, Identity, IdentityError, JobsTls};
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use crate::oracle::Oracle;
 use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::runtime::{self, Listening, Stopping};
+use crate::spend::Purses;
 use crate::spool::Store;
 use crate::upstream::Network;
 
@@ -85,6 +87,15 @@ pub enum StartError {
     TwoServices {
         /// What home is called.
         home: String,
+    },
+    /// Versions of the model cannot be kept where the configuration says.
+    #[error("cannot keep models in {directory}; `oracle.directory` is a directory that adumbra may read and write")]
+    Models {
+        /// `oracle.directory`.
+        directory: String,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// The decision log, the trainer or a worker cannot be started.
     #[error("cannot start {what}")]
@@ -247,8 +258,11 @@ fn shared(
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
-    let oracle = Oracle::start(&config.oracle, config.home, Arc::clone(&metrics))
-        .map_err(|source| StartError::Thread { what: "the trainer", source })?;
+    let oracle =
+        Oracle::start(&config, &classes, Arc::clone(&metrics)).map_err(|source| match &config.oracle.directory {
+            Some(directory) => StartError::Models { directory: directory.display().to_string(), source },
+            None => StartError::Thread { what: "the trainer", source },
+        })?;
     let networks = config
         .network_ids()
         .map(|id| {
@@ -264,6 +278,8 @@ fn shared(
         located: crate::path::Located::default(),
         oracle,
         recorder,
+        purses: Purses::start(&config, &metrics),
+        guard: Guard::new(config.guard.share, &metrics),
         data: Cache::new(&config.data, Arc::clone(&metrics)),
         spool: Store::new(&config.spool),
         metrics,

@@ -19,7 +19,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use certs::{CertError, Expected, NamelessError, Pair, Reason, Role, SpiffeId, Trust};
@@ -178,7 +178,8 @@ impl Identity {
         let peers: Arc<[SpiffeId]> = peers(config, files, &own)?.into();
         let (version, _nobody_yet) = watch::channel(0);
         metrics.certificate_expires(Certificate::Identity, None, Some(pair.validity().not_after));
-        metrics.certificate_expires(Certificate::Trust, None, trust.lists_next_update());
+        metrics.certificate_expires(Certificate::Trust, None, trust.due());
+        fresh::warn_of_authorities(&trust, |validity| fresh::vouches_not(validity, SystemTime::now()));
         let current = Current::new(0, pair, Arc::new(trust), &peers);
         Ok(Some(Arc::new(Self {
             own,
@@ -215,10 +216,9 @@ impl Identity {
     ) -> io::Result<(SpiffeId, live::Entry)> {
         let chain: Vec<_> = chain.unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
         let refused = |refusal| io::Error::new(io::ErrorKind::InvalidData, refusal);
-        let id = expected.verify(&chain, rustls::pki_types::UnixTime::now()).map_err(refused)?;
-        let ends = certs::validity_of_all(&chain).map_or(std::time::UNIX_EPOCH, |validity| validity.not_after);
+        let (id, ends) = expected.verify_until(&chain, rustls::pki_types::UnixTime::now()).map_err(refused)?;
         let role = expected.role();
-        let entry = self.live.enter(Shown { chain, expected, ends, role });
+        let entry = self.live.enter(Shown { chain, expected, ends: Mutex::new(ends), role });
         let now = self.current.load();
         if !Arc::ptr_eq(&now.trust, &began.trust) {
             self.live.review(&now.trust, live::Review::All);

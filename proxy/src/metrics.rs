@@ -10,6 +10,7 @@ mod cells;
 mod data;
 mod edge;
 mod family;
+mod guard;
 mod histogram;
 mod jobs;
 mod lane;
@@ -28,6 +29,7 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use lane::ProcessesSoFar;
+pub(crate) use learning::ModelFile;
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
@@ -37,6 +39,7 @@ pub(crate) use words::{
 
 use edge::EdgeCounters;
 use family::{Axis, Scraped};
+use guard::GuardCounters;
 use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
@@ -50,6 +53,7 @@ pub(crate) struct Metrics {
     /// What the data cache counts.
     pub(crate) data: DataCounters,
     jobs: JobCounters,
+    guard: GuardCounters,
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
@@ -68,6 +72,7 @@ impl Metrics {
         Self {
             data: DataCounters::new(),
             jobs: JobCounters::new(&network),
+            guard: GuardCounters::new(&network),
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
@@ -86,7 +91,8 @@ impl Metrics {
         let edge = self.edge.families().into_iter().chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families());
-        jobs.chain(self.shadows.families())
+        jobs.chain(self.guard.families())
+            .chain(self.shadows.families())
             .chain(self.lane.families())
             .chain(edge)
             .chain(self.data.families())

@@ -7,6 +7,8 @@
 //! What a good model is, and whether a new one may replace the one in force, is `policy`'s business.
 
 mod corrections;
+pub(crate) mod names;
+pub(crate) mod shelf;
 mod trainer;
 
 use std::sync::Arc;
@@ -15,13 +17,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use config::Config;
 use crossbeam_queue::ArrayQueue;
+use policy::Model;
 use policy::learn::Row;
-use policy::{ClassId, Model, NetworkId, Prediction, View};
+use policy::{ClassId, Prediction, View};
 
 use crate::clock;
+use crate::generation::Classes;
 use crate::metrics::Metrics;
 use corrections::Corrections;
+use names::Names;
+use shelf::Shelf;
 use trainer::Trainer;
 
 /// The most labels that wait: two seconds of 16,000 jobs a second.
@@ -35,6 +42,7 @@ const NICE: i32 = 19;
 #[derive(Debug)]
 pub(crate) struct Oracle {
     school: Arc<School>,
+    names: Names,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,6 +52,8 @@ struct School {
     model: ArcSwapOption<Model>,
     /// When the model in force was put there, on the proxy's clock.
     since_ms: AtomicU64,
+    /// The number of the last model that is trusted; 0 for none.
+    trusted: AtomicU64,
     /// Boxed, so that a long queue is cheap while it is empty.
     labels: ArrayQueue<Box<Labelled>>,
     /// What the model in force is off by just now.
@@ -60,17 +70,18 @@ struct Labelled {
 }
 
 impl Oracle {
-    /// Starts the thread, with no model in force. It ends when the oracle is dropped.
+    /// Starts the thread, with the model in force that was kept last, if versions are kept and one can be used. It ends when
+    /// the oracle is dropped.
     ///
     /// # Errors
-    /// The thread cannot be started.
-    pub(crate) fn start(
-        config: &config::value::Oracle,
-        home: NetworkId,
-        metrics: Arc<Metrics>,
-    ) -> std::io::Result<Self> {
+    /// The directory of versions cannot be made or read, or the thread cannot be started.
+    pub(crate) fn start(config: &Config, classes: &Arc<Classes>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let school = Arc::new(School::new(QUEUE, metrics));
-        let mut trainer = Trainer::new(config.clone(), home, policy::learn::refit);
+        let names = || Names::new(config, Arc::clone(classes));
+        let mut trainer = Trainer::new(&config.oracle, config.home, names(), policy::learn::refit);
+        if let Some(shelf) = Shelf::open(&config.oracle)? {
+            trainer.begin_with(shelf, &school, std::time::Instant::now());
+        }
         let thread = std::thread::Builder::new().name("oracle".to_owned()).spawn({
             let school = Arc::clone(&school);
             move || {
@@ -79,9 +90,10 @@ impl Oracle {
                     trainer.step(&school, std::time::Instant::now());
                     std::thread::park_timeout(DRAIN_EVERY);
                 }
+                trainer.end(&school, std::time::Instant::now());
             }
         })?;
-        Ok(Self { school, thread: Some(thread) })
+        Ok(Self { school, names: names(), thread: Some(thread) })
     }
 
     /// The model in force: read once a job.
@@ -91,7 +103,17 @@ impl Oracle {
 
     /// Puts a model in force at once, as the thread does with one it has grown.
     pub(crate) fn swap(&self, model: Model) {
-        self.school.put_in_force(model);
+        self.school.put_in_force(Arc::new(model));
+    }
+
+    /// The number of the last model that was found to be no worse than the one before it; 0 for none.
+    pub(crate) fn trusted(&self) -> u64 {
+        self.school.trusted.load(Ordering::Relaxed)
+    }
+
+    /// The model in force as a file, if there is one.
+    pub(crate) fn document(&self) -> Option<String> {
+        self.model().map(|model| self.names.text(&model))
     }
 
     /// How long the model in force has been there; 0 if there is none.
@@ -135,6 +157,7 @@ impl School {
         Self {
             model: ArcSwapOption::empty(),
             since_ms: AtomicU64::new(0),
+            trusted: AtomicU64::new(0),
             labels: ArrayQueue::new(queue),
             corrections: Corrections::default(),
             metrics,
@@ -148,11 +171,15 @@ impl School {
         }
     }
 
-    fn put_in_force(&self, model: Model) {
+    fn trust(&self, version: u64) {
+        self.trusted.store(version, Ordering::Relaxed);
+    }
+
+    fn put_in_force(&self, model: Arc<Model>) {
         let now = Duration::try_from_secs_f64(clock::now_s()).unwrap_or_default();
         self.since_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.metrics.model_in_force(&model);
-        self.model.store(Some(Arc::new(model)));
+        self.model.store(Some(model));
     }
 }
 

@@ -25,8 +25,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use config::value as cfg;
 use parking_lot::Mutex;
 use policy::budget::{Load, NoPermit, ShadowBudget};
+use policy::forecast::Forecast;
+use policy::herd::Others;
 use policy::ledger;
 use policy::link::Link;
+use policy::spend::Spent;
 use policy::{NetworkId, NetworkView};
 use tokio::sync::Notify;
 
@@ -71,6 +74,10 @@ struct State {
     /// Shadows on workers and replicas, which take no slot of the live service's.
     aside: flight::Ledger,
     link: Link,
+    /// Of what is in flight.
+    forecast: Forecast,
+    /// What other sidecars have there, as far as reports tell.
+    others: Others,
     budget: ShadowBudget,
     /// Whom to tell that its shadow must go, youngest last. Who was told is not here any more.
     sheddable: Vec<Arc<Notify>>,
@@ -79,6 +86,15 @@ struct State {
 impl State {
     fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
+    }
+
+    /// Takes a dispatch off its ledger, if it is still there, and says when it began.
+    fn leave(&mut self, aside: bool, id: u64, now_s: f64) -> Option<f64> {
+        let began_s = self.ledger(aside).leave(id, now_s)?;
+        if !aside {
+            self.forecast.ended(now_s);
+        }
+        Some(began_s)
     }
 }
 
@@ -103,6 +119,8 @@ impl Network {
                 ledger: flight::Ledger::new(network.capacity),
                 aside: flight::Ledger::new(0),
                 link: Link::default(),
+                forecast: Forecast::default(),
+                others: Others::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
                     .within(budget.share),
                 sheddable: Vec::new(),
@@ -118,16 +136,22 @@ impl Network {
         })
     }
 
-    /// What the policy may know of it at `now_s`, for a job of `bytes` to send.
-    pub(crate) fn view(&self, bytes: u64, now_s: f64) -> NetworkView {
+    /// What the policy may know of it at `now_s`, for a job of `bytes` to send and of this draw, if it is for a job. What may be
+    /// spent on it is for others to say.
+    pub(crate) fn view(&self, bytes: u64, draw: Option<f64>, now_s: f64) -> NetworkView {
         let capacity = self.capacity();
-        let others = self.others_in_flight();
+        let ours = self.ours_in_reports();
         let healthy = self.endpoints[..self.live].iter().any(|e| e.would_admit(now_s));
         let has_worker = self.crew.as_ref().is_none_or(|crew| crew.has_idle());
         let adopted = self.adopted();
         let mut state = self.state.lock();
+        let others = match draw {
+            Some(draw) => state.others.now(ours, self.id, draw, now_s),
+            None => state.others.now_expected(ours),
+        };
         let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
+        state.forecast.observe(f64::from(in_flight), now_s);
         let wait_s = if capacity > 0 && in_flight >= capacity {
             let typical_s = state.ledger.typical_s();
             ledger::wait_s(state.ledger.entries(), others, capacity, typical_s, now_s)
@@ -149,8 +173,10 @@ impl Network {
             link_queued_bytes: 0.0,
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
+            outlook: state.forecast.outlook(now_s),
             correction: policy::residual::Correction::default(),
             price: self.config.price,
+            spend_left: None,
         }
     }
 
@@ -219,6 +245,11 @@ impl Network {
         }
     }
 
+    /// Requests of ours there now, as its reports count them.
+    fn ours_in_reports(&self) -> u32 {
+        self.endpoints[..self.live].iter().map(Endpoint::in_flight).fold(0, u32::saturating_add)
+    }
+
     fn others_in_flight(&self) -> u32 {
         self.reported(|report| report.in_flight.saturating_sub(report.ours))
     }
@@ -243,11 +274,25 @@ impl Network {
         Load { in_flight, capacity: if self.crew.is_some() { 0 } else { capacity } }
     }
 
+    /// Which of its endpoints stands where `other` does, if any that takes live jobs.
+    pub(crate) fn live_endpoint_at(&self, other: &Endpoint) -> Option<usize> {
+        self.endpoints[..self.live].iter().position(|endpoint| endpoint.is_where(other))
+    }
+
     /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.
     pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
         self.endpoints[endpoint].reports(report);
         let (capacity, others) = (self.capacity(), self.others_in_flight());
-        self.state.lock().ledger.holds(capacity, others, clock::now_s());
+        let ours = self.reported(|report| report.ours);
+        let any = self.endpoints.iter().any(|endpoint| endpoint.reported().is_some());
+        let now_s = clock::now_s();
+        let mut state = self.state.lock();
+        state.ledger.holds(capacity, others, now_s);
+        if any {
+            state.others.report(others, ours, now_s);
+        } else {
+            state.others.silent();
+        }
     }
 
     /// Counts a dispatch as watched, until what is returned is dropped.
@@ -269,7 +314,7 @@ impl Network {
     /// How it is now, for people.
     pub(crate) fn status(&self) -> NetworkStatus {
         let now_s = clock::now_s();
-        let view = self.view(0, now_s);
+        let view = self.view(0, None, now_s);
         let link = self.state.lock().link;
         let endpoint = |endpoint: &Endpoint| EndpointStatus {
             address: endpoint.label(),
@@ -286,6 +331,8 @@ impl Network {
             rtt_s: link.rtt_s(),
             link_bytes_per_s: link.bytes_per_s(now_s),
             workers: self.crew.as_ref().map(|crew| crew.workers()),
+            spent: Spent::default(),
+            caps: self.config.spend,
             endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
     }

@@ -25,6 +25,9 @@ const ROUNDS: usize = 2;
 const NEWER_LEAST: usize = 10;
 /// A new model may be this much worse in mean absolute log error, if not significantly so: fresh leaves are worth it.
 const TOLERANCE: f64 = 0.01;
+/// A new model that has seen less than this share of what the one in force has must be better, not just no worse: after a
+/// restart a few labels must not push out what was learned from many, of classes that have not come again yet too.
+const AS_MUCH: f64 = 0.5;
 /// The correction of the interval is bounded: more than a factor of 20 is not a matter of calibration.
 const WIDENED_MOST: f64 = 3.0;
 
@@ -45,10 +48,14 @@ pub fn refit(window: &Window, home: NetworkId, champion: Option<&Model>) -> Resu
     let calibration = calibrate(&judged, newest);
     if let Some(champion) = champion {
         // It has seen some of the newest outcomes, and answers from them: so may the challenger.
-        let seen = rows.partition_point(|(number, _)| *number <= champion.learned_until()).max(learned);
+        let known = champion.learned_until();
+        // One from before a restart counts by another window.
+        let known = if known > window.taken() { 0 } else { known };
+        let seen = rows.partition_point(|(number, _)| *number <= known).max(learned);
         fit.refresh(&mut samples, seen, home);
         let challenger = fit.model(&samples, window, home, 0, Calibration::default()).map_err(Refused::NotATree)?;
-        challenge(&challenger, champion, if rows.len() - seen >= NEWER_LEAST { &rows[seen..] } else { newest })?;
+        let newer = rows[seen..].iter().filter(ended).count();
+        challenge(&challenger, champion, if newer >= NEWER_LEAST { &rows[seen..] } else { newest })?;
     }
     let all = samples.all.len();
     fit.refresh(&mut samples, all, home);
@@ -148,7 +155,8 @@ fn errors(model: &Model, rows: &[(u64, &Row)]) -> Vec<f64> {
         .collect()
 }
 
-/// Refuses the challenger if the champion is better on what both are `judged` by, by more than chance and the tolerance.
+/// Refuses the challenger if the champion is better on what both are `judged` by, by more than chance and the tolerance, or no
+/// worse and much better founded.
 fn challenge(challenger: &Model, champion: &Model, judged: &[(u64, &Row)]) -> Result<(), Refused> {
     let (new, old) = (errors(challenger, judged), errors(champion, judged));
     let n = new.len() as f64;
@@ -159,8 +167,12 @@ fn challenge(challenger: &Model, champion: &Model, judged: &[(u64, &Row)]) -> Re
     let (new_mean, old_mean) = (mean(&new), mean(&old));
     let worse = new_mean - old_mean;
     let variance = new.iter().zip(&old).map(|(a, b)| (a - b - worse).powi(2)).sum::<f64>() / (n - 1.0);
-    if worse > TOLERANCE.max((variance / n).sqrt()) {
+    let chance = TOLERANCE.max((variance / n).sqrt());
+    if worse > chance {
         return Err(Refused::Worse { challenger: new_mean, champion: old_mean });
+    }
+    if (challenger.rows() as f64) < AS_MUCH * champion.rows() as f64 && worse > -chance {
+        return Err(Refused::Thin { challenger: challenger.rows(), champion: champion.rows() });
     }
     Ok(())
 }

@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 pub(super) struct Shown {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) expected: Expected,
-    /// The last moment that the chain holds.
-    pub(super) ends: SystemTime,
+    /// The last moment that the chain holds, as was last judged.
+    pub(super) ends: Mutex<SystemTime>,
     pub(super) role: Role,
 }
 
@@ -52,15 +52,16 @@ impl Live {
     /// Cuts whoever is not believed by `trust`: of all, or of those whose time is over.
     pub(super) fn review(&self, trust: &Arc<Trust>, which: Review) {
         let now = SystemTime::now();
-        let concerned = |shown: &Shown| which == Review::All || shown.ends < now;
+        let concerned = |shown: &Shown| which == Review::All || *shown.ends.lock() < now;
         let doubted: Vec<_> = {
             let open = self.open.lock();
             open.values().filter(|(_, shown)| concerned(shown)).cloned().collect()
         };
         for (wire, shown) in doubted {
             // A moment of its own for each: judging many takes a while.
-            if let Err(refusal) = shown.expected.by(trust).verify(&shown.chain, UnixTime::now()) {
-                self.cut(&wire, &shown, &refusal);
+            match shown.expected.by(trust).verify_until(&shown.chain, UnixTime::now()) {
+                Ok((_, until)) => *shown.ends.lock() = until,
+                Err(refusal) => self.cut(&wire, &shown, &refusal),
             }
         }
     }

@@ -1,0 +1,35 @@
+//! What keeps decisions from doing harm, whatever was predicted: `[guard]`, `[networks.NAME.spend]`, and where what is spent is
+//! kept, `[state]`.
+
+use policy::SpendCaps;
+
+use super::form::{FILE, MONEY, SHARE};
+use super::table::Table;
+use crate::value::{Guard, State};
+
+pub(super) fn guard(root: &mut Table<'_>) -> Guard {
+    let about = "The comparison with the fixed rule, *spill when full*, which takes over where the policy costs more.";
+    let mut table = root.table("guard", about);
+    let share = "The share of jobs that the rule places to be compared with, in blocks of several \
+                 job times. At first, and while there is reason to suspect the policy, more: up to ten times as many, and half of \
+                 them at the most. 0: nothing is compared, and \
+                 nothing takes over.";
+    Guard { share: table.or("share", &SHARE, "'3%'", share) }
+}
+
+pub(super) fn spend(mut table: Table<'_>) -> SpendCaps {
+    let hour = "Money spent there in any sixty minutes, after which the network is shut. Without it: no cap.";
+    let day = "The same for any 24 hours.";
+    let cap = |cap: Option<f64>| cap.unwrap_or(f64::INFINITY);
+    SpendCaps {
+        per_hour: cap(table.maybe("per_hour", &MONEY.per("currency").like("5.0"), hour)),
+        per_day: cap(table.maybe("per_day", &MONEY.per("currency").like("50.0"), day)),
+    }
+}
+
+pub(super) fn state(root: &mut Table<'_>) -> State {
+    let mut table = root.table("state", "What must outlive the process.");
+    let about = "A directory for it, which is made if it is not there; of this sidecar alone. Without it, what was spent is \
+                 forgotten with the process.";
+    State { directory: table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), about) }
+}
