@@ -325,11 +325,13 @@ fn what_the_model_is_off_by_is_read_beside_it_and_begins_anew_with_the_next_mode
     let mut trainer = trainer(&config, policy::learn::refit);
     tell(&school, &mut trainer, 400, 1.0);
     let shift = |on: usize| school.corrections.read(ClassId(0), network(on)).shift;
-    assert!(shift(0).abs() < 0.1, "{} just after the fit", shift(0));
+    let before = shift(0);
+    assert!(before.abs() < 0.1, "{before} just after the fit");
     // Slower, but not by so much that anybody takes alarm.
     tell(&school, &mut trainer, 100, 1.15);
     let version = school.model.load_full().expect("a model").version();
-    assert!(shift(0) > 0.05 && shift(1) > 0.05, "{} and {} after all jobs have become slower", shift(0), shift(1));
+    assert!(shift(0) > before + 0.03, "{} after all jobs have become slower, {before} before", shift(0));
+    assert!(shift(1) > before + 0.03, "what makes jobs slower makes them so everywhere");
     assert_eq!(school.corrections.read(ClassId(9), network(0)).shift, 0.0, "of other classes nothing is known");
     // Ten times as slow: that is an alarm, and another model.
     tell(&school, &mut trainer, 400, 10.0);
