@@ -23,6 +23,7 @@ pub mod report;
 pub mod statistics;
 
 pub mod oracle;
+pub mod regret;
 pub mod replay;
 pub mod trace;
 

@@ -88,15 +88,6 @@ pub enum StartError {
         /// What home is called.
         home: String,
     },
-    /// Versions of the model cannot be kept where the configuration says.
-    #[error("cannot keep models in {directory}; `oracle.directory` is a directory that adumbra may read and write")]
-    Models {
-        /// `oracle.directory`.
-        directory: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// The decision log, the trainer or a worker cannot be started.
     #[error("cannot start {what}")]
     Thread {
@@ -258,11 +249,8 @@ fn shared(
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
-    let oracle =
-        Oracle::start(&config, &classes, Arc::clone(&metrics)).map_err(|source| match &config.oracle.directory {
-            Some(directory) => StartError::Models { directory: directory.display().to_string(), source },
-            None => StartError::Thread { what: "the trainer", source },
-        })?;
+    let oracle = Oracle::start(&config, &classes, Arc::clone(&metrics))
+        .map_err(|source| StartError::Thread { what: "the trainer", source })?;
     let networks = config
         .network_ids()
         .map(|id| {

@@ -29,12 +29,12 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use lane::ProcessesSoFar;
-pub(crate) use learning::ModelFile;
+pub(crate) use learning::{ModelFile, Refit};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    Asynchronous, Certificate, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, Reload,
-    ServedEnd, ShadowEnd, Side, UpstreamConnection,
+    Asynchronous, Certificate, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Reload, ServedEnd,
+    ShadowEnd, Side, UpstreamConnection,
 };
 
 use edge::EdgeCounters;

@@ -70,9 +70,9 @@ pub(crate) struct Network {
 /// What changes with every dispatch.
 #[derive(Debug)]
 struct State {
-    ledger: flight::Ledger,
+    ledger: ledger::Ledger,
     /// Shadows on workers and replicas, which take no slot of the live service's.
-    aside: flight::Ledger,
+    aside: ledger::Ledger,
     link: Link,
     /// Of what is in flight.
     forecast: Forecast,
@@ -84,7 +84,7 @@ struct State {
 }
 
 impl State {
-    fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
+    fn ledger(&mut self, aside: bool) -> &mut ledger::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
     }
 
@@ -116,8 +116,8 @@ impl Network {
         Ok(Self {
             id,
             state: Mutex::new(State {
-                ledger: flight::Ledger::new(network.capacity),
-                aside: flight::Ledger::new(0),
+                ledger: ledger::Ledger::new(network.capacity),
+                aside: ledger::Ledger::new(0),
                 link: Link::default(),
                 forecast: Forecast::default(),
                 others: Others::default(),

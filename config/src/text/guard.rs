@@ -29,7 +29,7 @@ pub(super) fn spend(mut table: Table<'_>) -> SpendCaps {
 
 pub(super) fn state(root: &mut Table<'_>) -> State {
     let mut table = root.table("state", "What must outlive the process.");
-    let about = "A directory for it, which is made if it is not there; of this sidecar alone. Without it, what was spent is \
-                 forgotten with the process.";
+    let about = "A directory for it, which is made if it is not there; of this sidecar alone. Without it, what was spent and \
+                 learned is forgotten with the process.";
     State { directory: table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), about) }
 }
