@@ -59,6 +59,17 @@ impl ShadowBudget {
         Self { share, ..self }
     }
 
+    /// This budget in place of the one `before`: what was spent of that one is spent, and its shadows are in flight.
+    #[must_use]
+    pub fn following(self, before: &Self) -> Self {
+        Self {
+            in_flight: before.in_flight,
+            starts: self.starts.following(&before.starts),
+            bytes: self.bytes.following(&before.bytes),
+            ..self
+        }
+    }
+
     /// How many shadows must go, for the network has less room than what is in flight there takes: they are the first to.
     #[must_use]
     pub fn to_shed(&self, load: Load) -> u32 {
@@ -132,6 +143,13 @@ impl Bucket {
     fn full(per_s: f64, most: f64) -> Self {
         let (per_s, most) = (per_s.max(0.0), most.max(0.0));
         Self { per_s, most, level: most, at_s: f64::NEG_INFINITY }
+    }
+
+    /// This bucket, from which as much has been taken as from the one `before`.
+    fn following(self, before: &Self) -> Self {
+        let taken = before.most - before.level;
+        let taken = if taken.is_finite() { taken.max(0.0) } else { 0.0 };
+        Self { level: self.most - taken, at_s: before.at_s, ..self }
     }
 
     /// What it holds at `now_s`. A clock that steps back refills nothing and takes nothing.

@@ -30,6 +30,16 @@ impl Breaker {
         Self { failures_to_open: failures_to_open.max(1), open_for_s, state: State::Closed { failures: 0 } }
     }
 
+    /// Goes by other numbers from now on, and keeps what it has seen.
+    pub fn retune(&mut self, failures_to_open: u32, open_for_s: f64) {
+        *self = Self { state: self.state, ..Self::new(failures_to_open, open_for_s) };
+    }
+
+    /// Forgets what it has seen: what stands there is new.
+    pub fn forget(&mut self) {
+        self.state = State::Closed { failures: 0 };
+    }
+
     /// Takes an outcome in.
     pub fn saw(&mut self, good: bool, now_s: f64) {
         self.state = match self.state {

@@ -1,12 +1,13 @@
 //! What is bounded and priced once for all jobs: `[pricing]`, `[limits]`, `[spool]`, `[data]`, `[oracle]`,
-//! `[log]`.
+//! `[log]`, `[state]`.
 
 use policy::view::Pricing;
 
+use super::RESTART;
 use super::form::{BYTES, COUNT, FILE, LONG, MORE, ORIGIN, SOME_BYTES, TIME_VALUE};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Data, Limits, Log, Oracle, Spool};
+use crate::value::{Config, Data, Limits, Log, Oracle, Spool, State};
 
 pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
     let mut table = root.table("pricing", "What time is worth, in the currency of the networks' prices.");
@@ -65,7 +66,7 @@ pub(super) fn spool(root: &mut Table<'_>) -> Spool {
     }
 }
 
-pub(super) fn data(root: &mut Table<'_>) -> Data {
+pub(super) fn data(root: &mut Table<'_>, previous: Option<&Config>) -> Data {
     let mut table = root.table("data", "The data cache: inputs of jobs, fetched before the job arrives.");
     let about = "Origins that may be fetched from, as `scheme://host:port`. Without it, none.";
     let origins = table.list("origins", &ORIGIN, about).unwrap_or_default();
@@ -75,9 +76,11 @@ pub(super) fn data(root: &mut Table<'_>) -> Data {
             table.report().fault_with(origin, Fault::Repeated { given }, earlier, "first here");
         }
     }
+    let memory_bytes = table.or("memory", &BYTES, "'64MiB'", "Bytes kept in memory.");
+    table.fixed("memory", RESTART, previous.is_some_and(|previous| previous.data.memory_bytes != memory_bytes));
     Data {
         origins: origins.into_iter().map(|origin| origin.value).collect(),
-        memory_bytes: table.or("memory", &BYTES, "'64MiB'", "Bytes kept in memory."),
+        memory_bytes,
         object_bytes: table.or("object", &BYTES, "'16MiB'", "Bytes of one object at the most."),
         timeout: table.or("timeout", &LONG, "'30s'", "How long one fetch may take."),
         warming: table.or("warming", &COUNT, "8", "Fetches for warming at once. 0: nothing is warmed.") as usize,
@@ -102,4 +105,11 @@ pub(super) fn log(root: &mut Table<'_>) -> Log {
         decisions: table.maybe("decisions", &FILE.like("\"decisions.jsonl\""), decisions),
         keep: table.or("keep", &COUNT, "1024", "How many of the latest decisions `/decisions` shows.") as usize,
     }
+}
+
+pub(super) fn state(root: &mut Table<'_>) -> State {
+    let mut table = root.table("state", "What is kept over a restart.");
+    let directory = "A directory for it, which is made if it is not there. The last configuration that was in force is kept here, and \
+                     the sidecar starts from it when the file has become unusable. Without it, nothing is kept.";
+    State { directory: table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), directory) }
 }

@@ -17,7 +17,7 @@ use crate::value::{Asynchronous, Extract, Match, Poll, Route};
 const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
 /// The routes, if all of them could be read.
-pub(super) fn routes(root: &mut Table<'_>, networks: &Networks) -> Option<Vec<Route>> {
+pub(super) fn routes(root: &mut Table<'_>, networks: &Networks<'_>) -> Option<Vec<Route>> {
     let about = "A kind of request, and what may be done with it. The first route that matches takes a request; one that \
                  no route matches goes home as it is.";
     let mut read: Vec<Read> = Vec::new();
@@ -59,7 +59,7 @@ impl Read {
     }
 }
 
-fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
+fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
     let name = table.required("name", &NAME.like("\"render\""), "Its name in the log and the metrics.");
     let matches = matches(table.table("match", "Which requests it takes: all that is said must hold. Empty: any."));
     let class_by = table.maybe(
@@ -188,7 +188,7 @@ fn matches(mut table: Table<'_>) -> Match {
     }
 }
 
-fn residency(table: &mut Table<'_>, networks: &Networks) -> NetworkSet {
+fn residency(table: &mut Table<'_>, networks: &Networks<'_>) -> NetworkSet {
     let about = "The networks that its jobs, their shadows and their inputs may leave a byte on. Without it, all.";
     let Some(names) = table.list("residency", &NAME, about) else { return networks.all() };
     if table.is_empty_list("residency") {
