@@ -6,6 +6,7 @@
 //!
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
+mod configuration;
 mod explain;
 mod host;
 mod lane;
@@ -13,7 +14,7 @@ mod network;
 mod query;
 mod status;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +24,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::accept::Port;
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::identity::Certificates;
@@ -32,6 +34,7 @@ use crate::oracle::Oracle;
 use crate::path::Located;
 use crate::problem::Problem;
 use crate::record::Recorder;
+use crate::reload::Book;
 
 pub(crate) use explain::{Asked, Explanation, NetworkExplanation, Preview};
 pub(crate) use network::{EndpointStatus, NetworkStatus, statuses};
@@ -49,6 +52,7 @@ adumbra: the admin port; it only shows, and answers only to addresses and to loc
 /readyz                  200 once jobs are taken, 503 before that and while draining
 /metrics                 OpenMetrics text; docs/metrics.md says what to do when something moves
 /status                  networks, routes, shadows, decisions, model, data: JSON
+/config                  the configuration in force, and what was refused: JSON
 /decisions?n=50          the latest decisions, newest first: JSON
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
 /explain?url=/path&method=GET&header=Name:value
@@ -66,6 +70,8 @@ struct Seen<'a> {
     kept: Option<&'a Kept>,
     located: &'a Located,
     certificates: &'a Certificates,
+    book: &'a Book,
+    listening: &'a [(Port, SocketAddr)],
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -83,7 +89,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         ready: shared.ready.load(Ordering::Acquire) && keeping.is_none_or(|keeping| keeping.was_up()),
         kept: kept.as_ref(),
         located: &shared.located,
-        certificates: &shared.certificates,
+        certificates: &shared.certificates.load(),
+        book: &shared.book,
+        listening: &shared.listening.load(),
         networks: &|| statuses(&generation),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };
@@ -124,6 +132,7 @@ fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
         "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, seen.metrics.text((seen.networks)()).into()),
         "/status" => json(status::page(seen)),
+        "/config" => json(configuration::page(seen)),
         "/decisions" => decisions(seen, query),
         "/explain" => explanation(seen, query),
         path => match path.strip_prefix("/decisions/") {

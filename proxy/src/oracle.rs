@@ -44,6 +44,8 @@ struct School {
     since_ms: AtomicU64,
     /// Boxed, so that a long queue is cheap while it is empty.
     labels: ArrayQueue<Box<Row>>,
+    /// What the thread is to go by from now on, until it has seen it.
+    turn: ArcSwapOption<config::value::Oracle>,
     metrics: Arc<Metrics>,
     stop: AtomicBool,
 }
@@ -89,6 +91,11 @@ impl Oracle {
         if self.school.model.load().is_some() { (clock::now_s() - since_s).max(0.0) } else { 0.0 }
     }
 
+    /// Goes by this from now on. What was learned stays, as far as there is room for it.
+    pub(crate) fn turn(&self, config: &config::value::Oracle) {
+        self.school.turn.store(Some(Arc::new(config.clone())));
+    }
+
     /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
     pub(crate) fn learn(&self, row: Row) {
         self.school.take_in(row);
@@ -113,6 +120,7 @@ impl School {
             model: ArcSwapOption::empty(),
             since_ms: AtomicU64::new(0),
             labels: ArrayQueue::new(queue),
+            turn: ArcSwapOption::empty(),
             metrics,
             stop: AtomicBool::new(false),
         }

@@ -40,5 +40,5 @@ pub(crate) struct EndpointStatus {
 
 /// How every network of a generation is now.
 pub(crate) fn statuses(generation: &Generation) -> Vec<NetworkStatus> {
-    generation.networks.iter().map(|network| network.status()).collect()
+    generation.networks_in_force().map(|network| network.status()).collect()
 }

@@ -42,6 +42,8 @@ impl Port {
             kept: None,
             located: &crate::path::Located::default(),
             certificates: &crate::identity::Certificates::default(),
+            book: &Book::default(),
+            listening: &[],
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };
@@ -136,7 +138,7 @@ fn the_index_names_every_page() {
     let (_, index) = port.get("/");
     let pages: Vec<_> =
         index.lines().filter(|line| line.starts_with('/')).filter_map(|l| l.split_whitespace().next()).collect();
-    assert_eq!(pages.len(), 7);
+    assert_eq!(pages.len(), 8);
     for page in pages {
         let page = page.replace("ID", "abc");
         assert_eq!(port.get(&page).0, StatusCode::OK, "{page}");

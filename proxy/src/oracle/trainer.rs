@@ -32,6 +32,10 @@ impl Trainer {
 
     /// Takes in what waits, and grows a model if it is time.
     pub(super) fn step(&mut self, school: &School, now: Instant) {
+        if let Some(config) = school.turn.swap(None) {
+            self.window.hold(config.window);
+            self.config = (*config).clone();
+        }
         self.take_in(school);
         if is_due(&self.config, self.window.len(), self.fresh, self.attempted, now) {
             self.fresh = 0;

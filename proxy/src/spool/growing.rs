@@ -70,13 +70,13 @@ impl Growing {
     /// Appends `data`, to memory while it fits there and nothing has gone to disk.
     pub(super) fn push(&mut self, data: &Bytes, store: &Store) -> Result<Writer, Unspooled> {
         self.length += data.len() as u64;
-        if self.length > store.bounds.body_bytes {
+        if self.length > store.bounds.load().body_bytes {
             return Err(Unspooled::TooLong);
         }
         if !self.held.as_ref().is_some_and(|held| held.grow(data.len() as u64)) {
             return Err(Unspooled::NoRoom);
         }
-        if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.memory_bytes {
+        if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.load().memory_bytes {
             self.memory.push(data);
             return Ok(Writer::NotNeeded);
         }

@@ -15,6 +15,8 @@ mod learning;
 mod limits;
 mod ownership;
 mod progress;
+mod reload;
+mod schema;
 mod shadows;
 mod strangers;
 mod streaming;
