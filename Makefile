@@ -3,8 +3,9 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 TOOLS := target/tools
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress docs
+.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
@@ -13,6 +14,7 @@ help:
 	@echo "make test-two-sides  two sidecars in two network namespaces around a service from PyPI; cut, killed, mended"
 	@echo "make check           format, lints, documentation, dependencies"
 	@echo "make docs            write docs/config.md from the parser again"
+	@echo "make fuzz-model      throw changed model files at their reader for FUZZ_SECONDS=60 (needs a nightly toolchain)"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
 	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
 	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
@@ -49,6 +51,19 @@ deny: $(TOOLS)/bin/cargo-deny
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install cargo-deny --version 0.20.2 --locked --root $(TOOLS) --target-dir target/tools-build
+
+# The seeds are small models; what the fuzzer finds interesting is kept in fuzz/corpus.
+fuzz-model: nightly $(TOOLS)/bin/cargo-fuzz
+	mkdir -p fuzz/corpus/model_file
+	PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) +nightly fuzz run model_file fuzz/corpus/model_file fuzz/seeds/model_file -- \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=65536
+
+nightly:
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \
+		echo "fuzzing needs a nightly toolchain: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+
+$(TOOLS)/bin/cargo-fuzz:
+	$(CARGO) install cargo-fuzz --version 0.13.1 --locked --root $(TOOLS) --target-dir target/tools-build
 
 docs:
 	$(CARGO) run -q -p config --example write_reference

@@ -7,6 +7,7 @@
 //! TLS 1.3 only, and no sessions are resumed: a ticket would let somebody back in whose certificate has been revoked since.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -54,9 +55,17 @@ impl Expected {
     /// # Errors
     /// Why it is not believed.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<SpiffeId, Refusal> {
-        let shown = self.trust.verify(chain, self.role, now)?;
+        self.verify_until(chain, now).map(|(shown, _)| shown)
+    }
+
+    /// The same, and the last moment for which it holds if nothing else changes.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn verify_until(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(SpiffeId, SystemTime), Refusal> {
+        let (shown, until) = self.trust.verify_until(chain, self.role, now)?;
         if self.ids.contains(&shown) {
-            return Ok(shown);
+            return Ok((shown, until));
         }
         Err(Refusal::Unexpected { shown: Box::new(shown), expected: self.ids.to_vec() })
     }

@@ -21,6 +21,12 @@ pub enum Refusal {
     /// Its time has not come.
     #[error("the certificate is not valid yet; do the clocks agree?")]
     NotYetValid,
+    /// The CA that has signed it is past its own time.
+    #[error("the CA that has signed the certificate has expired")]
+    AuthorityExpired,
+    /// The CA that has signed it has a time that has not come.
+    #[error("the CA that has signed the certificate is not valid yet; do the clocks agree?")]
+    AuthorityNotYetValid,
     /// Its CA has revoked it.
     #[error("the certificate was revoked")]
     Revoked,
@@ -69,8 +75,8 @@ impl Refusal {
     pub fn reason(&self) -> Reason {
         match self {
             Self::UnknownIssuer => Reason::UnknownIssuer,
-            Self::Expired => Reason::Expired,
-            Self::NotYetValid => Reason::NotYetValid,
+            Self::Expired | Self::AuthorityExpired => Reason::Expired,
+            Self::NotYetValid | Self::AuthorityNotYetValid => Reason::NotYetValid,
             Self::Revoked => Reason::Revoked,
             Self::Nameless(_) | Self::Unexpected { .. } => Reason::Identity,
             Self::Unusable(_) => Reason::Unusable,

@@ -7,7 +7,7 @@
 //! Refusing everybody in those cases would let a list that nobody renewed take every sidecar down. Instead a list that no CA
 //! of the bundle has signed is not taken at all, and the age of lists is there to be watched.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
@@ -18,7 +18,7 @@ use webpki::{
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList as ReadList;
 
-use crate::leaf::{self, NamelessError};
+use crate::leaf::{self, NamelessError, Validity};
 use crate::refusal::Refusal;
 use crate::spiffe::SpiffeId;
 use crate::{CertError, pem};
@@ -32,13 +32,43 @@ pub enum Role {
     Server,
 }
 
+/// What is asked of a chain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// All that is asked of whoever shows it.
+    Whole,
+    /// Whose it is, whatever the lists and the time say.
+    Signatures,
+}
+
 /// A trust bundle and its revocation lists.
 #[derive(Debug)]
 pub struct Trust {
-    anchors: Vec<TrustAnchor<'static>>,
+    anchors: Vec<Anchor>,
     lists: Vec<List>,
     next_update: Option<SystemTime>,
     hints: Vec<DistinguishedName>,
+}
+
+/// A CA of the bundle. webpki does not look at how long it holds, for it takes an anchor to be a name and a key.
+#[derive(Debug)]
+struct Anchor {
+    anchor: TrustAnchor<'static>,
+    /// What it is called, for people.
+    name: String,
+    validity: Validity,
+}
+
+impl Anchor {
+    /// Whether it may vouch for anybody at `now`.
+    fn holds(&self, now: UnixTime) -> Result<(), Refusal> {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        match &self.validity {
+            validity if validity.is_over(now) => Err(Refusal::AuthorityExpired),
+            validity if validity.is_to_come(now) => Err(Refusal::AuthorityNotYetValid),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A revocation list, and which of the CAs it may be held against.
@@ -65,7 +95,9 @@ impl Trust {
             if !read.is_ca() {
                 return Err(CertError::NotAnAuthority { number });
             }
-            trust.anchors.push(anchor.to_owned());
+            let validity = leaf::validity(root).ok_or(CertError::UnreadableAuthority { number })?;
+            let name = read.subject().to_string();
+            trust.anchors.push(Anchor { anchor: anchor.to_owned(), name, validity });
             trust.hints.push(DistinguishedName::in_sequence(&anchor.subject));
         }
         for crl in crls {
@@ -105,7 +137,22 @@ impl Trust {
     /// # Errors
     /// Why not.
     pub fn verify(&self, chain: &[CertificateDer<'_>], role: Role, now: UnixTime) -> Result<SpiffeId, Refusal> {
-        self.verify_with(chain, role, now, true)
+        self.verify_until(chain, role, now).map(|(id, _)| id)
+    }
+
+    /// The same, and the last moment for which it holds if nothing else changes.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn verify_until(
+        &self,
+        chain: &[CertificateDer<'_>],
+        role: Role,
+        now: UnixTime,
+    ) -> Result<(SpiffeId, SystemTime), Refusal> {
+        let (id, vouched_until) = self.verify_with(chain, role, now, Asked::Whole)?;
+        let shown = leaf::validity_of_all(chain).ok_or(Refusal::Nameless(NamelessError::Unreadable))?;
+        Ok((id, vouched_until.min(shown.not_after)))
     }
 
     /// The same but for the lists and the clock: whether a CA of the bundle has signed `chain` at all.
@@ -113,7 +160,7 @@ impl Trust {
         let begins = leaf::validity_of_all(chain).ok_or(Refusal::Nameless(NamelessError::Unreadable))?.not_before;
         let since = begins.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         for role in [Role::Client, Role::Server] {
-            self.verify_with(chain, role, UnixTime::since_unix_epoch(since), false)?;
+            self.verify_with(chain, role, UnixTime::since_unix_epoch(since), Asked::Signatures)?;
         }
         Ok(())
     }
@@ -123,8 +170,8 @@ impl Trust {
         chain: &[CertificateDer<'_>],
         role: Role,
         now: UnixTime,
-        with_lists: bool,
-    ) -> Result<SpiffeId, Refusal> {
+        asked: Asked,
+    ) -> Result<(SpiffeId, SystemTime), Refusal> {
         let Some((end_entity, intermediates)) = chain.split_first() else {
             return Err(Refusal::Nameless(NamelessError::Unreadable));
         };
@@ -135,27 +182,41 @@ impl Trust {
         let certificate = EndEntityCert::try_from(end_entity)?;
         let mut verdict = Err(Refusal::UnknownIssuer);
         for (at, anchor) in self.anchors.iter().enumerate() {
-            let concerning = self.lists.iter().filter(|list| with_lists && list.concerns[at]);
+            let concerning = self.lists.iter().filter(|list| asked == Asked::Whole && list.concerns[at]);
             let lists: Vec<_> = concerning.map(|list| &list.list).collect();
             let verified = certificate.verify_for_usage(
                 crate::provider().signature_verification_algorithms.all,
-                std::slice::from_ref(anchor),
+                std::slice::from_ref(&anchor.anchor),
                 intermediates,
                 now,
                 usage,
                 revocation(&lists),
                 None,
             );
-            match verified.map_err(Refusal::from) {
+            let holds = || if asked == Asked::Whole { anchor.holds(now) } else { Ok(()) };
+            match verified.map_err(Refusal::from).and_then(|_| holds()) {
                 // Revoked is revoked, whoever else may vouch for it.
                 Err(Refusal::Revoked) => return Err(Refusal::Revoked),
-                Ok(_) => verdict = Ok(()),
+                // Of several that vouch for it, the last to go counts.
+                Ok(()) => verdict = Ok(anchor.validity.not_after.max(verdict.unwrap_or(SystemTime::UNIX_EPOCH))),
                 Err(Refusal::UnknownIssuer) => {}
                 Err(refusal) => verdict = verdict.map_err(|_| refusal),
             }
         }
-        verdict?;
-        leaf::identity(end_entity).map_err(Refusal::Nameless)
+        let vouched_until = verdict?;
+        leaf::identity(end_entity).map(|id| (id, vouched_until)).map_err(Refusal::Nameless)
+    }
+
+    /// The CAs: what each is called, and from when to when it may vouch for others.
+    pub fn authorities(&self) -> impl Iterator<Item = (&str, Validity)> {
+        self.anchors.iter().map(|anchor| (anchor.name.as_str(), anchor.validity))
+    }
+
+    /// When the first part of it should have been replaced: a list, or a CA.
+    #[must_use]
+    pub fn due(&self) -> Option<SystemTime> {
+        let authorities = self.anchors.iter().map(|anchor| anchor.validity.not_after);
+        authorities.chain(self.next_update).min()
     }
 
     /// When the first of the lists should have been replaced by a newer one.

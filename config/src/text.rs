@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod form;
+mod guard;
 mod identity;
 mod lane;
 mod listen;
@@ -112,15 +113,16 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
     root.fixed("home", RESTART, home.zip(previous).is_some_and(|(home, previous)| previous.home != home));
     let pricing = bounds::pricing(&mut root);
     let shadow = shadow::shadow(&mut root);
+    let guard = guard::guard(&mut root);
+    let state = guard::state(&mut root, previous);
     let lane = lane::lane(&mut root, &listen, previous);
     let run = lane::run(&mut root, previous);
-    let routes = route::routes(&mut root, &networks);
+    let routes = route::routes(&mut root, &networks, previous);
     let limits = bounds::limits(&mut root);
     let spool = bounds::spool(&mut root);
     let data = bounds::data(&mut root, previous);
-    let oracle = bounds::oracle(&mut root);
+    let oracle = bounds::oracle(&mut root, previous);
     let log = bounds::log(&mut root);
-    let state = bounds::state(&mut root);
     let (networks, retired) = networks.finish()?;
     Some(Config {
         listen: listen.finish()?,
@@ -131,6 +133,8 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
         routes: routes?,
         pricing,
         shadow,
+        guard,
+        state,
         lane,
         run,
         limits,
@@ -138,7 +142,6 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
         data,
         oracle,
         log,
-        state,
         workers: workers as usize,
         drain,
     })

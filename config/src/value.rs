@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod guard;
 mod identity;
 mod lane;
 mod route;
@@ -10,10 +11,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::Caps;
 use policy::units::{NetworkId, NetworkSet};
 use policy::view::{Price, Pricing, ShadowLimits};
+use policy::{Caps, SpendCaps};
 
+pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
 pub use lane::{Lane, LaneKind, Run};
 pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
@@ -38,6 +40,10 @@ pub struct Config {
     pub pricing: Pricing,
     /// How shadows are bounded.
     pub shadow: Shadow,
+    /// How the policy is compared with the fixed rule.
+    pub guard: Guard,
+    /// What outlives the process.
+    pub state: State,
     /// How shadows run at home.
     pub lane: Lane,
     /// How `adumbra run` keeps the service.
@@ -52,8 +58,6 @@ pub struct Config {
     pub oracle: Oracle,
     /// The decision log.
     pub log: Log,
-    /// What is kept over a restart.
-    pub state: State,
     /// Worker threads; each runs its share of the connections on its own. 0 is for as many as there are cores.
     pub workers: usize,
     /// How long a shutdown waits for jobs in flight.
@@ -111,6 +115,8 @@ pub struct Network {
     pub health: Health,
     /// Budgets of shadow work on it.
     pub budget: Budget,
+    /// What may be spent there.
+    pub spend: SpendCaps,
     /// Verify its certificate against these roots instead of the public ones, where endpoints are `https`.
     pub ca: Option<PathBuf>,
     /// Headers that everything is sent there without, such as credentials that are not for it.
@@ -279,6 +285,10 @@ pub struct Oracle {
     pub first_after: usize,
     /// Labels kept.
     pub window: usize,
+    /// Where versions of the model are kept over a restart; `None` for nowhere.
+    pub directory: Option<PathBuf>,
+    /// How many versions are kept there.
+    pub keep: usize,
 }
 
 /// The decision log.
@@ -288,13 +298,6 @@ pub struct Log {
     pub decisions: Option<PathBuf>,
     /// How many of the latest are kept for `/decisions`.
     pub keep: usize,
-}
-
-/// What is kept over a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// Where; `None` for nothing.
-    pub directory: Option<PathBuf>,
 }
 
 impl Config {

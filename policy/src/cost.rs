@@ -14,8 +14,9 @@
 
 use crate::job::Job;
 use crate::prediction::Prediction;
+use crate::spend::Bill;
 use crate::units::{NetworkId, Urgency};
-use crate::view::{NetworkView, View};
+use crate::view::{NetworkView, Price, View};
 
 /// Bytes in a GiB.
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -67,12 +68,28 @@ pub fn rest(job: &Job, view: &View, network: NetworkId, prediction: &Prediction,
 /// What holding a slot of `network` for `run_s` seconds costs: its resources, and congestion.
 #[must_use]
 pub fn holding(view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
-    let price = &view.state[network].price;
+    (charged_per_s(&view.state[network].price, prediction) + congestion_per_s(view, network)) * run_s
+}
+
+/// What a second on a slot is charged.
+fn charged_per_s(price: &Price, prediction: &Prediction) -> f64 {
     let whole_s = known(prediction.mean_s);
     let cpu_share = if whole_s > 0.0 { known(prediction.cpu_s.unwrap_or(0.0)) / whole_s } else { 0.0 };
     let gib = known(prediction.memory_bytes.unwrap_or(0.0)) / GIB;
-    let per_s = known(price.per_slot_s) + known(price.per_cpu_s) * cpu_share + known(price.per_gib_s) * gib;
-    (per_s + congestion_per_s(view, network)) * run_s
+    known(price.per_slot_s) + known(price.per_cpu_s) * cpu_share + known(price.per_gib_s) * gib
+}
+
+/// What a dispatch of `job` to `network` is charged if it runs for `run_s` seconds: money that somebody asks for, which the
+/// value of time and the price on congestion are not. Its CPU and memory are those predicted.
+#[must_use]
+pub fn bill(job: &Job, view: &View, network: NetworkId, prediction: Option<&Prediction>, run_s: f64) -> Bill {
+    let state = &view.state[network];
+    let nothing = Prediction::default();
+    let prediction = prediction.unwrap_or(&nothing);
+    let per_s = charged_per_s(&state.price, prediction);
+    let moved = to_move(job, state) + known(prediction.response_bytes.unwrap_or(0.0));
+    let expected = per_s * known(run_s) + crossing(view, network, moved);
+    Bill { per_s, per_byte: crossing(view, network, 1.0), expected }
 }
 
 /// What a second of a slot of `network` costs the next job, at its present load.
@@ -145,6 +162,10 @@ mod tests {
         close(arriving_s(&job, &view, PUBLIC), 0.5 + 3.0);
         // 2 waiting, 3.5 arriving, 10 running, 1 back; slot, CPU, memory; 2 MiB there and 1 back.
         close(fresh(&job, &view, PUBLIC, &prediction), 0.8 * 16.5 + 10.0 + 0.5 + 0.1 + 3.0);
+        // The same money, without the value of time.
+        let bill = bill(&job, &view, PUBLIC, Some(&prediction), 10.0);
+        close(bill.expected, 10.0 + 0.5 + 0.1 + 3.0);
+        close(bill.after(10.0, f64::from(3 << 20)), bill.expected);
         close(arriving_s(&job, &view, PRIVATE), 0.0);
         close(fresh(&job, &view, PRIVATE, &prediction), 0.8 * 10.0 + 0.3 * 10.0);
     }

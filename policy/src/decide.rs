@@ -120,7 +120,7 @@ fn others(view: &View, evidence: &Evidence) -> View {
 pub fn is_watched(job: &Job, view: &View, plan: &Plan) -> bool {
     let predicted_s = plan.predictions[plan.target].map_or(0.0, |prediction| known(prediction.mean_s));
     plan.shadowing == Shadowing::Direct
-        && case::may_move(job)
+        && case::may_move(job, plan)
         && predicted_s > 0.0
         && predicted_s >= known(view.shadowing.worthwhile_s)
         && plan.eligible.contains(plan.target)

@@ -2,7 +2,7 @@
 //!
 //! They come before every prediction and are not weighed against one: a cheap network that the job may not leave a byte
 //! on is not cheap. Each says no with a [`Reason`] of its own. They are asked in order of what cannot be argued with:
-//! residency, health, capacity, bandwidth; the first that is shut is the one that is reported.
+//! residency, health, spend, capacity, bandwidth; the first that is shut is the one that is reported.
 //!
 //! The gates of capacity and bandwidth are wide on purpose. Waiting and moving have a price in [`crate::cost`]; the gates
 //! are for where that price can no longer be trusted, because the queue or the link has got out of hand.
@@ -61,8 +61,9 @@ pub(crate) fn existing(view: &View) -> NetworkSet {
 /// How many gates are passed before this one is reported.
 fn passed(reason: &Reason) -> u8 {
     match reason {
-        Reason::Bandwidth => 3,
-        Reason::Capacity => 2,
+        Reason::Bandwidth => 4,
+        Reason::Capacity => 3,
+        Reason::Spend => 2,
         Reason::Health => 1,
         _ => 0,
     }
@@ -77,6 +78,9 @@ fn shut(job: &Job, view: &View, network: NetworkId) -> Option<Reason> {
     if !state.healthy {
         return Some(Reason::Health);
     }
+    if spent(state) {
+        return Some(Reason::Spend);
+    }
     if overfull(state) {
         return Some(Reason::Capacity);
     }
@@ -87,6 +91,12 @@ fn shut(job: &Job, view: &View, network: NetworkId) -> Option<Reason> {
 /// Whether one job more would make the queue too long to be predicted.
 fn overfull(state: &NetworkView) -> bool {
     state.capacity > 0 && f64::from(state.in_flight) >= IN_FLIGHT_PER_SLOT_MOST * f64::from(state.capacity)
+}
+
+/// Whether nothing may be spent there any more.
+pub(crate) fn spent(state: &NetworkView) -> bool {
+    // What is left of it is a figure or the cap means nothing: then it holds.
+    state.spend_left.is_some_and(|left| left.is_nan() || left <= 0.0)
 }
 
 /// Whether every slot that is known of is taken, so that a job sent now would wait.
@@ -112,6 +122,11 @@ mod tests {
         check(|_, _| {}, None);
         check(|job, _| job.residency = NetworkSet::only(PRIVATE), Some(Reason::Residency));
         check(|_, view| view.state[PUBLIC].healthy = false, Some(Reason::Health));
+        check(|_, view| view.state[PUBLIC].spend_left = Some(0.0), Some(Reason::Spend));
+        check(|_, view| view.state[PUBLIC].spend_left = Some(-1.0), Some(Reason::Spend));
+        check(|_, view| view.state[PUBLIC].spend_left = Some(f64::NAN), Some(Reason::Spend));
+        check(|_, view| view.state[PUBLIC].spend_left = Some(0.01), None);
+        check(|_, view| view.state[PUBLIC].spend_left = None, None);
         check(|_, view| view.state[PUBLIC].in_flight = 64, Some(Reason::Capacity));
         check(|_, view| view.state[PUBLIC].in_flight = 63, None);
         check(|job, _| job.body_bytes = Some(100 << 30), Some(Reason::Bandwidth));

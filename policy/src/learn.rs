@@ -9,15 +9,22 @@
 //! - `ratios` tells the networks apart, class by class;
 //! - `bins` and `grow` ask the questions of the tree, by linfa-trees, a node at a time;
 //! - `leaves` answers them;
-//! - `fit` puts these together, holds the newest outcomes back, compares and calibrates.
+//! - `fit` puts these together, holds the newest outcomes back, compares and calibrates;
+//! - `bounds` says what one label may say at the most;
+//! - `trial` goes on comparing when a model is in force, and `drift` says when what it learned is no longer so;
+//! - `learner` keeps all of it between two labels.
 
 mod bins;
+pub mod bounds;
+pub mod drift;
 mod fit;
 mod grow;
+mod learner;
 mod leaves;
 mod ratios;
 mod samples;
 mod survival;
+pub mod trial;
 mod window;
 
 use crate::job::Job;
@@ -26,6 +33,8 @@ use crate::observation::{Observation, Phase};
 use crate::units::NetworkId;
 
 pub use fit::{LABELS_LEAST, refit};
+pub use learner::{Judgement, Learner, Pace, Taken};
+pub(crate) use ratios::doubt_before_labels;
 pub use window::Window;
 
 /// What became of one dispatch of a job.
@@ -67,6 +76,17 @@ pub enum BadRow {
     Resource,
 }
 
+impl BadRow {
+    /// One word for it, as a metric label has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "time",
+            Self::Resource => "resource",
+        }
+    }
+}
+
 /// Why there is no new model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
@@ -86,6 +106,20 @@ pub enum Refused {
         /// The same of the one in force.
         champion: f64,
     },
+    /// It is no better than the one in force, and has seen much less.
+    #[error(
+        "the new model has seen {challenger} labels and is no better than the one in force, which has seen {champion}: it \
+         comes in when it is better, or has seen half as many"
+    )]
+    Thin {
+        /// Labels of the new one.
+        challenger: usize,
+        /// Labels of the one in force.
+        champion: usize,
+    },
+    /// It says the same as one that was taken back.
+    #[error("what was grown is what had been taken back, for it predicted worse than the model before it")]
+    TakenBack,
     /// What was grown did not pass the tree's own check.
     #[error("what was grown is not a tree; this is a fault of adumbra, the model in force stays: please report it")]
     NotATree(#[source] BadTree),

@@ -8,7 +8,9 @@
 //! A model is made by [`crate::learn`] and checked whole when it is made; scoring it cannot fail, allocate or lock. It does
 //! not know load or distance: waiting and moving are computed, not learned.
 
+pub mod describe;
 pub mod features;
+pub mod file;
 pub mod tree;
 
 use crate::job::Job;
@@ -53,6 +55,13 @@ pub struct Ratio {
     pub labels: u32,
     /// Of these, pairs: both sides of one job.
     pub pairs: u32,
+}
+
+impl Ratio {
+    /// Of a network that nothing is known of: taken to be like home, and doubted as one is before any label.
+    pub(crate) fn unknown() -> Self {
+        Self { log: 0.0, doubt: crate::learn::doubt_before_labels(), labels: 0, pairs: 0 }
+    }
 }
 
 /// How the model did on the outcomes that were held back from its growth.
@@ -100,6 +109,37 @@ impl Model {
         classes.sort_by_key(|facts| facts.class);
         let stranger = ClassFacts { class: ClassId(u16::MAX), code: f32::NAN, ratios: stranger };
         Self { version, rows, learned_until, home, tree, classes, stranger, calibration }
+    }
+
+    /// The same model, told apart by another number: whoever keeps several counts them.
+    #[must_use]
+    pub fn renumbered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The same model, to be judged on what came after row number `number` of the window only: what it has not seen, or what
+    /// another was shown to be worse on.
+    #[must_use]
+    pub fn seen_until(self, number: u64) -> Self {
+        Self { learned_until: number, ..self }
+    }
+
+    /// Whether `other` says the same of every job: it was grown from the same labels, or might as well have been.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let facts = |a: &ClassFacts, b: &ClassFacts| {
+            a.class == b.class && a.code.to_bits() == b.code.to_bits() && a.ratios == b.ratios
+        };
+        self.home == other.home
+            && self.tree == other.tree
+            && self.classes.len() == other.classes.len()
+            && self.classes.iter().zip(&other.classes).all(|(a, b)| facts(a, b))
+            && facts(&self.stranger, &other.stranger)
+    }
+
+    /// The same model with other classes; they are in order.
+    fn with_classes(&self, classes: Vec<ClassFacts>) -> Self {
+        Self { classes, tree: self.tree.clone(), ..*self }
     }
 
     /// Counts up with each model put in force.

@@ -8,7 +8,7 @@
 //! The job is never held for a shadow unless its route says that the lead may not start: holding costs every job what the
 //! shadow could save a few (POLICY-STUDY, finding 1).
 
-mod draws;
+pub(crate) mod draws;
 mod shadows;
 mod worth;
 
@@ -21,6 +21,7 @@ use crate::prediction::Prediction;
 use crate::reason::Reason;
 use crate::units::{NetworkId, NetworkSet, PerNetwork};
 use crate::view::View;
+use crate::watchdog::Arm;
 
 use draws::{Draw, draw};
 
@@ -65,6 +66,8 @@ pub struct Plan {
     pub target: NetworkId,
     /// Why there.
     pub reason: Reason,
+    /// Who placed it.
+    pub arm: Arm,
     /// What is shadowed meanwhile.
     pub shadowing: Shadowing,
     /// How much shadow the job's urgency buys, whether any is worth its bill or not.
@@ -84,7 +87,30 @@ pub struct Plan {
 /// Plans a job. The same job, view and model give the same plan; `_now_s` is here so that a plan may come to depend on when
 /// it is made, and no caller has to change then.
 #[must_use]
-pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan {
+pub fn plan(job: &Job, view: &View, model: Option<&Model>, now_s: f64) -> Plan {
+    plan_as(Arm::Policy, job, view, model, now_s)
+}
+
+/// Whether the policy and the fixed rule may place this job in different places, so that it can tell which is better.
+#[must_use]
+pub fn is_compared(job: &Job, view: &View, modelled: bool) -> bool {
+    let places = gate::existing(view).and(job.residency);
+    modelled && job.mode == ShadowMode::On && !job.last_hop && job.located.is_none() && places.len() > 1
+}
+
+/// What the job was predicted to cost at home if it did not wait there: its size, whoever places it. `None` where nothing was
+/// predicted.
+#[must_use]
+pub fn size(job: &Job, view: &View, plan: &Plan) -> Option<f64> {
+    let prediction = plan.predictions[view.home].as_ref()?;
+    let run_s = cost::known(prediction.mean_s);
+    let bill = cost::bill(job, view, view.home, Some(prediction), run_s);
+    Some(cost::time_value(job, view) * run_s + bill.expected)
+}
+
+/// Plans a job that `arm` places: as [`plan`], or by the fixed rule, *spill when full*, with nothing shadowed but to learn.
+#[must_use]
+pub fn plan_as(arm: Arm, job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan {
     if let Some(on) = located(job, view) {
         return at(on);
     }
@@ -92,11 +118,12 @@ pub fn plan(job: &Job, view: &View, model: Option<&Model>, _now_s: f64) -> Plan 
     let predictions =
         model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
     let costs = costs(job, view, &gates, &predictions);
-    let (target, reason) = place(job, view, &gates, &costs, model.is_some());
+    let (target, reason) = place(arm, job, view, &gates, &costs, model.is_some());
     let level = view.shadowing.levels.of(job.urgency);
     let plan = Plan {
         target,
         reason,
+        arm,
         shadowing: Shadowing::Direct,
         level,
         caps: view.shadowing.caps.of(level),
@@ -150,6 +177,7 @@ fn at(on: NetworkId) -> Plan {
     Plan {
         target: on,
         reason: Reason::Located,
+        arm: Arm::Policy,
         shadowing: Shadowing::Direct,
         level: Level::Off,
         caps: Caps::NONE,
@@ -172,7 +200,14 @@ fn costs(job: &Job, view: &View, gates: &Gates, predictions: &PerNetwork<Option<
 }
 
 /// Where the job goes, and why.
-fn place(job: &Job, view: &View, gates: &Gates, costs: &PerNetwork<f64>, modelled: bool) -> (NetworkId, Reason) {
+fn place(
+    arm: Arm,
+    job: &Job,
+    view: &View,
+    gates: &Gates,
+    costs: &PerNetwork<f64>,
+    modelled: bool,
+) -> (NetworkId, Reason) {
     if job.last_hop {
         return (view.home, Reason::LastHop);
     }
@@ -182,13 +217,28 @@ fn place(job: &Job, view: &View, gates: &Gates, costs: &PerNetwork<f64>, modelle
     if job.mode != ShadowMode::On {
         return home_first(view, gates, costs, Reason::RouteOff);
     }
+    if let Some(word) = by_rule(arm) {
+        return match home_first(view, gates, costs, word) {
+            (spilled, Reason::Spill) => (spilled, word),
+            placed => placed,
+        };
+    }
     let (target, reason) = match cheapest(view, gates.eligible, costs) {
         Some(target) if modelled => (target, gates.why_alone(target).unwrap_or(Reason::Cheaper)),
         _ => home_first(view, gates, costs, Reason::NoModelHome),
     };
-    match explore(job, view, gates.eligible.without(target), costs, modelled.then_some(costs[target])) {
+    match explore(job, view, gates.eligible.without(target), costs, (costs[target], modelled)) {
         Some(other) => (other, Reason::Explore),
         None => (target, reason),
+    }
+}
+
+/// The word for a job that the fixed rule places in the policy's stead.
+const fn by_rule(arm: Arm) -> Option<Reason> {
+    match arm {
+        Arm::Policy => None,
+        Arm::Rule => Some(Reason::Guard),
+        Arm::Fallback => Some(Reason::Fallback),
     }
 }
 
@@ -219,21 +269,25 @@ fn home_first(view: &View, gates: &Gates, costs: &PerNetwork<f64>, at_home: Reas
     }
 }
 
-/// The network to explore, if this job's draw says so: one that has room and is not much dearer than the `best` cost.
+/// The network to explore, if this job's draw says so: one that has room and is not much dearer than the `best` cost. What is
+/// dearer than twice the best is tried out the more rarely: in the mean, exploring adds at most its share to what jobs cost,
+/// whatever the networks charge. Without a model that is by their prices, for a job of a second.
 fn explore(
     job: &Job,
     view: &View,
     others: NetworkSet,
     costs: &PerNetwork<f64>,
-    best: Option<f64>,
+    (best, modelled): (f64, bool),
 ) -> Option<NetworkId> {
     let allowed = cost::known(view.shadowing.explore_share);
-    let share = if allowed > 0.0 && best.is_none() { allowed.max(COLD_EXPLORE_SHARE) } else { allowed };
+    let share = if allowed > 0.0 && !modelled { allowed.max(COLD_EXPLORE_SHARE) } else { allowed };
     if draw(job, Draw::Explore) >= share {
         return None;
     }
-    let bearable = |network: &NetworkId| best.is_none_or(|best| costs[*network] <= EXPLORE_COST_MOST * best);
-    pick(with_room(view, others).iter().filter(bearable).collect(), draw(job, Draw::ExploreWhere))
+    let bearable = |network: &NetworkId| !modelled || costs[*network] <= EXPLORE_COST_MOST * best;
+    let other = pick(with_room(view, others).iter().filter(bearable).collect(), draw(job, Draw::ExploreWhere))?;
+    let dearer = costs[other] - best;
+    (dearer <= 0.0 || draw(job, Draw::ExploreCost) * dearer < best).then_some(other)
 }
 
 /// The cheapest of `among`; home where it is as cheap as any. A cost that is not a number loses.
@@ -255,5 +309,7 @@ fn pick(among: NetworkSet, draw: f64) -> Option<NetworkId> {
     among.iter().nth((draw * among.len() as f64) as usize)
 }
 
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 pub(crate) mod tests;

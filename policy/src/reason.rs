@@ -19,6 +19,8 @@ pub enum Reason {
     Capacity,
     /// The others cannot be reached in time over the link.
     Bandwidth,
+    /// What may be spent on the others is spent.
+    Spend,
     /// Every gate was shut; home gets it all the same.
     NothingEligible,
     /// Lowest predicted cost before any evidence.
@@ -41,11 +43,15 @@ pub enum Reason {
     Failover,
     /// It is about an asynchronous job, which runs there.
     Located,
+    /// Placed by the fixed rule, spill when full, so that the policy can be compared with it.
+    Guard,
+    /// Placed by the fixed rule, for the policy has turned out dearer than it.
+    Fallback,
 }
 
 impl Reason {
     /// Every reason, in the order of the metric's documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::RouteOff,
         Self::LastHop,
         Self::NoModelHome,
@@ -54,6 +60,7 @@ impl Reason {
         Self::Health,
         Self::Capacity,
         Self::Bandwidth,
+        Self::Spend,
         Self::NothingEligible,
         Self::Cheaper,
         Self::LeadConfirmed,
@@ -65,6 +72,8 @@ impl Reason {
         Self::Explore,
         Self::Failover,
         Self::Located,
+        Self::Guard,
+        Self::Fallback,
     ];
 
     /// The word for it: a metric label, a log field, a header parameter.
@@ -79,6 +88,7 @@ impl Reason {
             Self::Health => "health",
             Self::Capacity => "capacity",
             Self::Bandwidth => "bandwidth",
+            Self::Spend => "spend",
             Self::NothingEligible => "nothing_eligible",
             Self::Cheaper => "cheaper",
             Self::LeadConfirmed => "lead_confirmed",
@@ -90,6 +100,8 @@ impl Reason {
             Self::Explore => "explore",
             Self::Failover => "failover",
             Self::Located => "located",
+            Self::Guard => "guard",
+            Self::Fallback => "fallback",
         }
     }
 

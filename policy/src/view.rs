@@ -44,6 +44,8 @@ pub struct NetworkView {
     pub warm_bytes: u64,
     /// Price of its resources.
     pub price: Price,
+    /// Money that may still be spent there, with what is in flight taken off; `None` if nothing caps it.
+    pub spend_left: Option<f64>,
 }
 
 /// What one network charges. One currency everywhere.

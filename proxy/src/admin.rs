@@ -8,6 +8,7 @@
 
 mod configuration;
 mod explain;
+mod guard;
 mod host;
 mod lane;
 mod network;
@@ -23,6 +24,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use policy::watchdog::Standing;
 
 use crate::accept::Port;
 use crate::body::Body;
@@ -35,9 +37,14 @@ use crate::path::Located;
 use crate::problem::Problem;
 use crate::record::Recorder;
 use crate::reload::Book;
+use crate::spend;
 
 pub(crate) use explain::{Asked, Explanation, NetworkExplanation, Preview};
-pub(crate) use network::{EndpointStatus, NetworkStatus, statuses};
+use network::with_money;
+
+#[cfg(test)]
+pub(crate) use network::statuses;
+pub(crate) use network::{EndpointStatus, NetworkStatus};
 
 /// The most decisions that one request is answered with.
 const DECISIONS_MOST: usize = 1000;
@@ -53,6 +60,7 @@ adumbra: the admin port; it only shows, and answers only to addresses and to loc
 /metrics                 OpenMetrics text; docs/metrics.md says what to do when something moves
 /status                  networks, routes, shadows, decisions, model, data: JSON
 /config                  the configuration in force, and what was refused: JSON
+/model                   the model in force, as a file: docs/model.md (`adumbra model show FILE` shows it as text)
 /decisions?n=50          the latest decisions, newest first: JSON
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
 /explain?url=/path&method=GET&header=Name:value
@@ -72,6 +80,8 @@ struct Seen<'a> {
     certificates: &'a Certificates,
     book: &'a Book,
     listening: &'a [(Port, SocketAddr)],
+    standing: Standing,
+    spend_kept: &'a spend::Kept,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -92,7 +102,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         certificates: &shared.certificates.load(),
         book: &shared.book,
         listening: &shared.listening.load(),
-        networks: &|| statuses(&generation),
+        standing: shared.guard.standing(),
+        spend_kept: &shared.purses.kept(),
+        networks: &|| with_money(&generation, &shared.purses),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };
     let (parts, _body) = request.into_parts();
@@ -133,6 +145,10 @@ fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, seen.metrics.text((seen.networks)()).into()),
         "/status" => json(status::page(seen)),
         "/config" => json(configuration::page(seen)),
+        "/model" => match seen.oracle.document() {
+            Some(document) => json(document),
+            None => problem(seen, Problem::NotFound, "there is no model in force yet; `/status` says so too"),
+        },
         "/decisions" => decisions(seen, query),
         "/explain" => explanation(seen, query),
         path => match path.strip_prefix("/decisions/") {

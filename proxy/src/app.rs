@@ -19,6 +19,7 @@ pub use error::StartError;
 use crate::accept::Port;
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
+use crate::guard::Guard;
 use crate::identity::{Certificates, Identity, JobsTls, Papers};
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
@@ -27,6 +28,7 @@ use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::reload::{Book, ConfigFile, InForce, Reloader};
 use crate::runtime::{self, Room, Stopping};
+use crate::spend::Purses;
 use crate::spool::Store;
 use crate::upstream::{Making, Network};
 
@@ -279,8 +281,11 @@ fn shared(
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
-    let oracle = Oracle::start(&config.oracle, config.home, Arc::clone(&metrics))
-        .map_err(|source| StartError::Thread { what: "the trainer", source })?;
+    let oracle =
+        Oracle::start(&config, &classes, Arc::clone(&metrics)).map_err(|source| match &config.oracle.directory {
+            Some(directory) => StartError::Models { directory: directory.display().to_string(), source },
+            None => StartError::Thread { what: "the trainer", source },
+        })?;
     // One pool more than there are workers: the acceptor's thread asks sidecars questions of its own.
     let identity = certificates.identity.as_ref();
     let making = Making { config: &config, identity, workers: workers + 1, metrics: &metrics };
@@ -292,6 +297,8 @@ fn shared(
         located: crate::path::Located::default(),
         oracle,
         recorder,
+        purses: Purses::start(&config, &metrics),
+        guard: Guard::new(config.guard.share, &metrics),
         data: Cache::new(&config.data, Arc::clone(&metrics)),
         spool: Store::new(&config.spool),
         metrics,

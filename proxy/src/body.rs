@@ -63,6 +63,8 @@ pub(crate) enum Body {
     Tee(Box<spool::Tee<Incoming>>),
     /// The spooled copy.
     Spooled(Box<spool::Reader>),
+    /// What could not be held until its job is decided.
+    Rejoined(Box<spool::Rejoined>),
     /// A shadow's answer, adopted.
     Adopted(Box<Adopted>),
     /// The answer of a job that runs on without its client.
@@ -89,6 +91,17 @@ impl Body {
         if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
     }
 
+    /// Which of its network's endpoints an answer comes from.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        match self {
+            Self::Answer(answer) => Some(answer.endpoint()),
+            Self::Adopted(answer) => answer.endpoint(),
+            Self::Served(answer) => answer.endpoint(),
+            Self::Throttled(answer) => answer.inner().endpoint(),
+            _ => None,
+        }
+    }
+
     /// The job's place in the ledger, to be given up when its time is up, even if nobody reads the answer.
     pub(crate) fn frees(&mut self, ticket: Ticket) {
         match self {
@@ -113,6 +126,7 @@ impl http_body::Body for Body {
             Self::Answer(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Rejoined(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Piped(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -133,6 +147,7 @@ impl http_body::Body for Body {
             Self::Answer(body) => body.is_end_stream(),
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
+            Self::Rejoined(body) => body.is_end_stream(),
             Self::Adopted(body) => body.is_end_stream(),
             Self::Piped(body) => body.is_end_stream(),
             Self::Data(body) => body.is_end_stream(),
@@ -153,6 +168,7 @@ impl http_body::Body for Body {
             Self::Answer(body) => body.size_hint(),
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
+            Self::Rejoined(body) => body.size_hint(),
             Self::Adopted(body) => body.size_hint(),
             Self::Piped(body) => body.size_hint(),
             Self::Data(body) => body.size_hint(),

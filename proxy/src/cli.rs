@@ -10,6 +10,7 @@ mod http;
 mod lane_exec;
 mod lane_reap;
 mod logging;
+mod model;
 mod run;
 mod schema;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Certs(certificates::Args),
     /// Say what was decided for a job, or what would be for a request, and why
     Explain(explain::Args),
+    /// Make, show, check and compare models that predict
+    Model(model::Args),
     /// Compare four ways of placing jobs, on two networks on this machine
     Demo(demo::Options),
     #[command(hide = true)]
@@ -110,6 +113,9 @@ enum CliError {
     /// The CA did not do what it should.
     #[error("no certificate was made or revoked")]
     Certs(#[from] certs::AuthorityError),
+    /// A model was not made, read or compared.
+    #[error(transparent)]
+    Model(#[from] model::ModelError),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -144,6 +150,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args).map(success),
         Command::Certs(args) => certificates::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
+        Command::Model(args) => model::run(&args),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),

@@ -25,6 +25,11 @@ pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Seconds since 1970, for what must mean the same after a restart.
+pub(crate) fn unix_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// Hour of the day in UTC, 0..24.
 pub(crate) fn hour_utc() -> f32 {
     let seconds = (unix_ms() / 1000) % 86_400;

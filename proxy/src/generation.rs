@@ -15,6 +15,7 @@ use policy::ClassId;
 
 use crate::accept::Port;
 use crate::data::Cache;
+use crate::guard::Guard;
 use crate::identity::Certificates;
 use crate::lane::Keeping;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::reload::Book;
 use crate::runtime::Room;
+use crate::spend::Purses;
 use crate::upstream::Network;
 
 /// What the process has once.
@@ -33,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) oracle: Oracle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recorder: Recorder,
+    /// What was spent.
+    pub(crate) purses: Purses,
+    /// The policy against the fixed rule.
+    pub(crate) guard: Guard,
     pub(crate) data: Arc<Cache>,
     pub(crate) spool: Arc<crate::spool::Store>,
     pub(crate) classes: Arc<Classes>,

@@ -128,6 +128,7 @@ impl Identity {
     pub(crate) fn new(papers: Papers, metrics: &Arc<Metrics>) -> Arc<Self> {
         let Papers { own, pair, trust, peers, pair_files, trust_files } = papers;
         let (version, _nobody_yet) = watch::channel(0);
+        fresh::warn_of_authorities(&trust, |validity| fresh::vouches_not(validity, SystemTime::now()));
         Arc::new(Self {
             own,
             current: ArcSwap::from_pointee(Current::new(0, pair, Arc::new(trust), peers)),
@@ -163,7 +164,7 @@ impl Identity {
         let is_new = self.pair_files.lock().contents() != pair_files.contents();
         let expires = |pair: &Pair| Some(pair.validity().not_after);
         self.metrics.certificate_expires(Certificate::Identity, expires(&now.pair), expires(&pair));
-        self.metrics.certificate_expires(Certificate::Trust, now.trust.lists_next_update(), trust.lists_next_update());
+        self.metrics.certificate_expires(Certificate::Trust, now.trust.due(), trust.due());
         *self.pair_files.lock() = pair_files;
         *self.trust_files.lock() = trust_files;
         let version = now.version + u64::from(is_new);
@@ -185,7 +186,7 @@ impl Identity {
     pub(crate) fn put_in_force(&self) {
         let now = self.current.load();
         self.metrics.certificate_expires(Certificate::Identity, None, Some(now.pair.validity().not_after));
-        self.metrics.certificate_expires(Certificate::Trust, None, now.trust.lists_next_update());
+        self.metrics.certificate_expires(Certificate::Trust, None, now.trust.due());
     }
 
     /// Whether those may send here who may by `config`.
@@ -201,7 +202,7 @@ impl Identity {
     pub(crate) fn retire(&self) {
         let now = self.current.load();
         self.metrics.certificate_expires(Certificate::Identity, Some(now.pair.validity().not_after), None);
-        self.metrics.certificate_expires(Certificate::Trust, now.trust.lists_next_update(), None);
+        self.metrics.certificate_expires(Certificate::Trust, now.trust.due(), None);
     }
 
     /// Shakes hands with whoever has connected to the listener for sidecars.
@@ -226,10 +227,9 @@ impl Identity {
     ) -> io::Result<(SpiffeId, live::Entry)> {
         let chain: Vec<_> = chain.unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
         let refused = |refusal| io::Error::new(io::ErrorKind::InvalidData, refusal);
-        let id = expected.verify(&chain, rustls::pki_types::UnixTime::now()).map_err(refused)?;
-        let ends = certs::validity_of_all(&chain).map_or(std::time::UNIX_EPOCH, |validity| validity.not_after);
+        let (id, ends) = expected.verify_until(&chain, rustls::pki_types::UnixTime::now()).map_err(refused)?;
         let role = expected.role();
-        let entry = self.live.enter(Shown { chain, expected, ends, role });
+        let entry = self.live.enter(Shown { chain, expected, ends: Mutex::new(ends), role });
         let now = self.current.load();
         if !Arc::ptr_eq(&now.trust, &began.trust) || !Arc::ptr_eq(&now.peers, &began.peers) {
             self.live.review(&now.trust, &now.peers, live::Review::All);

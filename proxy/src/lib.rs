@@ -30,9 +30,11 @@ pub mod lane;
 
 mod clock;
 mod data;
+mod guard;
 mod metrics;
 mod oracle;
 mod record;
+mod spend;
 
 mod admin;
 

@@ -11,6 +11,7 @@ mod configuration;
 mod data;
 mod edge;
 mod family;
+mod guard;
 mod histogram;
 mod jobs;
 mod lane;
@@ -29,6 +30,7 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use lane::ProcessesSoFar;
+pub(crate) use learning::ModelFile;
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
@@ -39,6 +41,7 @@ pub(crate) use words::{
 use configuration::ConfigCounters;
 use edge::EdgeCounters;
 use family::{Axis, Names, Scraped};
+use guard::GuardCounters;
 use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
@@ -52,6 +55,7 @@ pub(crate) struct Metrics {
     /// What the data cache counts.
     pub(crate) data: DataCounters,
     jobs: JobCounters,
+    guard: GuardCounters,
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
@@ -73,6 +77,7 @@ impl Metrics {
         let metrics = Self {
             data: DataCounters::new(),
             jobs: JobCounters::new(&network),
+            guard: GuardCounters::new(&network),
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
@@ -102,7 +107,8 @@ impl Metrics {
         let edge = self.edge.families().into_iter().chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
-        jobs.chain(self.shadows.families())
+        jobs.chain(self.guard.families())
+            .chain(self.shadows.families())
             .chain(self.lane.families())
             .chain(edge)
             .chain(self.data.families())

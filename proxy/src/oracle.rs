@@ -6,6 +6,8 @@
 //!
 //! What a good model is, and whether a new one may replace the one in force, is `policy`'s business.
 
+pub(crate) mod names;
+pub(crate) mod shelf;
 mod trainer;
 
 use std::sync::Arc;
@@ -13,13 +15,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use config::Config;
 use crossbeam_queue::ArrayQueue;
+use policy::Model;
 use policy::learn::Row;
-use policy::{Model, NetworkId};
 
 use crate::clock;
+use crate::generation::Classes;
 use crate::metrics::Metrics;
+use names::Names;
+use shelf::Shelf;
 use trainer::Trainer;
 
 /// The most labels that wait: two seconds of 16,000 jobs a second.
@@ -33,7 +39,15 @@ const NICE: i32 = 19;
 #[derive(Debug)]
 pub(crate) struct Oracle {
     school: Arc<School>,
+    names: ArcSwap<Names>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is to go by.
+#[derive(Debug)]
+struct Turn {
+    config: config::value::Oracle,
+    names: Arc<Names>,
 }
 
 /// What the oracle and its thread share.
@@ -42,26 +56,29 @@ struct School {
     model: ArcSwapOption<Model>,
     /// When the model in force was put there, on the proxy's clock.
     since_ms: AtomicU64,
+    /// The number of the last model that is trusted; 0 for none.
+    trusted: AtomicU64,
     /// Boxed, so that a long queue is cheap while it is empty.
     labels: ArrayQueue<Box<Row>>,
     /// What the thread is to go by from now on, until it has seen it.
-    turn: ArcSwapOption<config::value::Oracle>,
+    turn: ArcSwapOption<Turn>,
     metrics: Arc<Metrics>,
     stop: AtomicBool,
 }
 
 impl Oracle {
-    /// Starts the thread, with no model in force. It ends when the oracle is dropped.
+    /// Starts the thread, with the model in force that was kept last, if versions are kept and one can be used. It ends when
+    /// the oracle is dropped.
     ///
     /// # Errors
-    /// The thread cannot be started.
-    pub(crate) fn start(
-        config: &config::value::Oracle,
-        home: NetworkId,
-        metrics: Arc<Metrics>,
-    ) -> std::io::Result<Self> {
+    /// The directory of versions cannot be made or read, or the thread cannot be started.
+    pub(crate) fn start(config: &Config, classes: &Arc<Classes>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let school = Arc::new(School::new(QUEUE, metrics));
-        let mut trainer = Trainer::new(config.clone(), home, policy::learn::refit);
+        let names = Arc::new(Names::new(config, Arc::clone(classes)));
+        let mut trainer = Trainer::new(&config.oracle, config.home, Arc::clone(&names), policy::learn::refit);
+        if let Some(shelf) = Shelf::open(&config.oracle)? {
+            trainer.begin_with(shelf, &school, std::time::Instant::now());
+        }
         let thread = std::thread::Builder::new().name("oracle".to_owned()).spawn({
             let school = Arc::clone(&school);
             move || {
@@ -70,9 +87,10 @@ impl Oracle {
                     trainer.step(&school, std::time::Instant::now());
                     std::thread::park_timeout(DRAIN_EVERY);
                 }
+                trainer.end(&school, std::time::Instant::now());
             }
         })?;
-        Ok(Self { school, thread: Some(thread) })
+        Ok(Self { school, names: ArcSwap::new(names), thread: Some(thread) })
     }
 
     /// The model in force: read once a job.
@@ -82,7 +100,17 @@ impl Oracle {
 
     /// Puts a model in force at once, as the thread does with one it has grown.
     pub(crate) fn swap(&self, model: Model) {
-        self.school.put_in_force(model);
+        self.school.put_in_force(Arc::new(model));
+    }
+
+    /// The number of the last model that was found to be no worse than the one before it; 0 for none.
+    pub(crate) fn trusted(&self) -> u64 {
+        self.school.trusted.load(Ordering::Relaxed)
+    }
+
+    /// The model in force as a file, if there is one.
+    pub(crate) fn document(&self) -> Option<String> {
+        self.model().map(|model| self.names.load().text(&model))
     }
 
     /// How long the model in force has been there; 0 if there is none.
@@ -91,9 +119,12 @@ impl Oracle {
         if self.school.model.load().is_some() { (clock::now_s() - since_s).max(0.0) } else { 0.0 }
     }
 
-    /// Goes by this from now on. What was learned stays, as far as there is room for it.
-    pub(crate) fn turn(&self, config: &config::value::Oracle) {
-        self.school.turn.store(Some(Arc::new(config.clone())));
+    /// Goes by this configuration from now on. What was learned stays, as far as there is room for it.
+    pub(crate) fn turn(&self, config: &Config) {
+        let before = self.names.load();
+        let names = Arc::new(before.following(config));
+        self.names.store(Arc::clone(&names));
+        self.school.turn.store(Some(Arc::new(Turn { config: config.oracle.clone(), names })));
     }
 
     /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
@@ -119,6 +150,7 @@ impl School {
         Self {
             model: ArcSwapOption::empty(),
             since_ms: AtomicU64::new(0),
+            trusted: AtomicU64::new(0),
             labels: ArrayQueue::new(queue),
             turn: ArcSwapOption::empty(),
             metrics,
@@ -132,11 +164,15 @@ impl School {
         }
     }
 
-    fn put_in_force(&self, model: Model) {
+    fn trust(&self, version: u64) {
+        self.trusted.store(version, Ordering::Relaxed);
+    }
+
+    fn put_in_force(&self, model: Arc<Model>) {
         let now = Duration::try_from_secs_f64(clock::now_s()).unwrap_or_default();
         self.since_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.metrics.model_in_force(&model);
-        self.model.store(Some(Arc::new(model)));
+        self.model.store(Some(model));
     }
 }
 

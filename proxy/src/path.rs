@@ -8,6 +8,7 @@ mod classify;
 mod contest;
 mod course;
 mod finish;
+mod hold;
 mod preview;
 mod progress;
 mod serve;
@@ -18,11 +19,9 @@ mod warm;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
 
@@ -33,13 +32,13 @@ use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
 use crate::runtime::Owner;
-use crate::spool::Spool;
 use crate::upstream::{SendError, Upload};
 
 use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
+use hold::{Held, hold};
 use settle::{JobBody, Settle};
 
 pub(crate) use asynchronous::{Located, Polled, keep_tidy};
@@ -145,11 +144,15 @@ fn plan(
         classify::classify(&generation, &shared.located, class_of, request, mark, upgrading, id);
     let about = about(shared, request);
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
-    let mut view = view(&generation, &job, arrived_s);
+    let mut view = view(shared, &generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();
-    let plan = policy::plan(&job, &view, model.as_deref(), arrived_s);
+    let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
+    let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);
     let upload = Arc::new(Upload::default());
+    if let Some((on, endpoint)) = about.as_ref().and_then(|about| about.task.at(&generation)) {
+        upload.prefer(on, endpoint);
+    }
     // Shared, since shadows outlive this request's future; and that future would be large with all of it inside.
     Arc::new(Course {
         shared: Arc::clone(shared),
@@ -161,6 +164,8 @@ fn plan(
         view,
         model,
         plan,
+        seat,
+        tab: Arc::default(),
         planned_s: arrived_s,
         upload,
         inputs: needs.to_vec(),
@@ -179,11 +184,12 @@ fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
 }
 
 /// What is known of the networks now.
-pub(crate) fn view(generation: &Generation, job: &Job, now_s: f64) -> View {
+pub(crate) fn view(shared: &Shared, generation: &Generation, job: &Job, now_s: f64) -> View {
     let bytes = job.body_bytes.unwrap_or(0);
     let mut state = PerNetwork::default();
     for network in generation.networks_in_force() {
-        state[network.id] = network.view(bytes, now_s);
+        state[network.id] = network.view(bytes, Some(job.draw), now_s);
+        state[network.id].spend_left = shared.purses.left(network.id, network.config.spend);
     }
     View {
         home: generation.config.home,
@@ -212,12 +218,17 @@ async fn carry_out(course: Arc<Course>, mut settle: Settle, request: Request<Bod
             finish(contest, settle, None).await
         }
         Shadowing::Probe { on, window_s } => {
-            let (request, spare) = keep_spare(&course, &mut settle, request);
-            // The real job is held, so nobody else reads its body.
-            let idle = course.network(target).config.timeouts.idle;
-            if let Err((problem, detail)) = whole(request.into_body(), spare.body.as_ref(), idle).await {
-                settle.refused(problem);
-                return Err((problem, detail));
+            let (parts, spare, held) = match hold(&course, &mut settle, request).await {
+                Ok(held) => held,
+                Err((problem, detail)) => {
+                    settle.refused(problem);
+                    return Err((problem, detail));
+                }
+            };
+            if let Held::Not(body) = held {
+                // Without a copy there is no dry run to wait for: it goes where it is predicted to be best, once.
+                let unswitchable = Spare { head: None, body: None };
+                return first_try(course, settle, Request::from_parts(parts, body), unswitchable).await;
             }
             let mut contest = Contest::new(course, spare);
             contest.shadow(on, window_s);
@@ -249,7 +260,7 @@ fn may_be_refused_late(course: &Course) -> bool {
 
 async fn first_try(course: Arc<Course>, mut settle: Settle, request: Request<Body>, spare: Spare) -> Answered {
     let target = course.plan.target;
-    let flight = course.network(target).depart(course.predicted_s(target));
+    let flight = course.depart(target);
     course.left.set(NetworkSet::EMPTY, 1);
     let failure = match contest::answer_of(&course, target, request).await {
         Ok(response) => {
@@ -306,39 +317,15 @@ fn keep_spare(course: &Course, settle: &mut Settle, request: Request<Body>) -> (
     let (body, spool) = match body {
         Body::Empty => (Body::Empty, None),
         Body::Incoming(incoming) if course.job.spoolable => {
-            let (tee, spool) = course.shared.spool.tee(incoming);
+            let is_held = matches!(course.plan.shadowing, Shadowing::Probe { .. });
+            let store = &course.shared.spool;
+            let (tee, spool) = if is_held { store.hold(incoming) } else { store.tee(incoming) };
             (Body::Tee(Box::new(tee)), Some(spool))
         }
         body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
     };
     settle.copying(spool.as_ref());
     (Request::from_parts(parts, body), Spare { head, body: spool })
-}
-
-/// Reads the body of a job that is held, and has a whole copy of it.
-async fn whole(body: Body, copy: Option<&Spool>, idle: Duration) -> Result<(), (Problem, String)> {
-    drain(body, idle).await?;
-    match copy {
-        // Nothing of it was sent anywhere, and there is nothing left to send.
-        Some(copy) => copy
-            .complete()
-            .await
-            .map(drop)
-            .map_err(|why| (Problem::NotExecuted, format!("the job must be held until it is decided, but {why}"))),
-        None => Ok(()),
-    }
-}
-
-/// Reads a body to its end, for the sake of the copy that it leaves.
-async fn drain(mut body: Body, idle: Duration) -> Result<(), (Problem, String)> {
-    loop {
-        match tokio::time::timeout(idle, body.frame()).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(Ok(_copied))) => {}
-            Ok(Some(Err(error))) => return Err((Problem::BodyBroke, error.to_string())),
-            Err(_late) => return Err((Problem::BodyBroke, format!("no byte of the body came within {idle:?}"))),
-        }
-    }
 }
 
 /// Starts the shadows of a sample, as soon as the body is whole.

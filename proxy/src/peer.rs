@@ -24,7 +24,9 @@ use crate::clock;
 use crate::lane::{Used, orca};
 use crate::throttle::Throttle;
 
-pub(crate) use ask::{Asked, Unanswered, adopt, ask_for_warmth, keep_reports_fresh, watch_progress};
+pub(crate) use ask::{
+    Asked, Unanswered, adopt, any_question, ask_for_warmth, keep_reports_fresh, used, watch_progress,
+};
 pub(crate) use asked::{ShadowAsk, granted};
 pub(crate) use serve::{control, notice_loss};
 

@@ -30,6 +30,7 @@ use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
 
 pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+pub(crate) use time::rfc3339;
 pub(crate) use tree::tree_path;
 
 use file::File;

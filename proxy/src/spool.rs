@@ -14,6 +14,7 @@ mod disk;
 mod growing;
 mod pieces;
 mod reader;
+mod rejoined;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use http_body::{Frame, SizeHint};
 use crate::body::BodyError;
 
 use budget::Budget;
-use copy::Copy;
+use copy::{Copy, Part};
 pub(crate) use reader::Reader;
+pub(crate) use rejoined::Rejoined;
 
 /// Bytes of one body that may wait for the disk. A writer that lags this far behind is given up, so it must outlast the
 /// ordinary delays of a busy machine: at 100 MB/s it lasts 40 ms.
@@ -67,17 +69,27 @@ impl Store {
 
     /// Begins a copy of `body`: what is sent on, and the copy to come.
     pub(crate) fn tee<B: http_body::Body>(self: &Arc<Self>, body: B) -> (Tee<B>, Spool) {
+        self.copying(body, Part::Dropped)
+    }
+
+    /// The same for a body that is read for the sake of the copy only: should that fail, the part of it that there is is all
+    /// there is of the body's beginning, and is kept.
+    pub(crate) fn hold<B: http_body::Body>(self: &Arc<Self>, body: B) -> (Tee<B>, Spool) {
+        self.copying(body, Part::Kept)
+    }
+
+    fn copying<B: http_body::Body>(self: &Arc<Self>, body: B, part: Part) -> (Tee<B>, Spool) {
         if body.is_end_stream() {
-            return (Tee { inner: body, copying: Copying(None) }, Spool::empty());
+            return (Tee { inner: body, copying: Copying(None), uncopied: None }, Spool::empty());
         }
-        let copy = Copy::new(Arc::clone(self), body.size_hint().exact());
+        let copy = Copy::new(Arc::clone(self), body.size_hint().exact(), part);
         let copying = if body.size_hint().lower() > self.bounds.load().body_bytes {
             copy.fail(Unspooled::TooLong);
             None
         } else {
             Some(Arc::clone(&copy))
         };
-        (Tee { inner: body, copying: Copying(copying) }, Spool(Some(Arc::new(Wanted(copy)))))
+        (Tee { inner: body, copying: Copying(copying), uncopied: None }, Spool(Some(Arc::new(Wanted(copy)))))
     }
 
     /// Bytes of all bodies on disk now.
@@ -92,6 +104,8 @@ impl Store {
 pub(crate) struct Tee<B> {
     inner: B,
     copying: Copying,
+    /// The first piece that the copy does not have.
+    uncopied: Option<Bytes>,
 }
 
 /// The copy while its end is open. Dropped then, the body broke off.
@@ -114,8 +128,14 @@ impl<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Unpin> Tee<B> {
         } else if let Some(data) = frame.data_ref()
             && !copy.push(data)
         {
+            self.uncopied = Some(data.clone());
             self.copying.0 = None;
         }
+    }
+
+    /// The first piece that the copy does not have, once there is one.
+    pub(crate) fn uncopied(&mut self) -> Option<Bytes> {
+        self.uncopied.take()
     }
 
     fn finish(&mut self) {
@@ -211,6 +231,13 @@ impl Spool {
             None => Some(Ok(0)),
             Some(wanted) => wanted.0.settled(),
         }
+    }
+
+    /// Reads what there is of a copy that was to be held and failed. Waits until no more of it is written.
+    pub(crate) async fn part(&self) -> Option<Reader> {
+        let copy = &self.0.as_ref()?.0;
+        copy.complete().await.err()?;
+        copy.part().map(Reader::new)
     }
 
     /// Reads a whole copy from its start. As many readers as wanted, each at its own pace.

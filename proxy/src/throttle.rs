@@ -215,6 +215,11 @@ impl<B> Throttled<B> {
         };
         Self { inner: body, turn: Turn { throttle, body: id, held: Bytes::new(), granted: 0, timer: None } }
     }
+
+    /// What is under it.
+    pub(crate) fn inner(&self) -> &B {
+        &self.inner
+    }
 }
 
 impl Turn {

@@ -25,8 +25,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use config::value as cfg;
 use parking_lot::Mutex;
 use policy::budget::{Load, NoPermit, ShadowBudget};
+use policy::herd::Others;
 use policy::ledger;
 use policy::link::Link;
+use policy::spend::Spent;
 use policy::{NetworkId, NetworkView};
 use tokio::sync::Notify;
 
@@ -72,6 +74,8 @@ struct State {
     /// Shadows on workers and replicas, which take no slot of the live service's.
     aside: flight::Ledger,
     link: Link,
+    /// What other sidecars have there, as far as reports tell.
+    others: Others,
     budget: ShadowBudget,
     /// Whom to tell that its shadow must go, youngest last. Who was told is not here any more.
     sheddable: Vec<Arc<Notify>>,
@@ -84,14 +88,19 @@ impl State {
 }
 
 impl Network {
-    /// What the policy may know of it at `now_s`, for a job of `bytes` to send.
-    pub(crate) fn view(&self, bytes: u64, now_s: f64) -> NetworkView {
+    /// What the policy may know of it at `now_s`, for a job of `bytes` to send and of this draw, if it is for a job. What may be
+    /// spent on it is for others to say.
+    pub(crate) fn view(&self, bytes: u64, draw: Option<f64>, now_s: f64) -> NetworkView {
         let capacity = self.capacity();
-        let others = self.others_in_flight();
+        let ours = self.ours_in_reports();
         let healthy = self.endpoints[..self.live].iter().any(|e| e.would_admit(now_s));
         let has_worker = self.crew.as_ref().is_none_or(|crew| crew.has_idle());
         let adopted = self.adopted();
         let mut state = self.state.lock();
+        let others = match draw {
+            Some(draw) => state.others.now(ours, self.id, draw, now_s),
+            None => state.others.now_expected(ours),
+        };
         let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
         let wait_s = if capacity > 0 && in_flight >= capacity {
@@ -116,6 +125,7 @@ impl Network {
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
             price: self.config.price,
+            spend_left: None,
         }
     }
 
@@ -184,6 +194,11 @@ impl Network {
         }
     }
 
+    /// Requests of ours there now, as its reports count them.
+    fn ours_in_reports(&self) -> u32 {
+        self.endpoints[..self.live].iter().map(|endpoint| endpoint.in_flight()).fold(0, u32::saturating_add)
+    }
+
     fn others_in_flight(&self) -> u32 {
         self.reported(|report| report.in_flight.saturating_sub(report.ours))
     }
@@ -208,11 +223,25 @@ impl Network {
         Load { in_flight, capacity: if self.crew.is_some() { 0 } else { capacity } }
     }
 
+    /// Which of its endpoints stands where `other` does, if any that takes live jobs.
+    pub(crate) fn live_endpoint_at(&self, other: &Endpoint) -> Option<usize> {
+        self.endpoints[..self.live].iter().position(|endpoint| endpoint.is_where(other))
+    }
+
     /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.
     pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
         self.endpoints[endpoint].reports(report);
         let (capacity, others) = (self.capacity(), self.others_in_flight());
-        self.state.lock().ledger.holds(capacity, others, clock::now_s());
+        let ours = self.reported(|report| report.ours);
+        let any = self.endpoints.iter().any(|endpoint| endpoint.reported().is_some());
+        let now_s = clock::now_s();
+        let mut state = self.state.lock();
+        state.ledger.holds(capacity, others, now_s);
+        if any {
+            state.others.report(others, ours, now_s);
+        } else {
+            state.others.silent();
+        }
     }
 
     /// Counts a dispatch as watched, until what is returned is dropped.
@@ -234,7 +263,7 @@ impl Network {
     /// How it is now, for people.
     pub(crate) fn status(&self) -> NetworkStatus {
         let now_s = clock::now_s();
-        let view = self.view(0, now_s);
+        let view = self.view(0, None, now_s);
         let link = self.state.lock().link;
         let endpoint = |endpoint: &Arc<Endpoint>| EndpointStatus {
             address: endpoint.label(),
@@ -251,6 +280,8 @@ impl Network {
             rtt_s: link.rtt_s(),
             link_bytes_per_s: link.bytes_per_s(now_s),
             workers: self.crew.as_ref().map(|crew| crew.workers()),
+            spent: Spent::default(),
+            caps: self.config.spend,
             endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
     }

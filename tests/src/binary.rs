@@ -123,6 +123,31 @@ impl Binary {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// What `/status` says.
+    ///
+    /// # Panics
+    /// If it is not JSON.
+    pub async fn status(&self) -> serde_json::Value {
+        let admin = self.admin();
+        let question = format!("GET /status HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+        let text = Raw::ask(admin, question).await.text();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub async fn kill(mut self) {
+        within("the binary is gone", self.child.kill()).await.expect("it is our child");
+    }
+
+    /// What a page of the admin port shows.
+    pub async fn page(&self, path: &str) -> String {
+        let admin = self.admin();
+        Raw::ask(admin, format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n")).await.text()
+    }
+
     /// Tells it to stop, and waits until it has.
     ///
     /// # Panics

@@ -14,7 +14,7 @@ use crate::wait::within;
 
 /// What a sidecar is started from: keys of its configuration, in dotted form, and its routes.
 ///
-/// The defaults leave nothing to chance: no exploring, no sampling, no model of its own making, and windows that are
+/// The defaults leave nothing to chance: no exploring, no sampling, no comparing, no model of its own making, and windows that are
 /// longer than any test.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -22,7 +22,7 @@ pub struct Setup {
     routes: Vec<String>,
 }
 
-const DEFAULTS: [(&str, &str); 21] = [
+const DEFAULTS: [(&str, &str); 22] = [
     ("home", r#""private""#),
     ("workers", "2"),
     ("drain", r#""5s""#),
@@ -39,6 +39,7 @@ const DEFAULTS: [(&str, &str); 21] = [
     ("shadow.worthwhile", r#""1ms""#),
     ("shadow.sample_share", "0.0"),
     ("shadow.explore_share", "0.0"),
+    ("guard.share", "0.0"),
     ("shadow.levels.medium.bytes_per_second", r#""1GiB""#),
     ("shadow.serve.bytes_per_second", r#""1GiB""#),
     ("oracle.first_after", "20000"),

@@ -67,8 +67,17 @@ impl Site {
     /// If there is no room for it.
     #[must_use]
     pub fn new() -> Self {
+        Self::of(terms())
+    }
+
+    /// A CA that lives so long.
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    #[must_use]
+    pub fn of(terms: Terms) -> Self {
         let directory = tempfile::tempdir().expect("there is room for files");
-        let authority = Authority::init(&directory.path().join("ca"), DOMAIN, terms()).expect("a CA can be made");
+        let authority = Authority::init(&directory.path().join("ca"), DOMAIN, terms).expect("a CA can be made");
         Self { directory, authority }
     }
 

@@ -38,8 +38,13 @@ pub(super) fn id(text: &str) -> SpiffeId {
 
 impl Site {
     pub(super) fn new() -> Self {
+        Self::of(terms())
+    }
+
+    /// One whose CA lives so long.
+    fn of(terms: Terms) -> Self {
         let directory = tempfile::tempdir().expect("there is room for files");
-        let authority = Authority::init(directory.path(), "test", terms()).expect("a CA can be made");
+        let authority = Authority::init(directory.path(), "test", terms).expect("a CA can be made");
         Self { directory, authority }
     }
 
@@ -112,6 +117,47 @@ fn check(site: &Site, client: &Pair, server: &Pair, expected: Option<Reason>) {
         (Ok(_), Some(_)) => panic!("not refused"),
         (Err(error), None) => panic!("refused: {error}"),
     }
+}
+
+#[test]
+fn a_ca_vouches_for_nobody_before_and_after_its_own_time() {
+    for (terms_of_ca, reason) in [(long_ago(), Reason::Expired), (soon(), Reason::NotYetValid)] {
+        let site = Site::of(terms_of_ca);
+        check(&site, &site.pair(NEAR, terms()), &site.pair(FAR, terms()), Some(reason));
+        assert!(
+            site.pair(NEAR, terms()).vouched_for_by(&site.trust()).is_ok(),
+            "whose CA it is has nothing to do with time"
+        );
+    }
+    let site = Site::of(Terms { days: 1, ..terms() });
+    let (trust, pair) = (site.trust(), site.pair(NEAR, terms()));
+    let later = |hours: u64| {
+        UnixTime::since_unix_epoch(
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is past 1970")
+                + Duration::from_secs(hours * 3600),
+        )
+    };
+    let (shown, until) = trust.verify_until(pair.chain(), Role::Client, later(23)).expect("it is believed");
+    assert_eq!((shown, Some(until)), (id(NEAR), trust.authorities().map(|(_, validity)| validity.not_after).next()));
+    assert_eq!(trust.verify(pair.chain(), Role::Client, later(25)), Err(Refusal::AuthorityExpired));
+}
+
+#[test]
+fn a_ca_that_has_expired_takes_nothing_from_another_of_the_same_key() {
+    let old = Site::of(long_ago());
+    // The same key under the same name, for longer.
+    let key = String::from_utf8(read(&old.directory.path().join("ca.key")).expect("the key is there")).expect("PEM");
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "adumbra development CA of test");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2200, 1, 1));
+    let new = params.self_signed(&rcgen::KeyPair::from_pem(&key).expect("a key")).expect("it can be signed").pem();
+    let bundle = format!("{}{new}", old.authority.bundle_pem());
+    let none: [&[u8]; 0] = [];
+    let trust = Trust::new(bundle.as_bytes(), &none).expect("a bundle");
+    let pair = old.pair(NEAR, terms());
+    let (shown, until) = trust.verify_until(pair.chain(), Role::Client, UnixTime::now()).expect("it is believed");
+    assert_eq!((shown, until), (id(NEAR), pair.validity().not_after));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What is bounded and priced once for all jobs: `[pricing]`, `[limits]`, `[spool]`, `[data]`, `[oracle]`,
-//! `[log]`, `[state]`.
+//! `[log]`.
 
 use policy::view::Pricing;
 
@@ -7,7 +7,7 @@ use super::RESTART;
 use super::form::{BYTES, COUNT, FILE, LONG, MORE, ORIGIN, SOME_BYTES, TIME_VALUE};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Config, Data, Limits, Log, Oracle, Spool, State};
+use crate::value::{Config, Data, Limits, Log, Oracle, Spool};
 
 pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
     let mut table = root.table("pricing", "What time is worth, in the currency of the networks' prices.");
@@ -87,7 +87,7 @@ pub(super) fn data(root: &mut Table<'_>, previous: Option<&Config>) -> Data {
     }
 }
 
-pub(super) fn oracle(root: &mut Table<'_>) -> Oracle {
+pub(super) fn oracle(root: &mut Table<'_>, previous: Option<&Config>) -> Oracle {
     let mut table = root.table("oracle", "How the model that predicts is kept fresh.");
     let refit_every = table.or("refit_every", &LONG, "'5s'", "How often a refit is tried.");
     let refit_after = table.or("refit_after", &MORE, "20", "New outcomes a refit needs.") as usize;
@@ -95,7 +95,14 @@ pub(super) fn oracle(root: &mut Table<'_>) -> Oracle {
     let window = table.or("window", &MORE, "20000", "Outcomes kept.") as usize;
     let (low, high) = ("first_after", "window");
     table.ordered((low, first_after), (high, window), Fault::OutOfOrder { low, high });
-    Oracle { refit_every, refit_after, first_after, window }
+    let about = "A directory of this sidecar's own, where versions of the model are kept, so that a restart begins with \
+                 the last; it is made if it is not there. Without it, a restart begins with none.";
+    let directory = table.maybe("directory", &FILE.like("\"/var/lib/adumbra/models\""), about);
+    let keep = table.or("keep", &MORE, "8", "How many versions are kept in `directory`.") as usize;
+    let before = previous.map(|previous| &previous.oracle);
+    table.fixed("directory", RESTART, before.is_some_and(|before| before.directory != directory));
+    table.fixed("keep", RESTART, before.is_some_and(|before| before.keep != keep));
+    Oracle { refit_every, refit_after, first_after, window, directory, keep }
 }
 
 pub(super) fn log(root: &mut Table<'_>) -> Log {
@@ -105,11 +112,4 @@ pub(super) fn log(root: &mut Table<'_>) -> Log {
         decisions: table.maybe("decisions", &FILE.like("\"decisions.jsonl\""), decisions),
         keep: table.or("keep", &COUNT, "1024", "How many of the latest decisions `/decisions` shows.") as usize,
     }
-}
-
-pub(super) fn state(root: &mut Table<'_>) -> State {
-    let mut table = root.table("state", "What is kept over a restart.");
-    let directory = "A directory for it, which is made if it is not there. The last configuration that was in force is kept here, and \
-                     the sidecar starts from it when the file has become unusable. Without it, nothing is kept.";
-    State { directory: table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), directory) }
 }

@@ -9,6 +9,7 @@ use super::form::{
     BYTES_PER_SECOND, COUNT, ENDPOINT, FILE, IDENTITY, LONG, MONEY, MORE, NAME, PROTOCOL, RATE, REQUEST_PATH, SHARE,
     STRIPPED,
 };
+use super::guard;
 use super::listen::Listeners;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
@@ -149,6 +150,7 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
     let timeouts = timeouts(table.table("timeouts", "Bounds on waiting for it."));
     let health = health(table.table("health", "How its health is watched."));
     let budget = budget(table.table("shadows", "Budgets of shadow work on it."));
+    let spend = guard::spend(table.table("spend", "Caps on what this sidecar spends on it, by the prices above."));
     let (kind, endpoints) = stands?;
     Some(Network {
         name: name.to_owned(),
@@ -162,6 +164,7 @@ fn network(name: &str, table: &mut Table<'_>, listeners: &Listeners, is_home: bo
         timeouts,
         health,
         budget,
+        spend,
         ca,
         strip_headers,
         identity,

@@ -35,7 +35,8 @@ pub(super) fn shadow(root: &mut Table<'_>) -> Shadow {
         table.or("sample_share", &SHARE, "'2%'", "The share of jobs shadowed in the background, only to learn.");
     let long = "How long such a shadow may run, to be seen to its end; twice the job's predicted time is enough.";
     let sample_window = table.or("sample_window", &LONG, "'1m'", long);
-    let explore = "The share of jobs sent where the prediction would not, to learn. 0 forbids it.";
+    let explore = "The share of jobs sent where the prediction would not, to learn, which adds no more than that to what jobs cost in \
+                   the mean. Before there is a model it is 15 % at the least. 0 forbids it.";
     let explore_share = table.or("explore_share", &SHARE, "'2%'", explore);
     let answer = "Bytes of a shadow's answer that are kept for adoption before it stops being read.";
     let answer_bytes = table.or("answer_bytes", &BYTES, "'1MiB'", answer);

@@ -3,6 +3,7 @@
 use super::estimate::{Estimate, Estimates};
 use super::{Action, Decision, Step};
 use crate::cost::{self, known};
+use crate::gate;
 use crate::job::{Job, ShadowMode};
 use crate::model::Model;
 use crate::observation::{Evidence, Observation, Phase};
@@ -11,6 +12,7 @@ use crate::prediction::Prediction;
 use crate::reason::Reason;
 use crate::units::{MAX_NETWORKS, NetworkId, NetworkSet, PerNetwork};
 use crate::view::View;
+use crate::watchdog::Arm;
 
 /// Moving must save at least this share of the cost: below it, the gain is of the size of what is not modelled.
 pub(super) const MARGIN: f64 = 0.05;
@@ -202,7 +204,11 @@ impl<'a> Case<'a> {
             else {
                 continue;
             };
-            let rest_s = if self.stands(network, Standing::Open) { rest_s } else { 0.0 };
+            let runs = self.stands(network, Standing::Open);
+            if runs && gate::spent(&self.view.state[network]) {
+                continue;
+            }
+            let rest_s = if runs { rest_s } else { 0.0 };
             costs[network] = cost::rest(self.job, self.view, network, &prediction, rest_s);
             best = cheaper(best, Move { network, action: Action::Adopt, cost: costs[network] });
         }
@@ -232,12 +238,15 @@ impl<'a> Case<'a> {
 
     /// Whether the job may be moved of free will at all.
     fn may_move(&self) -> bool {
-        may_move(self.job)
+        may_move(self.job, self.plan)
     }
 
     /// The networks a job may be sent to now: eligible when it was planned and not failed since, allowed, healthy now.
     pub(super) fn open_to_the_job(&self) -> NetworkSet {
-        let fit = |network: &NetworkId| self.view.state[*network].healthy && !self.stands(*network, Standing::Broken);
+        let fit = |network: &NetworkId| {
+            let state = &self.view.state[*network];
+            state.healthy && !gate::spent(state) && !self.stands(*network, Standing::Broken)
+        };
         self.plan.eligible.and(self.job.residency).iter().filter(fit).collect()
     }
 
@@ -288,9 +297,15 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Whether a job may be moved of free will. One that was only accepted leaves a twin behind, unless somebody may delete it.
-pub(super) fn may_move(job: &Job) -> bool {
-    job.mode == ShadowMode::On && job.repeatable && job.spoolable && !job.last_hop && !job.leaves_twin
+/// Whether a job may be moved of free will. One that was only accepted leaves a twin behind, unless somebody may delete it; and
+/// the fixed rule moves none.
+pub(super) fn may_move(job: &Job, plan: &Plan) -> bool {
+    plan.arm == Arm::Policy
+        && job.mode == ShadowMode::On
+        && job.repeatable
+        && job.spoolable
+        && !job.last_hop
+        && !job.leaves_twin
 }
 
 /// The cheaper of two; a cost that is not a number loses.

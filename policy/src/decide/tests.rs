@@ -22,6 +22,7 @@ const THIRD: NetworkId = match NetworkId::new(2) {
 fn plan() -> Plan {
     let mut plan = Plan {
         target: PRIVATE,
+        arm: crate::Arm::Policy,
         reason: Reason::Cheaper,
         shadowing: Shadowing::Lead { on: NetworkSet::only(PUBLIC), window_s: 2.0 },
         level: Level::Medium,

@@ -25,6 +25,9 @@ const ROUNDS: usize = 2;
 const NEWER_LEAST: usize = 30;
 /// A new model may be this much worse in mean absolute log error, if not significantly so: fresh leaves are worth it.
 const TOLERANCE: f64 = 0.01;
+/// A new model that has seen less than this share of what the one in force has must be better, not just no worse: after a
+/// restart a few labels must not push out what was learned from many, of classes that have not come again yet too.
+const AS_MUCH: f64 = 0.5;
 /// The correction of the interval is bounded: more than a factor of 20 is not a matter of calibration.
 const WIDENED_MOST: f64 = 3.0;
 
@@ -142,11 +145,13 @@ fn errors(model: &Model, rows: &[(u64, &Row)]) -> Vec<f64> {
         .collect()
 }
 
-/// Refuses the challenger if the champion is better on the newest outcomes, by more than chance and the tolerance. What the
-/// champion has learned from would flatter it, so it is judged on what came after, if that is enough.
+/// Refuses the challenger if the champion is better on the newest outcomes, by more than chance and the tolerance, or no
+/// worse and much better founded. What the champion has learned from would flatter it, so it is judged on what came after,
+/// if that is enough.
 fn challenge(challenger: &Model, champion: &Model, newest: &[(u64, &Row)]) -> Result<(), Refused> {
     let from = newest.partition_point(|(number, _)| *number <= champion.learned_until());
-    let judged = if newest.len() - from >= NEWER_LEAST { &newest[from..] } else { newest };
+    let newer = newest[from..].iter().filter(|(_, row)| matches!(row.label, Label::Took(_))).count();
+    let judged = if newer >= NEWER_LEAST { &newest[from..] } else { newest };
     let (new, old) = (errors(challenger, judged), errors(champion, judged));
     let n = new.len() as f64;
     if new.len() < 2 {
@@ -156,8 +161,12 @@ fn challenge(challenger: &Model, champion: &Model, newest: &[(u64, &Row)]) -> Re
     let (new_mean, old_mean) = (mean(&new), mean(&old));
     let worse = new_mean - old_mean;
     let variance = new.iter().zip(&old).map(|(a, b)| (a - b - worse).powi(2)).sum::<f64>() / (n - 1.0);
-    if worse > TOLERANCE.max((variance / n).sqrt()) {
+    let chance = TOLERANCE.max((variance / n).sqrt());
+    if worse > chance {
         return Err(Refused::Worse { challenger: new_mean, champion: old_mean });
+    }
+    if (challenger.rows() as f64) < AS_MUCH * champion.rows() as f64 && worse > -chance {
+        return Err(Refused::Thin { challenger: challenger.rows(), champion: champion.rows() });
     }
     Ok(())
 }

@@ -56,8 +56,8 @@ fn figures(samples: &[Sample], times: &[(f64, bool)], members: &mut [u32]) -> Op
     let [_, low, median, high, highest] = quantiles_log;
     let fence = (median + FENCE_RANGES * (high - low)).max(highest + FENCE_LEAST);
     let mean_of = |figure: &dyn Fn(usize) -> Option<f64>| {
-        let known: Vec<f64> = members.iter().filter_map(|i| figure(*i as usize)).collect();
-        (known.len() >= RESOURCE_LABELS_LEAST).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        let mut known: Vec<f64> = members.iter().filter_map(|i| figure(*i as usize)).collect();
+        (known.len() >= RESOURCE_LABELS_LEAST).then(|| fenced_mean(&mut known))
     };
     let ended = |i: usize| !samples[i].bound;
     Some(Figures {
@@ -71,6 +71,15 @@ fn figures(samples: &[Sample], times: &[(f64, bool)], members: &mut [u32]) -> Op
         labels: values.iter().filter(|(_, bound)| !bound).count() as u32,
         censored: values.iter().filter(|(_, bound)| *bound).count() as u32,
     })
+}
+
+/// The mean of figures of which one may be absurd: each counts up to a fence only, as times do.
+fn fenced_mean(known: &mut [f64]) -> f64 {
+    known.sort_unstable_by(f64::total_cmp);
+    let log_at = |share: f64| known[((known.len() - 1) as f64 * share) as usize].ln_1p();
+    let (median, high) = (log_at(0.5), log_at(0.75));
+    let fence = (median + FENCE_RANGES * (high - log_at(0.25))).max(high + FENCE_LEAST).exp_m1();
+    known.iter().map(|figure| figure.min(fence)).sum::<f64>() / known.len() as f64
 }
 
 impl Figures {

@@ -26,6 +26,11 @@ const MEDIAN_COST: f64 = 1.57;
 /// The least variance of one label: a clock, a scheduler and a cache differ from run to run by as much.
 const LABEL_VARIANCE_LEAST: f64 = 1e-3;
 
+/// What is not known of how long one job takes on a network that no label was seen of, in log time.
+pub(crate) fn doubt_before_labels() -> f64 {
+    (NETWORK_PRIOR + CLASS_PRIOR + JOB_SPREAD * JOB_SPREAD).sqrt()
+}
+
 /// The ratios of every class, and those of a class that was never seen.
 #[derive(Clone, Debug)]
 pub(super) struct Ratios {

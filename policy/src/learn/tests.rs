@@ -1,6 +1,8 @@
 //! Whole fits: against a variance tree written here, and against what real labels are like: few values, missing figures,
 //! stopped jobs, lies and floods.
 
+mod poison;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -360,6 +362,21 @@ fn a_challenger_must_not_lose_on_the_newest_outcomes() {
     }
     let refused = refit(&lied, PRIVATE, Some(&champion)).expect_err("it is worse");
     assert!(matches!(refused, Refused::Worse { challenger, champion } if challenger > champion), "{refused}");
+}
+
+#[test]
+fn few_labels_do_not_push_out_a_model_of_many_unless_they_know_better() {
+    // As after a restart: the model was kept, the window was not.
+    let champion = fit(two_networks(2000, 15, true));
+    let fresh = |n, seed, factor: f64| {
+        let slower = |row: Row| Row { label: Label::Took(seconds(&row) * factor), ..row };
+        window(two_networks(n, seed, true).into_iter().map(slower))
+    };
+    let champion = champion.seen_until(0);
+    let refused = refit(&fresh(100, 20, 1.0), PRIVATE, Some(&champion)).expect_err("it has seen little");
+    assert!(matches!(refused, Refused::Thin { challenger: 200, champion: 4000 } | Refused::Worse { .. }), "{refused}");
+    assert!(refit(&fresh(1200, 21, 1.0), PRIVATE, Some(&champion)).is_ok(), "it has seen more than half");
+    assert!(refit(&fresh(100, 22, 3.0), PRIVATE, Some(&champion)).is_ok(), "all takes three times as long now");
 }
 
 #[test]

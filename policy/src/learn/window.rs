@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{BadRow, Label, Row};
-use crate::units::ClassId;
+use crate::units::{ClassId, NetworkId};
 
 /// A job that takes less or more, in seconds, is a lie or a fault: a nanosecond, thirty years.
 const SECONDS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
@@ -41,7 +41,7 @@ impl Window {
 
     /// Takes a row in, or says why not (not finite, negative, beyond every bound).
     pub fn push(&mut self, row: Row) -> Result<(), BadRow> {
-        check(&row)?;
+        Self::check(&row)?;
         self.taken += 1;
         self.held += 1;
         self.classes.entry(row.job.class).or_default().push_back((self.taken, row));
@@ -52,6 +52,17 @@ impl Window {
             self.forget_oldest_of_largest();
         }
         Ok(())
+    }
+
+    /// Whether a row can be true.
+    pub fn check(row: &Row) -> Result<(), BadRow> {
+        let (Label::Took(seconds) | Label::LongerThan(seconds)) = row.label;
+        if !SECONDS.contains(&seconds) {
+            return Err(BadRow::Label);
+        }
+        let uses = [row.cpu_s, row.memory_bytes, row.response_bytes];
+        let sound = uses.into_iter().flatten().all(|use_| (0.0..=RESOURCE_MOST).contains(&use_));
+        if sound { Ok(()) } else { Err(BadRow::Resource) }
     }
 
     /// Rows held.
@@ -79,6 +90,21 @@ impl Window {
         rows
     }
 
+    /// Takes the rows of `network`, and of `class` if one is given, that are older than row number `before`, to have taken
+    /// `factor` times as long, as far as a time can be; gives how many these are.
+    pub(super) fn scale(&mut self, network: NetworkId, class: Option<ClassId>, before: u64, factor: f64) -> usize {
+        let mut scaled = 0;
+        let concerned = self.classes.iter_mut().filter(|(ring, _)| class.is_none_or(|class| class == **ring));
+        for (number, row) in concerned.flat_map(|(_, rows)| rows) {
+            if *number < before && row.network == network {
+                let (Label::Took(seconds) | Label::LongerThan(seconds)) = &mut row.label;
+                *seconds = (*seconds * factor).clamp(*SECONDS.start(), *SECONDS.end());
+                scaled += 1;
+            }
+        }
+        scaled
+    }
+
     fn forget_stalest_class(&mut self) {
         let newest = |rows: &VecDeque<(u64, Row)>| rows.back().map_or(0, |(number, _)| *number);
         let stalest = self.classes.iter().min_by_key(|(_, rows)| newest(rows)).map(|(class, _)| *class);
@@ -100,17 +126,6 @@ impl Window {
             self.classes.remove(&class);
         }
     }
-}
-
-/// Whether a row can be true.
-fn check(row: &Row) -> Result<(), BadRow> {
-    let (Label::Took(seconds) | Label::LongerThan(seconds)) = row.label;
-    if !SECONDS.contains(&seconds) {
-        return Err(BadRow::Label);
-    }
-    let uses = [row.cpu_s, row.memory_bytes, row.response_bytes];
-    let sound = uses.into_iter().flatten().all(|use_| (0.0..=RESOURCE_MOST).contains(&use_));
-    if sound { Ok(()) } else { Err(BadRow::Resource) }
 }
 
 #[cfg(test)]

@@ -124,6 +124,11 @@ impl Shape {
         Ok(Self { nodes, leaves, depth: deepest })
     }
 
+    /// Its nodes, the root first.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// How many nodes it has, leaves included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -210,6 +215,11 @@ impl Tree {
     #[must_use]
     pub fn leaf(&self, row: &Features) -> &Leaf {
         &self.leaves[self.shape.leaf_of(row)]
+    }
+
+    /// Its answers, by their numbers.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        &self.leaves
     }
 
     /// Its questions.

@@ -8,7 +8,7 @@ use crate::job::Job;
 
 /// What is drawn for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Draw {
+pub(crate) enum Draw {
     /// Whether to explore.
     Explore = 1,
     /// Which network.
@@ -17,12 +17,21 @@ pub(super) enum Draw {
     Sample = 3,
     /// Which network.
     SampleWhere = 4,
+    /// Whether it is worth exploring at its price.
+    ExploreCost = 5,
+    /// Which arm has the block that the job begins.
+    Guard = 6,
 }
 
 /// A draw from 0..1 for this question; independent of the others, the same for the same job.
-pub(super) fn draw(job: &Job, of: Draw) -> f64 {
+pub(crate) fn draw(job: &Job, of: Draw) -> f64 {
+    mixed(job.draw, of as u64)
+}
+
+/// A draw from 0..1 made of another, for the question of this number. Those of [`Draw`] are below 64.
+pub(crate) fn mixed(draw: f64, of: u64) -> f64 {
     // SplitMix64's finisher: every input bit moves every output bit.
-    let mut z = job.draw.to_bits().wrapping_add((of as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut z = draw.to_bits().wrapping_add(of.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^= z >> 31;

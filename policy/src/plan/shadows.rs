@@ -14,6 +14,7 @@ use crate::level::Level;
 use crate::reason::Reason;
 use crate::units::{NetworkId, NetworkSet};
 use crate::view::View;
+use crate::watchdog::Arm;
 
 /// A sample may run this many times the predicted time: it is there to be finished, and delays nobody.
 const SAMPLE_WINDOW_SHARE: f64 = 2.0;
@@ -28,7 +29,7 @@ pub(super) fn add(job: &Job, view: &View, plan: Plan) -> Plan {
     if predicted_s.is_some_and(|predicted_s| predicted_s < known(view.shadowing.worthwhile_s)) {
         return plan;
     }
-    let acts = job.mode == ShadowMode::On && plan.reason != Reason::Explore;
+    let acts = job.mode == ShadowMode::On && plan.reason != Reason::Explore && plan.arm == Arm::Policy;
     let best = predicted_s.filter(|_| acts).and_then(|predicted_s| best(job, view, &plan, predicted_s));
     let worth = best.map_or(0.0, |(worth, _)| worth);
     let shadowing = match best {

@@ -340,6 +340,7 @@ prop_compose! {
                 congestion: prices[4],
                 congestion_from: prices[5] / 100.0,
             },
+            spend_left: flags[0].then_some(figures[3] - 10.0),
         }
     }
 }

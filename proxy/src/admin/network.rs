@@ -1,9 +1,12 @@
 //! How the networks are now.
 
 use config::value::Kind;
+use policy::SpendCaps;
+use policy::spend::Spent;
 
 use crate::generation::Generation;
 use crate::lane::Workers;
+use crate::spend::Purses;
 
 /// How a network is now, as the admin port shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +29,23 @@ pub(crate) struct NetworkStatus {
     pub(crate) link_bytes_per_s: f64,
     /// The workers that run shadows there, where we keep them.
     pub(crate) workers: Option<Workers>,
+    /// What was spent there, and may be.
+    pub(crate) spent: Spent,
+    pub(crate) caps: SpendCaps,
     /// Its addresses.
     pub(crate) endpoints: Vec<EndpointStatus>,
+}
+
+impl NetworkStatus {
+    /// What may still be spent there; infinite without a cap.
+    pub(crate) fn spend_left(&self) -> f64 {
+        (self.caps.per_hour - self.spent.hour).min(self.caps.per_day - self.spent.day) - self.spent.committed
+    }
+
+    /// Whether that is nothing.
+    pub(crate) fn is_capped(&self) -> bool {
+        self.spend_left() <= 0.0
+    }
 }
 
 /// How one address of a network is now.
@@ -36,6 +54,17 @@ pub(crate) struct EndpointStatus {
     pub(crate) address: String,
     pub(crate) healthy: bool,
     pub(crate) in_flight: u32,
+}
+
+/// The same, and what was spent.
+pub(crate) fn with_money(generation: &Generation, purses: &Purses) -> Vec<NetworkStatus> {
+    let mut statuses = statuses(generation);
+    for status in &mut statuses {
+        if let Some(network) = generation.networks.iter().find(|network| network.name() == status.name) {
+            status.spent = purses.spent(network.id);
+        }
+    }
+    statuses
 }
 
 /// How every network of a generation is now.

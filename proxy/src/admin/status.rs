@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use config::value::{Kind, Mode};
 use serde::Serialize;
 
+use super::guard::{GuardPage, SpendKeptPage, SpendPage};
 use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
 use crate::clock;
@@ -21,6 +22,9 @@ struct StatusPage<'a> {
     /// Whether it is thrown: no route shadows or acts.
     kill_switch: bool,
     model: Option<ModelPage>,
+    learning: LearningPage,
+    guard: GuardPage,
+    spend: SpendKeptPage<'a>,
     networks: Vec<NetworkPage>,
     lane: LanePage<'a>,
     /// Where `adumbra run` keeps it.
@@ -38,6 +42,14 @@ struct ModelPage {
     version: u64,
     rows: usize,
     age_s: f64,
+    /// The last one that was found to be no worse than the one before it: what is gone back to.
+    trusted: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LearningPage {
+    drift_alarms: u64,
+    rollbacks: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +63,7 @@ struct NetworkPage {
     waiting_s: f64,
     rtt_s: f64,
     link_bytes_per_s: f64,
+    spend: SpendPage,
     shadow_caps_enforced_by: String,
     endpoints: Vec<EndpointPage>,
 }
@@ -118,7 +131,14 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
             version: model.version(),
             rows: model.rows(),
             age_s: rounded(seen.oracle.age_s()),
+            trusted: seen.oracle.trusted(),
         }),
+        learning: {
+            let (drift_alarms, rollbacks) = seen.metrics.learning_so_far();
+            LearningPage { drift_alarms, rollbacks }
+        },
+        guard: GuardPage::of(seen),
+        spend: SpendKeptPage::of(seen.spend_kept),
         networks: networks.into_iter().map(|network| NetworkPage::of(network, seen)).collect(),
         lane,
         service: ServicePage::of(seen),
@@ -136,6 +156,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
 impl NetworkPage {
     fn of(status: NetworkStatus, seen: &Seen<'_>) -> Self {
         let shadow_caps_enforced_by = lane::caps(&status, seen);
+        let spend = SpendPage::of(&status);
         let endpoints = status.endpoints.into_iter().map(|endpoint| EndpointPage {
             address: endpoint.address,
             healthy: endpoint.healthy,
@@ -153,6 +174,7 @@ impl NetworkPage {
             waiting_s: rounded(status.waiting_s),
             rtt_s: rounded(status.rtt_s),
             link_bytes_per_s: status.link_bytes_per_s.round(),
+            spend,
             shadow_caps_enforced_by,
             endpoints: endpoints.collect(),
         }

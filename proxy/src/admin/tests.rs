@@ -27,7 +27,8 @@ impl Port {
             std::thread::yield_now();
         }
         let generation = generation();
-        let oracle = Oracle::start(&generation.config.oracle, network(0), Arc::clone(&metrics)).expect("a thread");
+        let oracle =
+            Oracle::start(&generation.config, &Arc::new(Classes::default()), Arc::clone(&metrics)).expect("a thread");
         Self { generation, metrics, recorder, oracle, ready: true }
     }
 
@@ -44,6 +45,8 @@ impl Port {
             certificates: &crate::identity::Certificates::default(),
             book: &Book::default(),
             listening: &[],
+            standing: policy::Watchdog::new(0.0).standing(),
+            spend_kept: &crate::spend::Kept::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };
@@ -80,6 +83,7 @@ fn preview(generation: &Generation) -> Preview {
     let plan = Plan {
         target: network(0),
         reason: Reason::Health,
+        arm: policy::Arm::Policy,
         shadowing: Shadowing::Direct,
         level: policy::Level::Medium,
         caps: generation.config.shadow.limits.caps.medium,
@@ -132,6 +136,36 @@ fn only_get_and_head_are_answered_and_what_is_unknown_is_not_found() {
     assert!(port.get("/metrics").1.contains("adumbra_problems_total{problem=\"not_found\"} 5\n"));
 }
 
+/// A model of jobs that take a second.
+fn model() -> policy::Model {
+    let mut window = policy::learn::Window::new(100);
+    for pair in 0..40 {
+        let label = policy::learn::Label::Took(1.0);
+        let row = policy::learn::Row {
+            job: job(ClassId(0)),
+            pair,
+            network: network(0),
+            label,
+            cpu_s: None,
+            memory_bytes: None,
+            response_bytes: None,
+        };
+        window.push(row).expect("a label that can be");
+    }
+    policy::learn::refit(&window, network(0), None).expect("enough labels")
+}
+
+#[test]
+fn the_model_is_shown_as_a_file_that_can_be_read() {
+    let port = Port::new();
+    port.oracle.swap(model());
+    let (status, text) = port.get("/model");
+    assert_eq!(status, StatusCode::OK);
+    let read = policy::model::file::read(&text).expect("it is whole");
+    assert_eq!((read.home(), read.networks().len(), read.model().rows()), ("private", 2, 40));
+    assert_eq!(read.extracts()[0].names, ["x_size"]);
+}
+
 #[test]
 fn the_index_names_every_page() {
     let port = Port::new();
@@ -139,6 +173,8 @@ fn the_index_names_every_page() {
     let pages: Vec<_> =
         index.lines().filter(|line| line.starts_with('/')).filter_map(|l| l.split_whitespace().next()).collect();
     assert_eq!(pages.len(), 8);
+    assert_eq!(port.get("/model").0, StatusCode::NOT_FOUND, "there is none yet");
+    port.oracle.swap(model());
     for page in pages {
         let page = page.replace("ID", "abc");
         assert_eq!(port.get(&page).0, StatusCode::OK, "{page}");

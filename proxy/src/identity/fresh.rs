@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::CertError;
+use certs::{CertError, Trust, Validity};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -47,12 +47,19 @@ pub(crate) fn keep_fresh(tasks: &mut JoinSet<()>, certificates: &Certificates, e
 }
 
 async fn keep_identity(identity: Arc<Identity>, every: Duration) {
+    let mut looked = SystemTime::now();
     loop {
         tokio::time::sleep(every).await;
         let take_trust = |contents: &[Vec<u8>]| identity.take_trust(contents);
         let trusts_anew = look(&identity.trust_files, &identity.metrics, Certificate::Trust, take_trust).await;
         let take_pair = |contents: &[Vec<u8>]| identity.take_pair(contents);
         look(&identity.pair_files, &identity.metrics, Certificate::Identity, take_pair).await;
+        let now = SystemTime::now();
+        if !trusts_anew {
+            let trust = Arc::clone(&identity.current.load().trust);
+            warn_of_authorities(&trust, |validity| validity.is_over(now) && !validity.is_over(looked));
+        }
+        looked = now;
         let reviewing = Arc::clone(&identity);
         let which = if trusts_anew { Review::All } else { Review::Over };
         // Many signatures take long, and this thread accepts connections.
@@ -105,6 +112,19 @@ async fn look<E: std::error::Error + 'static>(
     }
 }
 
+/// Whether a CA that holds so long vouches for nobody at `now`.
+pub(super) fn vouches_not(validity: &Validity, now: SystemTime) -> bool {
+    validity.is_over(now) || validity.is_to_come(now)
+}
+
+/// Says which CAs of a bundle vouch for nobody, of those for which `is_told` says that it should be told.
+pub(super) fn warn_of_authorities(trust: &Trust, is_told: impl Fn(&Validity) -> bool) {
+    for (name, validity) in trust.authorities().filter(|(_, validity)| is_told(validity)) {
+        let why = if validity.is_over(SystemTime::now()) { "it has expired" } else { "its time has not come" };
+        tracing::warn!(authority = name, why, "a CA of the trust bundle vouches for nobody");
+    }
+}
+
 fn log_taken(path: &Path) {
     tracing::info!(file = %path.display(), "changed certificates are in force for new connections");
 }
@@ -116,7 +136,8 @@ impl Identity {
         if let Err(error) = now.pair.vouched_for_by(&trust) {
             tracing::warn!(why = told(&error), "who trusts the new bundle will not believe our own certificate");
         }
-        let (old, new) = (now.trust.lists_next_update(), trust.lists_next_update());
+        warn_of_authorities(&trust, |validity| vouches_not(validity, SystemTime::now()));
+        let (old, new) = (now.trust.due(), trust.due());
         self.metrics.certificate_expires(Certificate::Trust, old, new);
         self.current.store(Arc::new(Current::new(now.version, now.pair.clone(), trust, Arc::clone(&now.peers))));
         Ok(())
@@ -130,8 +151,8 @@ impl Identity {
             return Err(Unfit::Identity { new, own: self.own.to_string() });
         }
         pair.vouched_for_by(&now.trust)?;
-        let (validity, moment) = (pair.validity(), SystemTime::now());
-        if validity.is_over(moment) || validity.is_to_come(moment) {
+        let validity = pair.validity();
+        if vouches_not(&validity, SystemTime::now()) {
             return Err(Unfit::Time);
         }
         let (old, new) = (now.pair.validity().not_after, validity.not_after);

@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 pub(super) struct Shown {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) expected: Expected,
-    /// The last moment that the chain holds.
-    pub(super) ends: SystemTime,
+    /// The last moment that the chain holds, as was last judged.
+    pub(super) ends: Mutex<SystemTime>,
     pub(super) role: Role,
 }
 
@@ -53,7 +53,7 @@ impl Live {
     /// over.
     pub(super) fn review(&self, trust: &Arc<Trust>, peers: &Arc<[SpiffeId]>, which: Review) {
         let now = SystemTime::now();
-        let concerned = |shown: &Shown| which == Review::All || shown.ends < now;
+        let concerned = |shown: &Shown| which == Review::All || *shown.ends.lock() < now;
         let doubted: Vec<_> = {
             let open = self.open.lock();
             open.values().filter(|(_, shown)| concerned(shown)).cloned().collect()
@@ -64,8 +64,9 @@ impl Live {
                 Role::Client => Expected::new(Arc::clone(trust), Arc::clone(peers), Role::Client),
                 Role::Server => shown.expected.by(trust),
             };
-            if let Err(refusal) = expected.verify(&shown.chain, UnixTime::now()) {
-                self.cut(&wire, &shown, &refusal);
+            match expected.verify_until(&shown.chain, UnixTime::now()) {
+                Ok((_, until)) => *shown.ends.lock() = until,
+                Err(refusal) => self.cut(&wire, &shown, &refusal),
             }
         }
     }

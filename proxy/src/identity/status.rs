@@ -23,11 +23,20 @@ struct IdentityPage {
     pair: PairPage,
     /// Whether who trusts the same bundle would believe it now.
     believable: bool,
+    /// The CAs of the bundle. One that has expired vouches for nobody.
+    authorities: Vec<AuthorityPage>,
     revocation_lists: usize,
     /// When the first of them should have been replaced; negative if it should have been.
     revocation_lists_due_in_s: Option<f64>,
     /// Why the bundle's or the lists' files, as they are now, are not in force.
     trust_reload_error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AuthorityPage {
+    name: String,
+    /// Negative if it has.
+    expires_in_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,10 +70,17 @@ impl IdentityPage {
             peers: current.peers.iter().map(ToString::to_string).collect(),
             pair: PairPage::new(current.pair.validity().not_after, pair_error),
             believable: believed(certs::Role::Client) && believed(certs::Role::Server),
+            authorities: current.trust.authorities().map(AuthorityPage::of).collect(),
             revocation_lists: current.trust.lists(),
             revocation_lists_due_in_s: current.trust.lists_next_update().map(in_s),
             trust_reload_error: trust_error,
         }
+    }
+}
+
+impl AuthorityPage {
+    fn of((name, validity): (&str, certs::Validity)) -> Self {
+        Self { name: name.to_owned(), expires_in_s: in_s(validity.not_after) }
     }
 }
 

@@ -212,6 +212,13 @@ pub(super) fn limits(caps: &Caps) -> CageLimits {
 }
 
 impl Used {
+    /// Takes in what is said now. What is not said leaves what was known.
+    pub(crate) fn update(&mut self, now: Self) {
+        self.cpu_s = now.cpu_s.or(self.cpu_s);
+        self.memory_bytes = now.memory_bytes.or(self.memory_bytes);
+        self.granted = now.granted.or(self.granted);
+    }
+
     /// From what a cage has used in `elapsed`.
     fn of(used: &Usage, elapsed: Duration) -> Self {
         let elapsed_s = elapsed.as_secs_f64();

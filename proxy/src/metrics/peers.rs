@@ -58,7 +58,7 @@ impl PeerCounters {
                 Head::in_unit(
                     "adumbra_certificate_expiry_timestamp",
                     Unit::Seconds,
-                    "When a certificate expires, or the first revocation list is due; seconds since 1970, 0 without one",
+                    "When a certificate expires, or the first of the trust bundle and its revocation lists; seconds since 1970, 0 without one",
                 ),
                 [&certificate],
             ),

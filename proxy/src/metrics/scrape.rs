@@ -67,7 +67,7 @@ fn worker_gauge() -> Head {
 type Reading = fn(&NetworkStatus) -> f64;
 
 /// Gauges that are read from the networks when they are asked for.
-fn network_gauges() -> [(Head, Reading); 6] {
+fn network_gauges() -> [(Head, Reading); 10] {
     [
         (Head::new("adumbra_network_healthy", "1 if jobs may be sent there, 0 if its breaker is open"), |n| {
             f64::from(u8::from(n.healthy))
@@ -93,5 +93,18 @@ fn network_gauges() -> [(Head, Reading); 6] {
             Head::new("adumbra_network_link_bytes_per_second", "Measured rate of the link to it; 0 before the first"),
             |n| n.link_bytes_per_s,
         ),
+        (
+            Head::new("adumbra_network_spent_hour", "Money this sidecar has spent there in the last sixty minutes"),
+            |n| n.spent.hour,
+        ),
+        (Head::new("adumbra_network_spent_day", "Money this sidecar has spent there in the last 24 hours"), |n| {
+            n.spent.day
+        }),
+        (Head::new("adumbra_network_spend_committed", "Money that what is in flight there is expected to cost"), |n| {
+            n.spent.committed
+        }),
+        (Head::new("adumbra_network_spend_capped", "1 if no more is to be spent there, for a cap is reached"), |n| {
+            f64::from(u8::from(n.is_capped()))
+        }),
     ]
 }

@@ -2,6 +2,7 @@
 
 use certs::Reason as Refused;
 use policy::budget::NoPermit;
+use policy::watchdog::Verdict;
 use policy::{ProgressSource, Reason};
 
 use crate::problem::Problem;
@@ -154,6 +155,10 @@ pub(crate) enum Refit {
     TooFew,
     /// The one in force predicts the newest outcomes better.
     Worse,
+    /// It is no better than the one in force, and has seen much less.
+    Thin,
+    /// It says the same as one that was taken back.
+    TakenBack,
     /// What was grown did not pass its check; the model in force stays.
     Invalid,
     /// Growing it panicked; the model in force stays.
@@ -238,6 +243,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words!(Kept:
     Kept::Live => "live",
     Kept::Worker => "worker",
@@ -304,6 +311,8 @@ words!(Refit:
     Refit::Swapped => "swapped",
     Refit::TooFew => "too_few",
     Refit::Worse => "worse",
+    Refit::Thin => "thin",
+    Refit::TakenBack => "taken_back",
     Refit::Invalid => "invalid",
     Refit::Panicked => "panicked",
 );
@@ -375,6 +384,11 @@ words!(Problem:
     Problem::Loop => "loop",
 );
 
+words!(Verdict:
+    Verdict::FellBack => "fell_back",
+    Verdict::CameBack => "came_back",
+);
+
 impl Word for Reason {
     const ALL: &'static [Self] = &Reason::ALL;
 
@@ -429,12 +443,15 @@ mod tests {
         check::<UpstreamConnection>();
         check::<Fell>();
         check::<Refit>();
+        check::<super::super::learning::ModelFile>();
+        check::<policy::learn::BadRow>();
         check::<Lookup>();
         check::<DataRefusal>();
         check::<NoPermit>();
         check::<Asynchronous>();
         check::<Unspooled>();
         check::<Problem>();
+        check::<Verdict>();
         check::<Outcome>();
         check::<Reason>();
         check::<ProgressSource>();

@@ -1,78 +1,168 @@
-//! When a model is grown, and what becomes of it.
+//! Runs the learner on a thread: labels in, models in force; and says, counts and keeps what comes of it.
+//!
+//! When to grow a model, and whether one may come in or has to go, is `policy::learn::Learner`'s word.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
-use policy::learn::{Refused, Window};
+use policy::learn::drift::{Drift, Followed};
+use policy::learn::{Judgement, Learner, Pace, Refused, Row, Window};
 use policy::{Model, NetworkId};
 
-use super::School;
+use super::names::Names;
+use super::shelf::Shelf;
+use super::{School, Turn};
+use crate::clock;
 use crate::metrics::Refit;
 
 /// Grows a model from the window and lets it challenge the one in force.
 pub(super) type Grow = fn(&Window, NetworkId, Option<&Model>) -> Result<Model, Refused>;
 
-/// The window of labels and the calendar of refits.
+/// The learner and what it takes to tell of it.
 #[derive(Debug)]
 pub(super) struct Trainer {
-    config: config::value::Oracle,
+    learner: Learner,
+    names: Arc<Names>,
     home: NetworkId,
     grow: Grow,
-    window: Window,
-    /// Labels taken in since the last attempt.
-    fresh: usize,
-    attempted: Option<Instant>,
+    shelf: Option<Shelf>,
+}
+
+fn pace(config: &config::value::Oracle) -> Pace {
+    Pace {
+        first_after: config.first_after,
+        refit_after: config.refit_after,
+        refit_every_s: config.refit_every.as_secs_f64(),
+    }
 }
 
 impl Trainer {
-    pub(super) fn new(config: config::value::Oracle, home: NetworkId, grow: Grow) -> Self {
-        let window = Window::new(config.window);
-        Self { config, home, grow, window, fresh: 0, attempted: None }
+    pub(super) fn new(config: &config::value::Oracle, home: NetworkId, names: Arc<Names>, grow: Grow) -> Self {
+        Self { learner: Learner::new(pace(config), config.window), names, home, grow, shelf: None }
+    }
+
+    /// Keeps versions on `shelf`, and puts the newest that can be used in force.
+    pub(super) fn begin_with(&mut self, mut shelf: Shelf, school: &School, now: Instant) {
+        let (newest, next) = shelf.newest(&self.names, &school.metrics);
+        self.learner.count_from(next);
+        if let Some(model) = newest {
+            shelf.has(model.version(), now);
+            let model = Arc::new(model);
+            school.put_in_force(Arc::clone(&model));
+            school.trust(model.version());
+            self.learner.adopt(model);
+        }
+        self.shelf = Some(shelf);
+    }
+
+    /// Goes by another configuration.
+    fn turn(&mut self, turn: &Turn) {
+        self.learner.turn(pace(&turn.config), turn.config.window);
+        self.names = Arc::clone(&turn.names);
     }
 
     /// Takes in what waits, and grows a model if it is time.
     pub(super) fn step(&mut self, school: &School, now: Instant) {
-        if let Some(config) = school.turn.swap(None) {
-            self.window.hold(config.window);
-            self.config = (*config).clone();
+        if let Some(turn) = school.turn.swap(None) {
+            self.turn(&turn);
         }
-        self.take_in(school);
-        if is_due(&self.config, self.window.len(), self.fresh, self.attempted, now) {
-            self.fresh = 0;
-            self.attempted = Some(now);
-            self.attempt(school);
-        }
-    }
-
-    fn take_in(&mut self, school: &School) {
+        self.look_at_force(school);
         // No more than the queue can hold, so that a flood of labels cannot keep a refit away.
         for _ in 0..school.labels.capacity() {
             let Some(row) = school.labels.pop() else { break };
-            match self.window.push(*row) {
-                Ok(()) => {
-                    self.fresh += 1;
-                    school.metrics.labels_taken(1);
-                }
-                Err(error) => {
-                    school.metrics.label_rejected();
-                    tracing::debug!(%error, "a label was not learned from");
+            self.take(*row, school);
+        }
+        let now_s = clock::now_s();
+        if self.learner.is_due(now_s) {
+            self.learner.attempting(now_s);
+            self.attempt(school);
+        }
+        if let (Some(shelf), Some(model)) = (&mut self.shelf, self.learner.in_force()) {
+            shelf.save_if_due(model, &self.names, &school.metrics, now);
+        }
+    }
+
+    /// Keeps the model in force for the next start.
+    pub(super) fn end(&mut self, school: &School, now: Instant) {
+        if let (Some(shelf), Some(model)) = (&mut self.shelf, self.learner.in_force()) {
+            shelf.save(model, &self.names, &school.metrics, now);
+        }
+    }
+
+    /// Somebody else may have put a model in force.
+    fn look_at_force(&mut self, school: &School) {
+        let Some(found) = school.model.load_full() else { return };
+        if self.learner.in_force().is_none_or(|known| !Arc::ptr_eq(&found, known)) {
+            school.trust(found.version());
+            self.learner.adopt(found);
+        }
+    }
+
+    fn take(&mut self, row: Row, school: &School) {
+        let taken = match self.learner.take(row) {
+            Ok(taken) => taken,
+            Err(why) => {
+                school.metrics.label_rejected(why);
+                tracing::debug!(error = %why, "a label was not learned from");
+                return;
+            }
+        };
+        school.metrics.labels_taken(1);
+        if taken.bounded {
+            school.metrics.label_bounded();
+        }
+        if let Some((drift, followed)) = taken.drift {
+            self.tell_drift(&drift, followed, school);
+        }
+        match taken.trial {
+            None => {}
+            Some(Judgement::Trusted) => school.trust(self.learner.trusted().map_or(0, |model| model.version())),
+            Some(Judgement::TakenBack { bad, back_to, errors: [error, error_before], outcomes }) => {
+                let (version, trusted) = (bad.version(), back_to.version());
+                tracing::warn!(
+                    version,
+                    back_to = trusted,
+                    error,
+                    error_before,
+                    outcomes,
+                    "the model in force predicts worse than the one before it and is taken back"
+                );
+                school.metrics.rolled_back();
+                school.put_in_force(back_to);
+                school.trust(trusted);
+                if let Some(shelf) = &mut self.shelf {
+                    shelf.take_back_after(trusted);
                 }
             }
         }
     }
 
-    fn attempt(&self, school: &School) {
-        let champion = school.model.load_full();
+    fn tell_drift(&self, drift: &Drift, followed: Option<Followed>, school: &School) {
+        school.metrics.drifted(drift.network);
+        let network = self.names.network(drift.network);
+        let class = drift.class.map_or_else(|| "all".to_owned(), |class| self.names.class(class));
+        let factor = followed.map(|followed| (followed.log_shift.exp() * 100.0).round() / 100.0);
+        let rows = followed.map(|followed| followed.rows);
+        tracing::warn!(network, class, slower = drift.slower, factor, rows, "a network has changed; refitting at once");
+    }
+
+    fn attempt(&mut self, school: &School) {
         let begun = Instant::now();
-        // Growing borrows the window and gives back a value: a panic in it leaves nothing half done.
-        let grown = catch_unwind(AssertUnwindSafe(|| (self.grow)(&self.window, self.home, champion.as_deref())));
+        let learner = &self.learner;
+        // Growing borrows the learner and gives back a value: a panic in it leaves nothing half done.
+        let grown = catch_unwind(AssertUnwindSafe(|| {
+            learner.allow((self.grow)(learner.window(), self.home, learner.champion())?)
+        }));
         let took_s = begun.elapsed().as_secs_f64();
         match grown {
             Ok(Ok(model)) => {
+                let model = self.learner.put_in_force(model);
                 tracing::info!(version = model.version(), rows = model.rows(), took_s, "a new model is in force");
                 // Counted first: whoever sees the model in force sees the refit that put it there.
                 school.metrics.refitted(Refit::Swapped, took_s);
                 school.put_in_force(model);
+                school.trust(self.learner.trusted().map_or(0, |model| model.version()));
             }
             Ok(Err(refused)) => {
                 tracing::info!(reason = %refused, took_s, "no new model");
@@ -86,49 +176,12 @@ impl Trainer {
     }
 }
 
-/// Whether it is time for an attempt. The first comes as soon as there is enough; each later one needs both something new
-/// and some time.
-fn is_due(config: &config::value::Oracle, held: usize, fresh: usize, attempted: Option<Instant>, now: Instant) -> bool {
-    match attempted {
-        None => held > 0 && held >= config.first_after,
-        Some(at) => fresh > 0 && fresh >= config.refit_after && now.duration_since(at) >= config.refit_every,
-    }
-}
-
 fn refusal(refused: &Refused) -> Refit {
-    if matches!(refused, Refused::TooFew { .. }) {
-        Refit::TooFew
-    } else if matches!(refused, Refused::Worse { .. }) {
-        Refit::Worse
-    } else {
-        Refit::Invalid
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn attempts_come_when_there_is_enough_and_then_with_news_and_time() {
-        let config = config::value::Oracle {
-            refit_every: Duration::from_secs(5),
-            refit_after: 20,
-            first_after: 40,
-            window: 1000,
-        };
-        let begun = Instant::now();
-        let check = |held, fresh, after_s: Option<u64>, expected| {
-            let attempted = after_s.map(|_| begun);
-            let now = begun + Duration::from_secs(after_s.unwrap_or(0));
-            assert_eq!(is_due(&config, held, fresh, attempted, now), expected, "{held} {fresh} {after_s:?}");
-        };
-        check(39, 39, None, false);
-        check(40, 40, None, true);
-        check(100, 19, Some(60), false);
-        check(100, 20, Some(4), false);
-        check(100, 20, Some(5), true);
+    match refused {
+        Refused::TooFew { .. } => Refit::TooFew,
+        Refused::Worse { .. } => Refit::Worse,
+        Refused::Thin { .. } => Refit::Thin,
+        Refused::TakenBack => Refit::TakenBack,
+        Refused::NotATree(_) => Refit::Invalid,
     }
 }

@@ -10,6 +10,9 @@
 //! location on its own network. Where it does not, the route is not shadowed any more once it has answered `202`: before
 //! the first, nobody can know.
 //!
+//! A network may be several endpoints that know nothing of each other's jobs. So a job is asked for, and deleted, at the very
+//! one that accepted it; that another does not know it says nothing.
+//!
 //! All of it is in memory, bounded, and gone with the process: later requests then go where requests like them go. Locations
 //! are passed on as they are; one that names another origin than the client's or the network's own is not ours to remember.
 
@@ -31,7 +34,7 @@ use crate::metrics::Asynchronous;
 
 pub(crate) use memory::{Located, Task, keep_tidy};
 pub(crate) use poll::Polled;
-pub(super) use twin::{Twin, outlive, reap};
+pub(super) use twin::{Sent, Twin, outlive, reap};
 
 /// The asynchronous job that a request is about, and what it does there.
 #[derive(Debug)]
@@ -45,13 +48,27 @@ pub(super) fn note(course: &Arc<Course>, target: NetworkId, parts: &Parts, body:
     if let Some(about) = &course.about {
         return poll::note(course, about, parts, body);
     }
-    if parts.status == StatusCode::ACCEPTED && !course.job.last_hop {
-        accepted(course, target, &parts.headers);
+    if course.job.last_hop {
+        note_of_peer(course, body.endpoint(), parts.status, &parts.headers);
+    } else if parts.status == StatusCode::ACCEPTED {
+        accepted(course, target, body.endpoint(), &parts.headers);
     }
     body
 }
 
-fn accepted(course: &Arc<Course>, target: NetworkId, headers: &HeaderMap) {
+/// Takes in what the answer says of a job that is another sidecar's, who counts it and learns from it: here only the endpoint
+/// that has it is remembered.
+pub(super) fn note_of_peer(course: &Course, endpoint: Option<usize>, status: StatusCode, headers: &HeaderMap) {
+    let home = course.generation.config.home;
+    if status == StatusCode::ACCEPTED
+        && course.about.is_none()
+        && let Some(at) = location(course, home, headers)
+    {
+        course.shared.located.keep(&course.shared, &at, Task::of_peer(course, home, endpoint));
+    }
+}
+
+fn accepted(course: &Arc<Course>, target: NetworkId, endpoint: Option<usize>, headers: &HeaderMap) {
     let located = &course.shared.located;
     if let Some(route) = course.route.filter(|_| course.delete_by().is_none()) {
         located.mark(&course.generation.config.routes[route].name);
@@ -60,7 +77,7 @@ fn accepted(course: &Arc<Course>, target: NetworkId, headers: &HeaderMap) {
         return course.shared.metrics.asynchronous(Asynchronous::Unlocated);
     };
     course.shared.metrics.asynchronous(Asynchronous::Accepted);
-    located.keep(&course.shared, &at, Task::new(course, target));
+    located.keep(&course.shared, &at, Task::new(course, target, endpoint));
 }
 
 /// The path and query that a `Location` names, if it is one of ours: not the whole site, nor what the job was sent to or

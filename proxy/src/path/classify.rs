@@ -11,6 +11,7 @@ use policy::{ClassId, Job, NetworkSet, ShadowMode, Urgency};
 use crate::body::Body;
 use crate::clock;
 use crate::generation::Generation;
+use crate::oracle::names::UNROUTED;
 use crate::path::Located;
 use crate::peer::Mark;
 
@@ -20,9 +21,6 @@ pub(super) struct Classified {
     pub(super) job: Job,
     pub(super) route: Option<usize>,
 }
-
-/// The class of what no route takes.
-const UNROUTED: &str = "-";
 
 /// Looks at a request. `class_of` says which class a route's name for it is. `id` seeds the job's draw, so that the same id
 /// always draws the same.

@@ -189,9 +189,9 @@ impl Contest {
     fn decide(&mut self) -> Step {
         let evidence = self.evidence();
         self.note_progress(&evidence);
-        let Course { job, model, generation, .. } = &*self.course;
+        let Course { shared, job, model, generation, .. } = &*self.course;
         let now_s = clock::now_s();
-        let view = view(generation, job, now_s);
+        let view = view(shared, generation, job, now_s);
         policy::decide(job, &view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s)
     }
 

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use policy::spend::Bill;
+use policy::watchdog::Seat;
 use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 
 use super::asynchronous::About;
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::peer;
+use crate::spend::Tab;
 use crate::spool::Spool;
-use crate::upstream::{Answer, Lane, Network, Outgoing, Purpose, SendError, Upload};
+use crate::upstream::{Answer, Flight, Lane, Network, Outgoing, Purpose, SendError, Upload};
 
 /// One job under way.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub(super) struct Course {
     pub(super) view: View,
     pub(super) model: Option<Arc<Model>>,
     pub(super) plan: Plan,
+    /// Its place in the comparison with the fixed rule.
+    pub(super) seat: Seat,
+    /// What it costs.
+    pub(super) tab: Arc<Tab>,
     /// When it was planned.
     pub(super) planned_s: f64,
     pub(super) upload: Arc<Upload>,
@@ -76,6 +83,34 @@ impl Course {
     /// The job's name as the sidecars that run it are told.
     pub(super) fn dispatch_id(&self, suffix: &str) -> String {
         format!("{:016x}-{:x}-{suffix}", self.shared.instance, self.id)
+    }
+
+    /// Enters a dispatch to a network in its ledger, and on the bill.
+    pub(super) fn depart(&self, to: NetworkId) -> Flight {
+        let flight = self.network(to).depart(self.predicted_s(to));
+        self.charged(to, flight, f64::INFINITY, 1.0)
+    }
+
+    /// The same for a shadow, at its share of full speed and for `window_s` seconds at the most.
+    pub(super) fn depart_shadow(&self, to: NetworkId, window_s: f64) -> Flight {
+        let flight = self.network(to).depart_shadow(self.predicted_s(to));
+        let speed = self.plan.caps.speed(self.plan.predictions[to].as_ref());
+        self.charged(to, flight, window_s, speed)
+    }
+
+    /// What is taken in for others is charged to them, by themselves.
+    fn charged(&self, to: NetworkId, flight: Flight, within_s: f64, speed: f64) -> Flight {
+        if self.job.last_hop {
+            return flight;
+        }
+        let run_s = flight.runs_s(self.predicted_s(to)).min(within_s) * speed;
+        let prediction = self.plan.predictions[to].as_ref();
+        let Bill { per_s, per_byte, expected } = policy::cost::bill(&self.job, &self.view, to, prediction, run_s);
+        let purses = &self.shared.purses;
+        if purses.left(to, self.network(to).config.spend).is_some_and(|left| left <= 0.0) {
+            self.shared.metrics.spent_over_cap(to);
+        }
+        flight.charged(purses.charge(to, Bill { per_s: per_s * speed, per_byte, expected }, &self.tab))
     }
 
     /// What the model says the job takes on a network.

@@ -33,9 +33,10 @@ pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked:
     };
     let Classified { job, route } = classify(generation, &shared.located, class_of, &request, &Mark::None, false, id);
     let now_s = clock::now_s();
-    let view = view(generation, &job, now_s);
+    let view = view(shared, generation, &job, now_s);
     let model = shared.oracle.model();
-    let plan = policy::plan(&job, &view, model.as_deref(), now_s);
+    let seat = shared.guard.would_seat(&job, &view, model.is_some(), now_s);
+    let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), now_s);
     let shut = gate::gates(&job, &view).shut;
     Some(Preview { route, class: class.into(), job, view, shut, plan, model })
 }

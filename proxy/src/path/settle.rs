@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use policy::learn::{Label, Row};
+use policy::watchdog::Came;
 use policy::{Action, Decision, Reason, Shadowing};
 
 use crate::body::{Body, BodyError};
@@ -199,6 +200,9 @@ impl Settle {
         // A job that was only accepted has not shown how long it takes.
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
+        if let Some(flight) = &mut self.flight {
+            flight.carried(record.request_bytes + response_bytes);
+        }
         if let Some(flight) = self.flight.take().filter(|_| succeeded) {
             let ran_s = self.course.ran_s(record.target, &self.course.upload, flight.land());
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
@@ -214,8 +218,29 @@ impl Settle {
                 response_bytes: Some(response_bytes as f64),
             });
         }
+        self.compare(&record);
         self.course.shared.metrics.job(&record);
         self.course.shared.recorder.submit(record);
+    }
+}
+
+impl Settle {
+    /// Tells the comparison what became of the job. One that failed must be done once more, so that is added to what it cost.
+    fn compare(&self, record: &Record) {
+        let Course { shared, job, view, plan, seat, tab, .. } = &*self.course;
+        let failed = match record.outcome {
+            Outcome::Answered => false,
+            Outcome::ServerError | Outcome::Refused | Outcome::BrokeOff => true,
+            Outcome::ClientGone => return shared.guard.ended(*seat, None),
+        };
+        // Of these it is not known how long they take, or that they were any work.
+        let unknown = matches!(record.status, 101 | 202 | 400..500);
+        let came = policy::plan::size(job, view, plan).filter(|_| failed || !unknown).map(|size| {
+            let took_s = (record.took_s - self.stalled_s).max(0.0);
+            let time = view.pricing.time_value_per_s(job.urgency) * took_s;
+            Came { cost: time + tab.total() + if failed { size } else { 0.0 }, size, took_s }
+        });
+        shared.guard.ended(*seat, came.as_ref());
     }
 }
 

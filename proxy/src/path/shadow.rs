@@ -4,15 +4,12 @@
 //! no way to make an answer late, let alone wrong. What it shows goes on the job's [`Board`]; its answer waits in a bounded
 //! pipe. Whatever way it ends, its permit is freed, its end is counted once, and what it taught is learned.
 
+mod adopted;
 mod run;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::Response;
-use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use policy::budget::NoPermit;
 use policy::fate::{self, Fate};
@@ -22,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::answer::Source;
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::generation::Shared;
 use crate::metrics::{ShadowCount, ShadowEnd};
 use crate::peer::{self, Asked, Unanswered};
@@ -33,6 +30,8 @@ use crate::upstream::{Network, Upload};
 use super::asynchronous::{Twin, outlive};
 use super::course::{Course, Head};
 use run::Run;
+
+pub(crate) use adopted::Adopted;
 
 /// What a job's dispatches have shown, for whoever decides.
 #[derive(Debug, Default)]
@@ -296,8 +295,9 @@ impl Shadow {
         if !observation::shadow_is_good(response.status().as_u16()) {
             return Err(NotAdopted::Status(response.status()));
         }
-        let Self { task, tally, .. } = self;
-        Ok(response.map(|source| Body::Adopted(Box::new(Adopted { source, _task: task, _tally: tally }))))
+        let Self { task, tally, upload, network, .. } = self;
+        let endpoint = upload.went(network.id);
+        Ok(response.map(|source| Body::Adopted(Box::new(Adopted { source, endpoint, _task: task, _tally: tally }))))
     }
 
     /// Stops it, before it is dropped, as far as that is ours to do: a worker of ours is killed here and now.
@@ -364,30 +364,5 @@ impl Background {
         for task in &mut self.tasks {
             task.task = None;
         }
-    }
-}
-
-/// The answer of an adopted shadow, with the task that fetches it: when the client goes away, so does the task.
-#[derive(Debug)]
-pub(crate) struct Adopted {
-    source: Source,
-    _task: AbortOnDrop,
-    _tally: Arc<Tally>,
-}
-
-impl http_body::Body for Adopted {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.get_mut().source).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.source.size_hint()
     }
 }

@@ -107,7 +107,7 @@ async fn reach(
     let (mut plan, mut to) = (course.plan, course.plan.target);
     // Each turn takes a network out of those that are eligible.
     loop {
-        let flight = course.network(to).depart(None);
+        let flight = course.depart(to);
         // With a body, which nobody sends with an upgrade, there would be nothing left to send again.
         let again = request.body().is_end_stream().then(|| Head::of(&request));
         let failure = match course.send(to, Purpose::Upgrade, request).await {

@@ -44,12 +44,19 @@ pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
     if !network.is_sidecar() {
         return OnItsWay::default();
     }
-    let Some(endpoint) = network.leaning() else { return OnItsWay::default() };
+    let Some(endpoint) = course.upload.preferred(network.id).or_else(|| network.leaning()) else {
+        return OnItsWay::default();
+    };
     // The job is to find it there.
     course.upload.prefer(network.id, endpoint);
     let of = Asked { network: Arc::clone(network), endpoint, worker: course.worker };
     let within = course.generation.config.data.timeout;
     // It ends with its answer, with its time, or with the job.
-    let task = tokio::spawn(async move { peer::ask_for_warmth(&of, &needs, within).await });
+    let (shared, tab, on) = (Arc::clone(&course.shared), Arc::clone(&course.tab), network.id);
+    let per_byte = policy::cost::bill(&course.job, &course.view, on, None, 0.0).per_byte;
+    let task = tokio::spawn(async move {
+        let fetched_bytes = peer::ask_for_warmth(&of, &needs, within).await;
+        shared.purses.pay(on, fetched_bytes as f64 * per_byte, &tab);
+    });
     OnItsWay { _here: Vec::new(), _there: Some(Asking(task.abort_handle())) }
 }

@@ -33,6 +33,13 @@ struct Load {
 }
 
 #[derive(Deserialize)]
+struct Warmed {
+    /// A sidecar of another version may not say.
+    #[serde(default)]
+    fetched_bytes: u64,
+}
+
+#[derive(Deserialize)]
 struct Progress {
     progress: Option<f64>,
     source: Option<String>,
@@ -72,18 +79,32 @@ pub(crate) struct Asked {
     pub(crate) worker: usize,
 }
 
+/// A question that any sidecar answers at once, if it lets us ask.
+pub(crate) fn any_question() -> Request<Body> {
+    let mut request = Request::new(Body::Empty);
+    *request.uri_mut() = http::Uri::from_static("/.well-known/adumbra/load");
+    request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("adumbra"));
+    request
+}
+
 /// Has a shadow adopted: its caps are lifted when this returns `Ok`.
 pub(crate) async fn adopt(of: &Asked, id: &str) -> Result<(), Unanswered> {
     of.ask(Method::POST, &format!("{CONTROL}adopt/{id}"), Body::Empty, WITHIN).await.map(|_| ())
 }
 
-/// Asks for data to be fetched, and keeps asking until it is or the caller loses interest.
-pub(crate) async fn ask_for_warmth(of: &Asked, urls: &[http::Uri], within: Duration) {
+/// Asks for data to be fetched, and keeps asking until it is or the caller loses interest. Says how many bytes were, as far as
+/// the sidecar does.
+pub(crate) async fn ask_for_warmth(of: &Asked, urls: &[http::Uri], within: Duration) -> u64 {
     let list = urls.iter().map(|url| format!("{url}\n")).collect::<String>();
     let path = format!("{CONTROL}warm");
-    if let Err(error) = of.ask(Method::POST, &path, Body::full(Bytes::from(list)), within).await {
-        tracing::debug!(network = of.network.name(), %error, "data was not warmed");
-    }
+    let answer = match of.ask(Method::POST, &path, Body::full(Bytes::from(list)), within).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(network = of.network.name(), %error, "data was not warmed");
+            return 0;
+        }
+    };
+    serde_json::from_slice::<Warmed>(&answer).map_or(0, |warmed| warmed.fetched_bytes)
 }
 
 /// Looks at a dispatch again and again, and hands on what is believed of it there, and what it has used. `upload` says where the
@@ -95,18 +116,21 @@ pub(crate) async fn watch_progress(
     upload: Arc<Upload>,
     seen: impl Fn((Option<ProgressSource>, Option<f64>), Used),
 ) {
-    let path = format!("{CONTROL}dispatch/{id}");
     let watched = network.watch();
     loop {
         // The more dispatches are watched there, the less often each.
         tokio::time::sleep(look_every(watched.count())).await;
         let Some(endpoint) = upload.went(network.id) else { continue };
         let of = Asked { network: Arc::clone(&network), endpoint, worker };
-        let Ok(answer) = of.ask(Method::GET, &path, Body::Empty, WITHIN).await else { continue };
-        let Ok(said) = serde_json::from_slice::<Progress>(&answer) else { continue };
+        let Some(said) = of.progress(&id).await else { continue };
         let source = said.source.as_deref().and_then(ProgressSource::named);
         seen((source, said.progress), said.used());
     }
+}
+
+/// What a dispatch has used in all, asked once, when it is over; `None` if that is not known there any more.
+pub(crate) async fn used(of: &Asked, id: &str) -> Option<Used> {
+    of.progress(id).await.map(|said| said.used())
 }
 
 /// Asks one endpoint for load reports for as long as the process runs. What a report says is what other sidecars have there,
@@ -135,6 +159,11 @@ fn look_every(watched: u32) -> Duration {
 }
 
 impl Asked {
+    async fn progress(&self, id: &str) -> Option<Progress> {
+        let answer = self.ask(Method::GET, &format!("{CONTROL}dispatch/{id}"), Body::Empty, WITHIN).await.ok()?;
+        serde_json::from_slice(&answer).ok()
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Body, within: Duration) -> Result<Bytes, Unanswered> {
         let upload = Upload::default();
         upload.prefer(self.network.id, self.endpoint);

@@ -105,7 +105,7 @@ fn load(shared: &Shared) -> Response<Body> {
 fn health(shared: &Shared) -> Response<Body> {
     let generation = shared.generation.load();
     let home = &generation.networks[generation.config.home.index()];
-    let well = home.view(0, crate::clock::now_s()).healthy;
+    let well = home.view(0, None, crate::clock::now_s()).healthy;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = if well { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE };
     response
@@ -148,13 +148,21 @@ async fn warm(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body
     let body = body.to_bytes();
     let list = String::from_utf8_lossy(&body);
     let urls = list.lines().filter_map(|line| line.parse::<http::Uri>().ok()).take(DECLARED_MOST);
-    let mut warmed = 0;
+    let (mut warmed, mut fetched_bytes) = (0, 0);
     // All of them are on their way before the first is waited for.
-    let on_their_way: Vec<_> = urls.filter_map(|url| shared.data.warm(&url).ok()).collect();
-    for warming in &on_their_way {
-        warmed += u64::from(warming.done().await);
+    let begin = |url: http::Uri| {
+        let was_here = shared.data.contains(&url).is_some();
+        Some((shared.data.warm(&url).ok()?, url, was_here))
+    };
+    let on_their_way: Vec<_> = urls.filter_map(begin).collect();
+    for (warming, url, was_here) in &on_their_way {
+        let is_here = warming.done().await;
+        warmed += u64::from(is_here);
+        if is_here && !was_here {
+            fetched_bytes += shared.data.contains(url).unwrap_or(0);
+        }
     }
-    json(&serde_json::json!({ "warmed": warmed }))
+    json(&serde_json::json!({ "warmed": warmed, "fetched_bytes": fetched_bytes }))
 }
 
 fn json(value: &impl Serialize) -> Response<Body> {

@@ -3,7 +3,7 @@
 use super::digits::{pair, whole};
 
 /// Appends the moment `unix_ms` milliseconds after 1970, such as `2026-01-31T23:59:59.999Z`.
-pub(super) fn rfc3339(unix_ms: u64, to: &mut Vec<u8>) {
+pub(crate) fn rfc3339(unix_ms: u64, to: &mut Vec<u8>) {
     let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);

@@ -91,6 +91,7 @@ impl Change {
         let before = shared.generation.load_full();
         let names: Vec<_> = generation.networks.iter().map(|network| network.name().to_owned()).collect();
         shared.metrics.name_networks(&names);
+        shared.purses.name_networks(&names);
         show(shared, certificates, papers);
         for network in &generation.networks {
             if !before.networks.iter().any(|known| Arc::ptr_eq(known, network)) {
@@ -112,7 +113,7 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
         routes: _,
         pricing: _,
         drain: _,
-        state: _,
+        guard: _,
         // Made into the generation's networks.
         networks: _,
         retired: _,
@@ -122,19 +123,21 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
         // Cannot change, or only in what the networks are made of: the configuration refuses it.
         home,
         workers: _,
+        state: _,
         run: _,
         lane: _,
         shadow,
         limits,
         spool,
         data,
-        oracle,
+        // With the names of networks and routes.
+        oracle: _,
         log,
     } = &generation.config;
     shared.running_on.hold(limits.connections);
     shared.spool.turn(spool);
     shared.data.turn(data);
-    shared.oracle.turn(oracle);
+    shared.oracle.turn(&generation.config);
     shared.recorder.turn(pages, log.keep);
     if let Some(keeping) = shared.keeping.get() {
         keeping.turn(&generation.networks[home.index()], shadow.serve);

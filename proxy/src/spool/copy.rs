@@ -20,8 +20,19 @@ use super::{Store, Unspooled};
 #[derive(Debug)]
 pub(super) struct Copy {
     store: Arc<Store>,
+    /// What becomes of a copy that is not going to be whole.
+    part: Part,
     state: Mutex<State>,
     settled: Notify,
+}
+
+/// What becomes of the part there is of a copy that is not going to be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is let go of, there and then: the body itself has gone where it should.
+    Dropped,
+    /// It is kept: nobody else has it.
+    Kept,
 }
 
 #[derive(Debug)]
@@ -30,6 +41,8 @@ enum State {
     Growing(Growing),
     Whole(Arc<Whole>),
     Failed(Unspooled),
+    /// What there is of one that failed.
+    Part(Arc<Whole>, Unspooled),
 }
 
 /// A copy that will not change any more.
@@ -41,15 +54,17 @@ pub(super) struct Whole {
     /// Comes after what is in memory.
     pub(super) disk: Option<Arc<Disk>>,
     pub(super) disk_bytes: u64,
+    /// Comes after that, if the disk did not take all of it.
+    pub(super) unwritten: Vec<Bytes>,
     pub(super) trailers: Option<HeaderMap>,
     pub(super) length: u64,
 }
 
 impl Copy {
     /// An empty copy of a body that says it is `declared` bytes long.
-    pub(super) fn new(store: Arc<Store>, declared: Option<u64>) -> Arc<Self> {
+    pub(super) fn new(store: Arc<Store>, declared: Option<u64>, part: Part) -> Arc<Self> {
         let growing = Growing::new(declared, store.memory.share());
-        Arc::new(Self { store, state: Mutex::new(State::Growing(growing)), settled: Notify::new() })
+        Arc::new(Self { store, part, state: Mutex::new(State::Growing(growing)), settled: Notify::new() })
     }
 
     /// Appends `data`; says whether there is still a copy to append to.
@@ -87,7 +102,7 @@ impl Copy {
         match &*self.state.lock() {
             State::Growing(_) => None,
             State::Whole(whole) => Some(Ok(whole.length)),
-            State::Failed(why) => Some(Err(*why)),
+            State::Failed(why) | State::Part(_, why) => Some(Err(*why)),
         }
     }
 
@@ -106,13 +121,24 @@ impl Copy {
     pub(super) fn whole(&self) -> Option<Arc<Whole>> {
         match &*self.state.lock() {
             State::Whole(whole) => Some(Arc::clone(whole)),
-            State::Growing(_) | State::Failed(_) => None,
+            State::Growing(_) | State::Failed(_) | State::Part(..) => None,
+        }
+    }
+
+    /// What there is of a copy that failed, if that was to be kept.
+    pub(super) fn part(&self) -> Option<Arc<Whole>> {
+        match &*self.state.lock() {
+            State::Part(part, _) => Some(Arc::clone(part)),
+            State::Growing(_) | State::Failed(_) | State::Whole(_) => None,
         }
     }
 
     fn grow(self: &Arc<Self>, step: impl FnOnce(&mut Growing, &Store) -> Result<Writer, Unspooled>) -> bool {
         let mut state = self.state.lock();
         let State::Growing(growing) = &mut *state else { return false };
+        if growing.is_stopping() {
+            return false;
+        }
         match step(growing, &self.store) {
             Ok(Writer::NotNeeded) => {
                 if growing.is_done() {
@@ -129,9 +155,24 @@ impl Copy {
                 true
             }
             Err(why) => {
-                self.settle(&mut state, State::Failed(why));
+                if self.part == Part::Kept && why != Unspooled::BrokeOff {
+                    growing.stop(why);
+                    self.settle_part(&mut state);
+                } else {
+                    self.settle(&mut state, State::Failed(why));
+                }
                 false
             }
+        }
+    }
+
+    /// Settles a copy that was stopped, if nobody writes to it any more. Else whoever does calls this again.
+    fn settle_part(&self, state: &mut State) {
+        if let State::Growing(growing) = state
+            && let Some(why) = growing.is_stopped()
+        {
+            let part = Arc::new(growing.take_whole());
+            self.settle(state, State::Part(part, why));
         }
     }
 
@@ -152,7 +193,7 @@ impl Copy {
                         let whole = growing.take_whole();
                         self.settle(&mut state, State::Whole(Arc::new(whole)));
                     }
-                    return;
+                    return self.settle_part(&mut state);
                 };
                 next
             };
@@ -160,7 +201,14 @@ impl Copy {
             if let Err(error) = disk.write(&bounds.directory, offset, &batch) {
                 let directory = bounds.directory.display();
                 tracing::warn!(%error, %directory, "cannot write to the spool; the job cannot be switched any more");
-                return self.fail(Unspooled::NoRoom);
+                if self.part == Part::Dropped {
+                    return self.fail(Unspooled::NoRoom);
+                }
+                let mut state = self.state.lock();
+                if let State::Growing(growing) = &mut *state {
+                    growing.not_written(batch, Unspooled::NoRoom);
+                }
+                return self.settle_part(&mut state);
             }
             written = batch.iter().map(Bytes::len).sum();
         }

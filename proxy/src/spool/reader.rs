@@ -25,6 +25,8 @@ pub(crate) struct Reader {
     whole: Option<Arc<Whole>>,
     /// The next piece in memory.
     piece: usize,
+    /// The next of those that the disk did not take.
+    unwritten: usize,
     /// Bytes of the file that were read or are being read.
     asked_bytes: u64,
     ahead: Option<JoinHandle<io::Result<Bytes>>>,
@@ -44,13 +46,23 @@ impl Reader {
     pub(super) fn new(whole: Arc<Whole>) -> Self {
         let trailers = if whole.trailers.is_some() { Trailers::ToCome } else { Trailers::None };
         let remaining_bytes = whole.length;
-        Self { whole: Some(whole), piece: 0, asked_bytes: 0, ahead: None, remaining_bytes, trailers, broken: false }
+        Self {
+            whole: Some(whole),
+            piece: 0,
+            unwritten: 0,
+            asked_bytes: 0,
+            ahead: None,
+            remaining_bytes,
+            trailers,
+            broken: false,
+        }
     }
 
     pub(super) fn empty() -> Self {
         Self {
             whole: None,
             piece: 0,
+            unwritten: 0,
             asked_bytes: 0,
             ahead: None,
             remaining_bytes: 0,
@@ -83,10 +95,18 @@ impl Reader {
             data.clone()
         } else {
             self.read_ahead(whole);
-            let Some(ahead) = &mut self.ahead else { return Poll::Ready(Ok(None)) };
-            let read = ready!(Pin::new(ahead).poll(cx));
-            self.ahead = None;
-            read.map_err(io::Error::other).flatten()?
+            match &mut self.ahead {
+                Some(ahead) => {
+                    let read = ready!(Pin::new(ahead).poll(cx));
+                    self.ahead = None;
+                    read.map_err(io::Error::other).flatten()?
+                }
+                None => {
+                    let Some(data) = whole.unwritten.get(self.unwritten) else { return Poll::Ready(Ok(None)) };
+                    self.unwritten += 1;
+                    data.clone()
+                }
+            }
         };
         self.remaining_bytes -= data.len() as u64;
         self.read_ahead(whole);

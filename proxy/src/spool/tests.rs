@@ -482,3 +482,49 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn what_was_held_of_a_copy_that_fails_and_what_comes_after_it_are_the_body() {
+    fn broken(_: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+    type Change = fn(&mut Store);
+    let small: [(Change, Unspooled); 4] = [
+        (|store| bound(store, |bounds| bounds.body_bytes = 700_000), Unspooled::TooLong),
+        (|store| bound(store, |bounds| bounds.disk_bytes = 300_000), Unspooled::NoRoom),
+        (|store| store.queue_bytes = 1, Unspooled::Slow),
+        (|store| store.open = broken, Unspooled::NoRoom),
+    ];
+    for (change, why) in small {
+        // Also one whose last bytes are what does not fit.
+        for pieces in [200, 14] {
+            let store = store(change);
+            let frames = Frames::of(std::iter::repeat_n(10_000, pieces));
+            let wanted = frames.bytes();
+            let (mut tee, spool) = store.hold(frames);
+            let mut next = None;
+            while next.is_none()
+                && let Some(frame) = tee.frame().await
+            {
+                frame.expect("nothing broke");
+                next = tee.uncopied();
+                tokio::task::yield_now().await;
+            }
+            let Some(beginning) = spool.part().await else {
+                assert_eq!((pieces, spool.complete().await), (14, Ok(140_000)), "{why:?}");
+                continue;
+            };
+            assert_eq!(spool.complete().await, Err(why));
+            assert!(spool.reader().frame().await.expect("an error").is_err(), "it is no copy of the whole");
+            let mut read = beginning.collect().await.expect("it is there").to_bytes().to_vec();
+            read.extend(next.unwrap_or_default());
+            while let Some(frame) = tee.frame().await {
+                read.extend(frame.expect("nothing broke").into_data().expect("no trailers"));
+            }
+            assert!(read == wanted, "{why:?}: {} bytes of {}", read.len(), wanted.len());
+            drop((tee, spool));
+            give_way_until(|| store.disk_used_bytes() == 0).await;
+            assert_eq!(store.memory.used_bytes(), 0, "{why:?}");
+        }
+    }
+}

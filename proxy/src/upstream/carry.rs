@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use config::value::Protocol;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
@@ -22,6 +24,10 @@ use super::send::{Lane, Purpose};
 use crate::body::Body;
 use crate::identity::{Carries, Wire};
 use crate::metrics::UpstreamConnection;
+use crate::peer;
+
+/// Bytes of the answer to a question that only asks for one.
+const ANSWER_BYTES: usize = 16 * 1024;
 
 /// Where a request's connection is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -211,16 +217,37 @@ impl Network {
             _ended = ended => false,
             () = tokio::time::sleep(within) => false,
         };
-        if taken {
-            return Ok(());
+        if taken { Ok(()) } else { Err(self.not_taken(at, wire)) }
+    }
+
+    /// The same over HTTP/1.1, where the far side says nothing before it is asked: so it is asked something that is no job.
+    async fn taken_by_answer(
+        &self,
+        at: usize,
+        wire: &Wire,
+        sender: &mut http1::SendRequest<Body>,
+    ) -> Result<(), ConnectError> {
+        let asking = async {
+            let Ok(answer) = sender.send_request(peer::any_question()).await else { return false };
+            // What it says does not matter, but it must be out of the way of the job.
+            let read = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.is_ok();
+            read && sender.ready().await.is_ok()
+        };
+        match tokio::time::timeout(self.config.timeouts.connect, asking).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(self.not_taken(at, wire)),
         }
+    }
+
+    /// Counts that a sidecar has not taken a new connection.
+    fn not_taken(&self, at: usize, wire: &Wire) -> ConnectError {
         let endpoint = &self.endpoints[at];
         let (address, why) = (endpoint.label(), wire.failure().unwrap_or(certs::Reason::Protocol));
         if let Some(dialled) = endpoint.dialled() {
             dialled.not_believed(why, &address);
         }
         self.metrics.upstream_connection(self.id, UpstreamConnection::Failed);
-        Err(ConnectError::NotBelieved { address, why: why.as_str() })
+        ConnectError::NotBelieved { address, why: why.as_str() }
     }
 
     async fn over_h2(
@@ -259,7 +286,8 @@ impl Network {
     ) -> Result<Response<Answer>, SendError> {
         let opened = self.open(via.endpoint, Carries::Upgrade).await;
         let stream = opened.map_err(|source| self.no_connection(&mut request, source))?;
-        let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream)).await {
+        let wire = stream.wire();
+        let (mut sender, connection) = match http1::handshake(TokioIo::new(stream)).await {
             Ok(open) => open,
             Err(source) => return Err(self.failed(Some(request), source, false)),
         };
@@ -269,6 +297,10 @@ impl Network {
                 tracing::debug!(%error, "an upgradeable connection to a network ended");
             }
         });
+        if let Some(wire) = wire {
+            let taken = self.taken_by_answer(via.endpoint, &wire, &mut sender).await;
+            taken.map_err(|source| self.no_connection(&mut request, source))?;
+        }
         match sender.try_send_request(request).await {
             Ok(response) if !is_framed_once(response.headers()) => {
                 Err(SendError::Ambiguous { network: self.config.name.clone() })

@@ -153,6 +153,11 @@ impl Endpoint {
         &self.host
     }
 
+    /// Whether it was given as the same place as `other`.
+    pub(super) fn is_where(&self, other: &Self) -> bool {
+        self.host == other.host && self.port == other.port
+    }
+
     /// What `Host` says to it where the client named none.
     pub(crate) fn authority(&self) -> &HeaderValue {
         &self.authority

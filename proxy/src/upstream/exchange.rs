@@ -115,6 +115,11 @@ impl Answer {
         }
     }
 
+    /// Which of its network's endpoints it comes from.
+    pub(crate) fn endpoint(&self) -> usize {
+        self.via.endpoint
+    }
+
     /// Bounds how long the answer may be silent, and take.
     pub(super) fn within(mut self, bounds: Bounds) -> Self {
         self.bounds = Some(bounds);

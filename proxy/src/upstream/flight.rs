@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::Network;
 use crate::clock;
+use crate::spend::Charge;
 
 /// A network's own dispatches, oldest first.
 #[derive(Debug)]
@@ -102,6 +103,8 @@ pub(crate) struct Flight {
     aside: bool,
     sent_s: f64,
     landed: bool,
+    /// What it costs, if that is ours to pay.
+    charge: Option<Charge>,
 }
 
 impl Flight {
@@ -112,13 +115,38 @@ impl Flight {
             .lock()
             .ledger
             .enter(Entry { started_s: sent_s, predicted_s: predicted_s.unwrap_or(f64::NAN) });
-        Self { network, id, aside: false, sent_s, landed: false }
+        Self { network, id, aside: false, sent_s, landed: false, charge: None }
     }
 
     pub(super) fn depart_aside(network: Arc<Network>) -> Self {
         let sent_s = clock::now_s();
         let id = network.state.lock().aside.enter(Entry { started_s: sent_s, predicted_s: f64::NAN });
-        Self { network, id, aside: true, sent_s, landed: false }
+        Self { network, id, aside: true, sent_s, landed: false, charge: None }
+    }
+
+    /// How long it is expected to run: as predicted, or as is usual there.
+    pub(crate) fn runs_s(&self, predicted_s: Option<f64>) -> f64 {
+        predicted_s.unwrap_or_else(|| self.network.state.lock().ledger.typical_s())
+    }
+
+    /// It costs this.
+    pub(crate) fn charged(mut self, charge: Charge) -> Self {
+        self.charge = Some(charge);
+        self
+    }
+
+    /// So many bytes have crossed for it, both ways together.
+    pub(crate) fn carried(&mut self, bytes: u64) {
+        if let Some(charge) = &mut self.charge {
+            charge.carried(bytes);
+        }
+    }
+
+    /// Its slot costs so many times what its bill says.
+    pub(crate) fn costs_times(&mut self, times: f64) {
+        if let Some(charge) = &mut self.charge {
+            charge.times(times);
+        }
     }
 
     /// When it was sent.
@@ -140,6 +168,10 @@ impl Flight {
         let began_s = ledger.leave(self.id, now_s).unwrap_or(self.sent_s);
         let ran_s = (now_s - began_s).max(0.0);
         ledger.ran(ran_s);
+        drop(state);
+        if let Some(charge) = self.charge.take() {
+            charge.over(ran_s);
+        }
         ran_s
     }
 }
@@ -148,7 +180,10 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.landed {
             let now_s = clock::now_s();
-            self.network.state.lock().ledger(self.aside).leave(self.id, now_s);
+            let began_s = self.network.state.lock().ledger(self.aside).leave(self.id, now_s).unwrap_or(self.sent_s);
+            if let Some(charge) = self.charge.take() {
+                charge.over((now_s - began_s).max(0.0));
+            }
         }
     }
 }

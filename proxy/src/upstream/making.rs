@@ -14,6 +14,7 @@ use config::value as cfg;
 use parking_lot::Mutex;
 use policy::NetworkId;
 use policy::budget::ShadowBudget;
+use policy::herd::Others;
 use policy::link::Link;
 
 use super::endpoint::Way;
@@ -102,6 +103,7 @@ impl State {
             ledger: flight::Ledger::new(network.capacity),
             aside: flight::Ledger::new(0),
             link: Link::default(),
+            others: Others::default(),
             budget: budget(network),
             sheddable: Vec::new(),
         }

@@ -76,6 +76,17 @@ impl Network {
         self.send_at(via, Purpose::Job, request, upload).await
     }
 
+    /// Sends a request to one endpoint and no other, however that one is.
+    pub(crate) async fn send_to(
+        self: &Arc<Self>,
+        worker: usize,
+        endpoint: usize,
+        lane: Lane,
+        request: Request<Body>,
+    ) -> Result<Response<Answer>, SendError> {
+        self.send_at(Via { worker, endpoint, lane }, Purpose::Job, request, &Upload::default()).await
+    }
+
     /// Asks the very endpoint that a job was sent to about it.
     pub(crate) async fn ask_endpoint(
         self: &Arc<Self>,

@@ -139,9 +139,15 @@ impl Upload {
         self.went.set(network, endpoint);
     }
 
-    /// The first request to `network` shall go to this endpoint, if it is well then: something waits for it there.
+    /// The first request to `network` shall go to this endpoint, if it is well then: something waits for it there, or
+    /// nobody else knows what it is about.
     pub(crate) fn prefer(&self, network: NetworkId, endpoint: usize) {
         self.preferred.set(network, endpoint);
+    }
+
+    /// What is preferred there, for whoever does something else there first.
+    pub(crate) fn preferred(&self, network: NetworkId) -> Option<usize> {
+        self.preferred.on(network)
     }
 
     /// What is preferred there. Only the first request is asked to: if it fails, the next had better go elsewhere.
@@ -214,7 +220,7 @@ impl Outgoing {
             upload.end();
             return inner;
         }
-        let from_client = matches!(inner, Body::Incoming(_) | Body::Tee(_));
+        let from_client = matches!(inner, Body::Incoming(_) | Body::Tee(_) | Body::Rejoined(_));
         let paced = inner.size_hint().lower() >= PACED_BYTES;
         Body::Outgoing(Box::new(Self { inner, from_client, paced, upload: Arc::clone(upload) }))
     }

@@ -80,24 +80,47 @@ async fn what_may_have_run_is_never_called_unexecuted() {
 }
 
 #[tokio::test]
-async fn a_held_job_whose_body_does_not_fit_is_refused_unexecuted() {
-    let (private, public) = (Origin::named("private").await, Origin::named("public").await);
-    let sidecar = Setup::two(private.url(), public.url())
-        .set("spool.body", r#""64KiB""#)
-        .set("spool.memory", r#""16KiB""#)
-        .every(&format!("{ON}\nhold = true"))
-        .start();
-    sidecar.swap_model(tests::model::open(1000.0));
-    let mut body = Vec::from("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
-    for _ in 0..20 {
-        body.extend(tests::reply::chunk_bytes(&[b'x'; 8192]));
+async fn a_held_job_whose_body_does_not_fit_is_sent_where_it_is_predicted_to_be_best() {
+    for (key, value, why) in [("spool.body", "64KiB", "too_long"), ("spool.disk", "32KiB", "no_room")] {
+        let (private, public) = (Origin::named("private").await, Origin::named("public").await);
+        let sidecar = Setup::two(private.url(), public.url())
+            .set("spool.memory", r#""16KiB""#)
+            .set(key, format!("{value:?}"))
+            .every(&format!("{ON}\nhold = true"))
+            .start();
+        sidecar.swap_model(tests::model::open(1000.0));
+        for chunked in [true, false] {
+            let pieces: Vec<Vec<u8>> = (0..60).map(|n| vec![b'a' + n % 26; 8192]).collect();
+            let framing = if chunked {
+                "transfer-encoding: chunked".to_owned()
+            } else {
+                format!("content-length: {}", 60 * 8192)
+            };
+            if !chunked && why == "too_long" {
+                // That is known before it is read, and planned without a dry run.
+                continue;
+            }
+            let mut request =
+                format!("POST / HTTP/1.1\r\nhost: a\r\n{framing}\r\nconnection: close\r\n\r\n").into_bytes();
+            for piece in &pieces {
+                if chunked { request.extend(tests::reply::chunk_bytes(piece)) } else { request.extend(piece) }
+            }
+            if chunked {
+                request.extend(b"0\r\n\r\n");
+            }
+            let before = private.begun();
+            let answer = Raw::ask(sidecar.jobs(), request).await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, "private"), "{why} {chunked}");
+            let arrived = private.recorded().pop().expect("it was sent");
+            assert_eq!((private.begun(), arrived.body == pieces.concat()), (before + 1, true), "{why} {chunked}");
+            assert_eq!(arrived.has("content-length"), !chunked);
+            let line = sidecar.logged(&answer.decision()).await;
+            assert_eq!((&line["plan"], &line["action"]), (&"probe".into(), &"send".into()), "{line}");
+        }
+        assert_eq!(public.begun(), 0);
+        assert!(sidecar.sum("adumbra_spool_refused_total", &[why]).await >= 1.0);
+        assert_eq!(sidecar.sum("adumbra_shadows_started_total", &[]).await, 0.0);
     }
-    body.extend(b"0\r\n\r\n");
-    let answer = Raw::ask(sidecar.jobs(), body).await;
-    assert_eq!((answer.status, answer.values("adumbra-not-executed").len()), (503, 1), "{}", answer.text());
-    assert_eq!((private.begun(), public.begun()), (0, 0));
-    assert_eq!(sidecar.sum("adumbra_jobs_total", &["refused"]).await, 1.0, "it is no client that went away");
-    assert_eq!(sidecar.sum("adumbra_spool_refused_total", &["too_long"]).await, 1.0);
 }
 
 /// A sidecar that answers every question but adoption, which it leaves open.

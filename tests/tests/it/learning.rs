@@ -1,6 +1,9 @@
 //! What is learned from jobs and shadows, what is not, and that a swapped model decides the next job and no other.
 
 use policy::learn::LABELS_LEAST;
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use tests::{Exchange, Origin, Raw, Reply, Setup, Sidecar, eventually};
 
 const ON: &str = "shadow = \"on\"\nrepeatable = true";
@@ -233,4 +236,48 @@ async fn a_client_that_is_slow_with_its_body_does_not_make_the_job_a_long_one() 
     let line = sidecar.logged(&sidecar.get("/").await.decision()).await;
     let mean_s = line["predictions"]["private"]["mean_s"].as_f64().expect("it is predicted");
     assert!(mean_s < 1.0, "each waited two seconds for its body, and {mean_s} s are what a job is said to take");
+}
+
+#[tokio::test]
+async fn a_far_shadow_that_ends_between_two_looks_has_its_use_in_its_label() {
+    // A far sidecar that says what a shadow has used only when it is over.
+    let (private, far) = (Origin::named("private").await, Arc::new(Origin::held_as_sidecar().await));
+    let asked = Arc::clone(&far);
+    let answering = tokio::spawn(async move {
+        let mut over = HashSet::new();
+        loop {
+            let exchange = asked.next_ever().await;
+            let target = exchange.request.target.clone();
+            let answer = match target.strip_prefix("/.well-known/adumbra/") {
+                Some("load") => Reply::ok(r#"{"in_flight":0,"capacity":0}"#),
+                Some(question) => match question.strip_prefix("dispatch/") {
+                    Some(id) if over.contains(id) => {
+                        Reply::ok(r#"{"progress":null,"source":null,"cpu_s":1000.0,"memory_bytes":1.0,"granted":1.0}"#)
+                    }
+                    Some(_) => Reply::ok(r#"{"progress":null,"source":null}"#),
+                    None => Reply::bare(204),
+                },
+                None => {
+                    let marks = exchange.request.values("adumbra-shadow");
+                    let ids = marks.iter().filter_map(|mark| mark.strip_prefix("id=")?.split(';').next());
+                    over.extend(ids.map(str::to_owned));
+                    Reply::ok("far")
+                }
+            };
+            exchange.release(answer).await;
+        }
+    });
+    let near = eager(Setup::two(private.url(), ""))
+        .unset("networks.public.upstreams")
+        .set("networks.public.sidecars", format!(r#"["{}"]"#, far.url()))
+        .set("networks.public.price", "{ cpu_second = 1.0 }")
+        .set("shadow.sample_share", "1.0")
+        .every(ON)
+        .start();
+    eventually("there is a model that knows what the far side uses", async || {
+        let line = near.logged(&near.get("/").await.decision()).await;
+        line["costs"]["public"].as_f64().is_some_and(|cost| cost > 100.0)
+    })
+    .await;
+    answering.abort();
 }

@@ -92,10 +92,11 @@ async fn a_counter_on_the_far_side_moves_a_job_and_the_near_side_knows_where_it_
 async fn a_job_that_is_only_passed_on_is_not_asked_about() {
     let (private, public) = (Origin::held().await, Origin::held().await);
     let far = Setup::alone(public.url()).every(POLLED).start();
-    let near = Setup::with_peer(private.url(), &far).every("shadow = \"on\"\nrepeatable = true").start();
+    let near = Setup::with_peer(private.url(), &far).every("shadow = \"on\"").start();
     near.swap_model(tests::model::settled(1000.0, 1.0));
     near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
-    let mut first = asked(&near, GET).await;
+    // What may not be repeated is not moved, whatever it shows, and so nobody looks at it.
+    let mut first = asked(&near, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").await;
     let running = public.next().await;
     // One that is asked about: its counter is read many times while the other's is not read at all.
     let name = running.request.field("adumbra-dispatch").to_owned();

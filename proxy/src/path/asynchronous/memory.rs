@@ -29,6 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Task {
     /// By name: a place in the configuration may be another's when it is asked for.
     network: Box<str>,
+    /// Which of the network's endpoints has accepted it, in its own generation.
+    endpoint: Option<usize>,
+    /// Whether it is ours to count and to learn from, and not another sidecar's.
+    is_ours: bool,
     job: Job,
     pair: u64,
     sent_s: f64,
@@ -47,15 +51,25 @@ struct State {
 }
 
 impl Task {
-    pub(super) fn new(course: &Course, on: NetworkId) -> Self {
+    pub(super) fn new(course: &Course, on: NetworkId, endpoint: Option<usize>) -> Self {
+        let mut task = Self { is_ours: true, ..Self::of_peer(course, on, endpoint) };
+        let rule = course.route.map(|place| &course.generation.config.routes[place].asynchronous);
+        let is_known = rule.is_some_and(|rule| rule.is_known());
+        task.state.get_mut().flight = is_known.then(|| course.depart(on));
+        task
+    }
+
+    /// One that another sidecar sent here.
+    pub(super) fn of_peer(course: &Course, on: NetworkId, endpoint: Option<usize>) -> Self {
         let network = course.network(on);
         let rule = course.route.map(|place| &course.generation.config.routes[place].asynchronous);
         let keep = rule.map_or(KEEP_UNROUTED, |rule| rule.keep);
         let now_s = clock::now_s();
         let predicted_s = course.predicted_s(on);
-        let flight = rule.is_some_and(|rule| rule.is_known()).then(|| network.depart(predicted_s));
         Self {
             network: network.name().into(),
+            endpoint,
+            is_ours: false,
             job: course.job,
             pair: course.id,
             sent_s: now_s,
@@ -63,13 +77,21 @@ impl Task {
             generation: Arc::clone(&course.generation),
             route: course.route,
             is_over: AtomicBool::new(false),
-            state: Mutex::new(State { polls: Polls::since(now_s, predicted_s), flight }),
+            state: Mutex::new(State { polls: Polls::since(now_s, predicted_s), flight: None }),
         }
     }
 
     /// Where it runs, in a configuration that still has that network.
     pub(in crate::path) fn on(&self, generation: &Generation) -> Option<NetworkId> {
         generation.networks_in_force().find(|network| network.name() == &*self.network).map(|network| network.id)
+    }
+
+    /// The very endpoint that runs it, in a configuration that still has it.
+    pub(in crate::path) fn at(&self, generation: &Generation) -> Option<(NetworkId, usize)> {
+        let on = self.on(generation)?;
+        let before = &self.generation.networks[self.on(&self.generation)?.index()];
+        let endpoint = before.endpoints.get(self.endpoint?)?;
+        Some((on, generation.networks[on.index()].live_endpoint_at(endpoint)?))
     }
 
     /// It is asked about.
@@ -89,9 +111,14 @@ impl Task {
         self.is_over.load(Ordering::Relaxed)
     }
 
+    /// Whether it goes first if there are too many: only a place is forgotten with it.
+    fn is_spare(&self) -> bool {
+        self.is_over() || !self.is_ours
+    }
+
     /// It is over; only the first word counts.
     pub(super) fn ended(&self, shared: &Shared, how: Asynchronous) {
-        if self.is_over.swap(true, Ordering::Relaxed) {
+        if self.is_over.swap(true, Ordering::Relaxed) || !self.is_ours {
             return;
         }
         shared.metrics.asynchronous(how);
@@ -155,7 +182,7 @@ impl Located {
     pub(super) fn keep(&self, shared: &Shared, at: &str, task: Task) {
         let gone = {
             let mut known = self.known.lock();
-            let gone = known.enter(at, Arc::new(task), Task::is_over);
+            let gone = known.enter(at, Arc::new(task), Task::is_spare);
             self.open.store(known.len(), Ordering::Relaxed);
             gone
         };

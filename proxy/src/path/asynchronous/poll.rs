@@ -27,7 +27,7 @@ pub(super) fn note(course: &Course, about: &About, parts: &Parts, body: Body) ->
         task.ended(shared, Asynchronous::Deleted);
         return body;
     }
-    if about.method != Method::GET {
+    if about.method != Method::GET || is_strange(course, task, parts.status, body.endpoint()) {
         return body;
     }
     match seen(task, parts.status, &parts.headers, None) {
@@ -49,6 +49,16 @@ pub(super) fn note(course: &Course, about: &About, parts: &Parts, body: Body) ->
     body
 }
 
+/// Whether an answer only says that whoever gave it does not know the job, and never did: it is another endpoint's.
+fn is_strange(course: &Course, task: &Task, status: StatusCode, from: Option<usize>) -> bool {
+    let known = task.at(&course.generation).map(|(_, endpoint)| endpoint);
+    is_unknown(status) && from.zip(known).is_some_and(|(from, known)| from != known)
+}
+
+fn is_unknown(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
 /// What was seen of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
@@ -60,7 +70,7 @@ enum Seen {
 
 fn seen(task: &Task, status: StatusCode, headers: &HeaderMap, body: Option<&serde_json::Value>) -> Seen {
     let rule = task.route.map(|place| &task.generation.config.routes[place].asynchronous);
-    let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    let gone = is_unknown(status);
     let over = status != StatusCode::ACCEPTED && status.as_u16() < 400;
     let says = |sign: Option<&Sign>, otherwise: bool| match sign {
         None => Some(otherwise),

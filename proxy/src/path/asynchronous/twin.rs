@@ -17,7 +17,7 @@ use crate::metrics::Asynchronous;
 use crate::path::contest::Failure;
 use crate::path::course::{Course, Head};
 use crate::peer;
-use crate::upstream::{Lane, Purpose, Upload};
+use crate::upstream::Lane;
 
 /// How long one that lost may take to say where it is, and its deletion to be answered.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -30,11 +30,19 @@ const OF_THE_BODY: [HeaderName; 5] =
 pub(in crate::path) struct Twin {
     course: Arc<Course>,
     head: Arc<Head>,
-    on: NetworkId,
+    sent: Sent,
     /// `None` if it did not say, or not in a way we know.
     at: Option<String>,
-    /// The endpoint that alone knows it, if later requests to its network do not go there.
-    endpoint: Option<usize>,
+}
+
+/// Where an execution was sent.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::path) struct Sent {
+    pub(in crate::path) on: NetworkId,
+    /// The endpoint that has it, and perhaps alone knows it. Another may even have another's job at that location.
+    pub(in crate::path) endpoint: Option<usize>,
+    /// A shadow is deleted with no more than it was sent with.
+    pub(in crate::path) lane: Lane,
 }
 
 impl Twin {
@@ -42,28 +50,16 @@ impl Twin {
     pub(in crate::path) fn of(
         course: &Arc<Course>,
         head: &Arc<Head>,
-        on: NetworkId,
+        sent: Sent,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
         (status == StatusCode::ACCEPTED).then(|| Self {
             course: Arc::clone(course),
             head: Arc::clone(head),
-            on,
-            at: location(course, on, headers),
-            endpoint: None,
+            sent,
+            at: location(course, sent.on, headers),
         })
-    }
-
-    /// The same, for an answer that tells of one where no later request goes: on this endpoint of its network.
-    pub(in crate::path) fn out_of_reach(
-        course: &Arc<Course>,
-        head: &Arc<Head>,
-        on: NetworkId,
-        endpoint: Option<usize>,
-        headers: &HeaderMap,
-    ) -> Self {
-        Self { course: Arc::clone(course), head: Arc::clone(head), on, at: location(course, on, headers), endpoint }
     }
 
     /// It has lost.
@@ -82,7 +78,7 @@ impl Twin {
 
     fn kept(&self, why: &str) {
         self.course.shared.metrics.asynchronous(Asynchronous::TwinKept);
-        let network = self.course.network(self.on).name();
+        let network = self.course.network(self.sent.on).name();
         tracing::warn!(network, at = self.at, why, "an execution that lost may run on");
     }
 
@@ -103,16 +99,13 @@ impl Twin {
         for name in OF_THE_BODY {
             request.headers_mut().remove(name);
         }
-        let network = self.course.network(self.on);
+        let Sent { on, endpoint, lane } = self.sent;
+        let network = self.course.network(on);
         if network.is_sidecar() {
-            let id = self.course.dispatch_id(&format!("d{}", self.on.index()));
+            let id = self.course.dispatch_id(&format!("d{}", on.index()));
             request.headers_mut().insert(peer::TRANSFER, id.parse().ok()?);
         }
-        let worker = self.course.worker;
-        let sent = match self.endpoint {
-            Some(endpoint) => network.ask_endpoint(worker, endpoint, request).await,
-            None => network.send(worker, Lane::Live, Purpose::Job, request, &Upload::default()).await,
-        };
+        let sent = network.send_to(self.course.worker, endpoint?, lane, request).await;
         sent.map(|response| response.status()).ok()
     }
 }
@@ -130,10 +123,11 @@ pub(in crate::path) fn reap(
     }
     let (course, head) = (Arc::clone(course), Arc::clone(head));
     runtime.spawn(async move {
-        if let Ok(Ok(response)) = tokio::time::timeout(WITHIN, answering).await
-            && let Some(twin) = Twin::of(&course, &head, on, response.status(), response.headers())
-        {
-            twin.lost();
+        if let Ok(Ok(response)) = tokio::time::timeout(WITHIN, answering).await {
+            let sent = Sent { on, endpoint: response.body().endpoint(), lane: Lane::Live };
+            if let Some(twin) = Twin::of(&course, &head, sent, response.status(), response.headers()) {
+                twin.lost();
+            }
         }
     });
 }

@@ -160,7 +160,7 @@ impl Contest {
         }
         let to = dispatch.network();
         let course = Arc::clone(&self.course);
-        let flight = course.network(to).depart(course.predicted_s(to));
+        let flight = course.depart(to);
         self.board.write(|evidence| {
             let observed = Observation { granted: Some(1.0), ..Observation::started(flight.sent_s()) };
             evidence.lead = Some((to, observed));
@@ -188,7 +188,10 @@ impl Contest {
 
     /// A lead that is given up before it has answered may leave something behind.
     pub(super) fn let_go(&self, lead: Lead) {
-        let Lead { dispatch, answering, flight } = lead;
+        let Lead { dispatch, answering, mut flight } = lead;
+        if let Some(flight) = &mut flight {
+            flight.carried(self.course.upload.bytes());
+        }
         drop(flight);
         if let Some(answering) = answering {
             asynchronous::reap(&self.course, self.head.as_ref(), dispatch.network(), answering);

@@ -1,33 +1,37 @@
 //! The task of one shadow: send it, say what it shows, keep or throw away its answer, and tell what it taught.
 
 mod using;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use policy::budget::NoPermit;
 use policy::fate::Fate;
 use policy::learn::{self, Label, Row};
 use policy::{Caps, NetworkId, Observation, Phase, observation};
 use tokio::sync::{Notify, oneshot};
 
+use self::whole::Whole;
 use super::{Board, Tally};
 use crate::answer::{self, Sink, Source};
 use crate::body::Body;
 use crate::clock;
 use crate::grpc::Call;
 use crate::hygiene;
+use crate::lane::Used;
 use crate::metrics::Direction;
-use crate::path::asynchronous::Twin;
+use crate::path::asynchronous::{Sent, Twin};
 use crate::path::contest::is_since_whole;
 use crate::path::course::{Course, Head};
 use crate::path::progress::{self, Dispatched};
 use crate::peer::{self, ShadowAsk};
 use crate::spool::Spool;
 use crate::throttle::{Throttle, Throttled};
-use crate::upstream::{Answer, Flight, Network, Outgoing, Upload};
+use crate::upstream::{Answer, Flight, Lane, Network, Outgoing, Upload};
 
 /// Everything a shadow's task needs.
 pub(super) struct Run {
@@ -54,6 +58,8 @@ struct Lesson {
     flight: Option<Flight>,
     throttle: Arc<Throttle>,
     upload: Arc<Upload>,
+    /// What it has used, as far as anybody has said.
+    used: Mutex<Used>,
     announced_bytes: u64,
 }
 
@@ -76,7 +82,7 @@ impl Run {
         let throttle = Throttle::observed(caps.bytes_per_s, network.charge(announced_bytes));
         let shed = permit.shed();
         throttle.hold(permit);
-        let flight = network.depart_shadow(course.predicted_s(on));
+        let flight = course.depart_shadow(on, window_s);
         if let Some(seat) = seat {
             throttle.hold_seat(seat);
         }
@@ -93,6 +99,7 @@ impl Run {
                 flight: Some(flight),
                 throttle: Arc::clone(&throttle),
                 upload: Arc::clone(&upload),
+                used: Mutex::default(),
                 announced_bytes,
             },
             board: Arc::clone(board),
@@ -179,11 +186,11 @@ impl Run {
         match Box::pin(self.while_looking(sending)).await {
             Ok(response) if self.is_refused(&response) => self.end(Fate::Refused, Phase::Refused),
             Ok(response) if self.network.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
-                self.is_out_of_reach(head, response.headers());
+                self.is_out_of_reach(head, response.status(), response.headers());
             }
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers());
-                let twin = Twin::of(&self.lesson.course, head, on, status, headers);
+                let twin = Twin::of(&self.lesson.course, head, self.sent(), status, headers);
                 self.lesson.tally.accepted(twin);
                 self.keep(response, answered).await;
             }
@@ -197,6 +204,11 @@ impl Run {
                 self.end(fate, phase);
             }
         }
+    }
+
+    fn sent(&self) -> Sent {
+        let on = self.network.id;
+        Sent { on, endpoint: self.upload.went(on), lane: Lane::Shadow }
     }
 
     /// Whether the far sidecar says that it did not run it. Of a service that is none it is not believed.
@@ -244,10 +256,10 @@ impl Run {
                     seat.is_whole();
                 }
                 self.look();
-                if !self.lesson.tally.is_accepted() {
-                    self.lesson.learn_it_took();
-                }
                 self.end(Fate::Finished, Phase::Finished { at_s, good });
+                if !self.lesson.tally.is_accepted() {
+                    self.learn_it_took();
+                }
             }
             Ok(_) => {
                 if let Some(sink) = sink {
@@ -302,22 +314,35 @@ impl Lesson {
         self.tally.on
     }
 
-    fn learn_it_took(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
-        let ran_s = self.course.ran_s(self.on(), &self.upload, flight.land());
-        // What was measured of its caps is taken off: the label is what the job takes without them.
-        let granted = self.board.read().shadows[self.on()].and_then(|seen| seen.granted).unwrap_or(1.0);
-        let took_s = (ran_s * granted).max(f64::MIN_POSITIVE);
-        self.tally.took(took_s);
-        self.learn(Label::Took(took_s));
+    /// What it teaches, now that all of it has run; once.
+    fn whole(&mut self) -> Option<Whole> {
+        self.note_bytes();
+        let flight = self.flight.take()?;
+        Some(Whole {
+            tally: Arc::clone(&self.tally),
+            course: Arc::clone(&self.course),
+            ran_s: self.course.ran_s(self.on(), &self.upload, flight.land()),
+            used: *self.used.lock(),
+            response_bytes: self.received() as f64,
+        })
     }
 
+    /// What it moved is on the bill, and if it is the real job, its slot at full price.
+    fn note_bytes(&mut self) {
+        let (bytes, adopted) = (self.throttle.passed(), self.tally.fate() == Fate::Adopted);
+        let speed = self.course.plan.caps.speed(self.course.plan.predictions[self.on()].as_ref());
+        if let Some(flight) = &mut self.flight {
+            flight.carried(bytes);
+            if adopted && speed > 0.0 {
+                flight.costs_times(1.0 / speed);
+            }
+        }
+    }
+
+    /// What a part of it teaches. What that has used says nothing of the whole.
     fn learn(&self, label: Label) {
-        // What a part of a job has used says nothing of the whole.
-        let whole = matches!(label, Label::Took(_)) && self.flight.is_none();
-        let seen = self.board.read().shadows[self.on()].filter(|_| whole);
         let response_bytes = match label {
-            Label::Took(_) => Some(self.throttle.passed().saturating_sub(self.announced_bytes) as f64),
+            Label::Took(_) => Some(self.received() as f64),
             Label::LongerThan(_) => None,
         };
         self.tally.shared.oracle.learn(Row {
@@ -325,20 +350,25 @@ impl Lesson {
             pair: self.course.id,
             network: self.on(),
             label,
-            cpu_s: seen.and_then(|seen| seen.cpu_s),
-            memory_bytes: seen.and_then(|seen| seen.memory_bytes),
+            cpu_s: None,
+            memory_bytes: None,
             response_bytes,
         });
+    }
+
+    fn received(&self) -> u64 {
+        self.throttle.passed().saturating_sub(self.announced_bytes)
     }
 }
 
 impl Drop for Lesson {
     fn drop(&mut self) {
+        self.note_bytes();
         self.throttle.free_permit();
         if let Some(seat) = self.throttle.seat() {
             seat.end();
         }
-        let received = self.throttle.passed().saturating_sub(self.announced_bytes);
+        let received = self.received();
         let metrics = &self.tally.shared.metrics;
         metrics.shadow_moved(self.on(), Direction::Sent, self.throttle.passed() - received);
         metrics.shadow_moved(self.on(), Direction::Received, received);

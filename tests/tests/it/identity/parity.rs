@@ -37,10 +37,11 @@ async fn jobs_share_a_connection() {
         client.write(GET).await;
         clients.push((client, two.public.next().await));
     }
-    // One for each of two workers, and one for the questions that the third thread asks.
+    // One for each of two workers, one for the questions that each may have asked meanwhile, and one for those that the third
+    // thread asks.
     let made = r#"adumbra_upstream_connections_total{network="public",result="made"}"#;
     let made = two.near.metric(made).await;
-    assert!((1.0..=3.0).contains(&made), "{made} for 8 jobs at once");
+    assert!((1.0..=5.0).contains(&made), "{made} for 8 jobs at once");
     for (mut client, running) in clients {
         running.release(Reply::ok("done")).await;
         assert_eq!(client.answer().await.text(), "done");

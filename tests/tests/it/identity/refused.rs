@@ -212,6 +212,30 @@ async fn a_job_is_not_lost_to_a_sidecar_that_does_not_believe_us() {
 }
 
 #[tokio::test]
+async fn an_upgrade_is_not_lost_to_a_sidecar_that_does_not_believe_us() {
+    let site = Site::new();
+    let (near_place, far_place) = (site.place("private"), site.place("public"));
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let far = far_place.sidecar(Setup::alone(public.url()), &["somebody-else"]).start();
+    let setup = Setup::with_known_peer(private.url(), &far).every("shadow = \"on\"");
+    // Nothing but the jobs themselves is to show what it is like there.
+    let setup = setup.set("networks.public.health", "{ every = \"1h\", failures = 100 }");
+    let near = near_place.sidecar(setup, &["public"]).start();
+    near.swap_model(tests::model::settled(1000.0, 1.0));
+    for _ in 0..3 {
+        let before = near.metric(&refused("connect", "by_peer")).await;
+        let mut client = Raw::connect(near.jobs()).await;
+        client.write("POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await;
+        let mut service = private.next().await;
+        service.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await;
+        let answer = client.head().await;
+        assert_eq!((answer.status, answer.decision().said()), (101, ("private", "failover", "send")));
+        assert!(near.metric(&refused("connect", "by_peer")).await > before);
+    }
+    assert_eq!(public.begun(), 0);
+}
+
+#[tokio::test]
 async fn a_stranger_with_a_good_certificate_gets_nothing_by_the_jobs_listener() {
     let Two { private, near, .. } = transferring_with("shadow = \"off\"").await;
     let marked = [

@@ -129,3 +129,33 @@ async fn a_ca_that_leaves_the_bundle_takes_its_connections_with_it() {
     assert!(!client.to_end().await.ends_with(b"0\r\n\r\n"));
     assert!(two.far.metric(&cut("unknown_issuer")).await >= 1.0);
 }
+
+#[tokio::test]
+async fn a_live_connection_is_cut_when_its_ca_expires_and_no_new_one_is_taken() {
+    // Long enough to begin a job, and no longer; the certificates would hold for a week.
+    let site = Site::of(over_in(Duration::from_secs(6)));
+    let (near_place, far_place) = (site.place("private"), site.place("public"));
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let far = far_place.sidecar(Setup::alone(public.url()), &["private"]).start();
+    let setup = Setup::with_known_peer(private.url(), &far).every("shadow = \"on\"");
+    let near = near_place.sidecar(setup, &["public"]).start();
+    near.swap_model(tests::model::settled(1000.0, 1.0));
+    let two = Two { site, near_place, far_place, private, public, near, far };
+    let (mut client, mut running) = begun(&two).await;
+    let identity = &two.near.status().await["certificates"]["identity"];
+    let expires_at_s = two.near.metric(r#"adumbra_certificate_expiry_timestamp_seconds{certificate="trust"}"#).await;
+    assert!(expires_at_s < identity["expires_at_s"].as_f64().expect("a number"), "{expires_at_s} {identity}");
+    assert_eq!(identity["believable"], true, "{identity}");
+    running.gone().await;
+    assert!(!client.to_end().await.ends_with(b"0\r\n\r\n"));
+    assert!(two.far.metric(&cut("expired")).await + two.near.metric(&cut("expired")).await >= 1.0);
+    let identity = &two.near.status().await["certificates"]["identity"];
+    assert_eq!(identity["believable"], false, "{identity}");
+    assert!(identity["authorities"][0]["expires_in_s"].as_f64().expect("a number") < 0.0, "{identity}");
+    let mut next = Raw::connect(two.near.jobs()).await;
+    next.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi").await;
+    two.private.next().await.release(Reply::ok("at home")).await;
+    assert_eq!(next.answer().await.text(), "at home");
+    tests::eventually("a handshake is refused", async || two.near.metric(&refused("connect", "expired")).await >= 1.0)
+        .await;
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use policy::Phase;
 use policy::fate::Fate;
 
@@ -50,11 +50,10 @@ impl Run {
     }
 
     /// It was accepted to be done later, where requests that ask for it later never go: it cannot be the real job.
-    pub(super) fn is_out_of_reach(&self, head: &Arc<Head>, headers: &HeaderMap) {
+    pub(super) fn is_out_of_reach(&self, head: &Arc<Head>, status: StatusCode, headers: &HeaderMap) {
         let Some(seat) = self.throttle.seat() else {
-            let on = self.network.id;
-            let twin = Twin::out_of_reach(&self.lesson.course, head, on, self.upload.went(on), headers);
-            self.lesson.tally.accepted(Some(twin));
+            let twin = Twin::of(&self.lesson.course, head, self.sent(), status, headers);
+            self.lesson.tally.accepted(twin);
             return self.end(Fate::Failed, Phase::Failed);
         };
         // It dies with its worker, and must not be waited for by the next one.
@@ -68,6 +67,8 @@ impl Run {
         if used == Used::default() {
             return;
         }
+        // Once it is adopted it is no shadow on the board any more, and is measured all the same.
+        self.lesson.used.lock().update(used);
         self.board.shadow(self.network.id, |shadow| {
             shadow.cpu_s = used.cpu_s.or(shadow.cpu_s);
             shadow.memory_bytes = used.memory_bytes.or(shadow.memory_bytes);

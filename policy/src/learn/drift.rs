@@ -1,0 +1,352 @@
+//! A drift alarm: says that a network, or a class on it, has become slower or faster than the model knows.
+//!
+//! Refits follow a change only as fast as new labels outweigh the window's old ones, which may take thousands of jobs. Two
+//! one-sided cumulative sums (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954; the test named after Page
+//! and Hinkley is their two-sided form) of how far each outcome lies from what was predicted say within about a hundred
+//! outcomes that a network takes twice or half as long. Each sum grows by what exceeds an allowance, and starts again at 0.
+//!
+//! Job times have heavy tails, and some labels lie, so an outcome counts by its normal score: where it fell among the
+//! quantiles that were predicted for it, which for a model that is right is 0 in the middle and spreads by about 1,
+//! whatever the job; and no outcome counts for more than a few of those. The allowance covers what a model is off by anyway.
+//!
+//! What an alarm is good for is [`follow`]: rows from before the change are moved by as much as the network was, so that all
+//! that they say of sizes and classes stays, and the next refit starts from what is true now.
+
+use std::collections::BTreeMap;
+
+use super::{Label, Row, Window};
+use crate::model::Model;
+use crate::prediction::{LEVELS, MEDIAN, Prediction};
+use crate::units::{ClassId, NetworkId, PerNetwork};
+
+/// The normal scores of the predicted quantiles.
+const SCORES: [f64; LEVELS.len()] = [-1.2816, -0.6745, 0.0, 0.6745, 1.2816];
+/// What is allowed for in each outcome, in scores…
+const ALLOWED_SCORE: f64 = 0.3;
+/// …and in log time: a quarter more or less is for the ordinary refit to find.
+const ALLOWED_LOG: f64 = 0.25;
+/// No outcome counts for more than this many scores, or than three times what is allowed for.
+const SCORE_MOST: f64 = 3.0;
+/// The sum that is an alarm. With a standard normal score that is a false one in more than a million outcomes (Siegmund's
+/// approximation), with a model that is a little off one in tens of thousands (see the tests); a shift by the whole spread
+/// of a prediction is found in some 30 outcomes.
+const ALARM: f64 = 20.0;
+/// A spread less than this is not believed.
+const SPREAD_LEAST: f64 = 0.05;
+/// The most classes, each on one network, that are watched by themselves.
+const CELLS_MOST: usize = 2048;
+/// Rows since the change that it takes to say how large it was.
+const ROWS_LEAST: usize = 5;
+/// The largest change that rows are moved by: a factor of 50.
+const SHIFT_MOST: f64 = 3.9;
+
+/// Watches outcomes for changes.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    networks: PerNetwork<Sums>,
+    classes: BTreeMap<(ClassId, NetworkId), Sums>,
+}
+
+/// What was found to have changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drift {
+    /// Where.
+    pub network: NetworkId,
+    /// The class that has changed there; `None` if it is all of them together.
+    pub class: Option<ClassId>,
+    /// The number, counted by the window, of the first outcome of the change.
+    pub since: u64,
+    /// Whether jobs take longer there than they did.
+    pub slower: bool,
+}
+
+/// What was done about a change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Followed {
+    /// The logarithm of how many times as long jobs take as before.
+    pub log_shift: f64,
+    /// Rows that were moved by it.
+    pub rows: usize,
+}
+
+/// The two sums of one network, or of one class on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sums {
+    slower: Sum,
+    faster: Sum,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sum {
+    value: f64,
+    /// The outcome from which on it has not been 0.
+    since: u64,
+}
+
+impl Watch {
+    /// Takes in an outcome, the window's number for it, and the model in force; says if it is the one too many.
+    pub fn observe(&mut self, model: &Model, row: &Row, number: u64) -> Option<Drift> {
+        let Label::Took(seconds) = row.label else { return None };
+        let (score, allowed) = score(&model.predict(&row.job, row.network), seconds)?;
+        let (class, network) = (row.job.class, row.network);
+        let of_network = self.networks[network].add(score, allowed, number);
+        let room = self.classes.len() < CELLS_MOST;
+        let of_class = match self.classes.get_mut(&(class, network)) {
+            Some(sums) => sums.add(score, allowed, number),
+            None if room => self.classes.entry((class, network)).or_default().add(score, allowed, number),
+            None => None,
+        };
+        // The narrower finding first: if one class has changed, the others must not be moved with it.
+        let found = of_class.map(|found| (Some(class), found)).or(of_network.map(|found| (None, found)));
+        let (class, (since, slower)) = found?;
+        self.forget(network);
+        Some(Drift { network, class, since, slower })
+    }
+
+    /// What was summed up of a network is over: the rows that it came from are about to be moved.
+    fn forget(&mut self, network: NetworkId) {
+        self.networks[network] = Sums::default();
+        self.classes.retain(|(_, on), _| *on != network);
+    }
+}
+
+impl Sums {
+    /// Adds an outcome; if that is an alarm, since when, and whether it is for slowness.
+    fn add(&mut self, score: f64, allowed: f64, number: u64) -> Option<(u64, bool)> {
+        let slower = self.slower.add(score - allowed, number).map(|since| (since, true));
+        let faster = self.faster.add(-score - allowed, number).map(|since| (since, false));
+        slower.or(faster)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, excess: f64, number: u64) -> Option<u64> {
+        if self.value == 0.0 {
+            self.since = number;
+        }
+        self.value = (self.value + excess).max(0.0);
+        (self.value > ALARM).then_some(self.since)
+    }
+}
+
+/// Where an outcome fell among the predicted quantiles, as a standard normal's value, bounded; and what is allowed for.
+/// What is not known of the network's speed makes every outcome less of a surprise.
+fn score(predicted: &Prediction, seconds: f64) -> Option<(f64, f64)> {
+    let logs = predicted.quantiles_s.map(f64::ln);
+    let off = seconds.ln() - logs[MEDIAN];
+    let end = if off < 0.0 { 0 } else { LEVELS.len() - 1 };
+    let inner = if off < 0.0 { 1 } else { LEVELS.len() - 2 };
+    let spread = ((logs[end] - logs[MEDIAN]) / SCORES[end]).max(SPREAD_LEAST);
+    let near = ((logs[inner] - logs[MEDIAN]) / SCORES[inner]).max(SPREAD_LEAST);
+    // Between the median and the quartile the quartile's scale holds, beyond it the outer quantile's.
+    let plain = if (off / near).abs() <= SCORES[inner].abs() { off / near } else { off / spread };
+    let doubted = (1.0 + (predicted.doubt / spread).powi(2)).sqrt();
+    let allowed = ALLOWED_SCORE.max(ALLOWED_LOG / (spread * doubted));
+    let most = SCORE_MOST.max(3.0 * allowed);
+    let score = (plain / doubted).clamp(-most, most);
+    (score.is_finite() && allowed.is_finite()).then_some((score, allowed))
+}
+
+/// Moves the rows from before the change by as much as those since then differ from them, by `model`; `None` if too few
+/// came since. Both sides are compared by their medians, so that lying labels move little.
+pub fn follow(window: &mut Window, model: &Model, drift: &Drift) -> Option<Followed> {
+    let (mut before, mut since) = (Vec::new(), Vec::new());
+    for (number, row) in window.in_order() {
+        let concerned = row.network == drift.network && drift.class.is_none_or(|class| class == row.job.class);
+        let Label::Took(seconds) = row.label else { continue };
+        if concerned {
+            let off = (seconds / model.predict(&row.job, row.network).quantiles_s[MEDIAN]).ln();
+            if number < drift.since { before.push(off) } else { since.push(off) }
+        }
+    }
+    if since.len() < ROWS_LEAST || before.len() < ROWS_LEAST {
+        return None;
+    }
+    let log_shift = (median(&mut since) - median(&mut before)).clamp(-SHIFT_MOST, SHIFT_MOST);
+    // Moved the other way than the alarm said: the sums were chance, and so is this.
+    if log_shift.is_finite() && (log_shift > 0.0) == drift.slower {
+        let rows = window.scale(drift.network, drift.class, drift.since, log_shift.exp());
+        return Some(Followed { log_shift, rows });
+    }
+    None
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::refit;
+    use crate::testing::{Dice, PRIVATE, PUBLIC, job, took};
+
+    /// How jobs' log times spread about what can be known of them.
+    #[derive(Clone, Copy, Debug)]
+    enum Noise {
+        Normal(f64),
+        /// A normal, of which one in twenty takes up to e³ times as long.
+        Tailed(f64),
+        /// A normal, of which three in ten lie by a factor of up to 100 either way.
+        Lying(f64),
+    }
+
+    impl Noise {
+        fn draw(self, dice: &mut Dice) -> f64 {
+            match self {
+                Self::Normal(sigma) => sigma * dice.normal(),
+                Self::Tailed(sigma) => {
+                    let tail = if dice.uniform() < 0.05 { dice.exponential(1.0).min(3.0) } else { 0.0 };
+                    sigma * dice.normal() + tail
+                }
+                Self::Lying(sigma) => {
+                    let lie = if dice.uniform() < 0.3 { (2.0 * dice.uniform() - 1.0) * 100_f64.ln() } else { 0.0 };
+                    sigma * dice.normal() + lie
+                }
+            }
+        }
+    }
+
+    const CLASSES: usize = 4;
+
+    /// A paired or single label of a world of four classes, whose public side is half as fast again for two of them.
+    fn outcome(dice: &mut Dice, noise: Noise, shift: f64, drifts: impl Fn(u16, NetworkId) -> bool) -> Row {
+        let class = dice.below(CLASSES) as u16;
+        let network = if dice.uniform() < 0.5 { PRIVATE } else { PUBLIC };
+        let bytes = 1e3 + dice.uniform() * 1e6;
+        let ratio = if network == PUBLIC { [0.4, 0.4, -0.3, 0.0][usize::from(class)] } else { 0.0 };
+        let moved = if drifts(class, network) { shift } else { 0.0 };
+        let log = f64::from(class) + (bytes / 1e5).ln() + ratio + moved + noise.draw(dice);
+        let mut row = took(class, network, log.exp());
+        row.job.body_bytes = Some(bytes as u64);
+        row
+    }
+
+    struct World {
+        dice: Dice,
+        window: Window,
+        model: Model,
+        watch: Watch,
+    }
+
+    impl World {
+        fn new(seed: u64, noise: Noise) -> Self {
+            let mut dice = Dice::new(seed);
+            let mut window = Window::new(5000);
+            for _ in 0..2000 {
+                window.push(outcome(&mut dice, noise, 0.0, |_, _| false)).expect("a label that can be");
+            }
+            let model = refit(&window, PRIVATE, None).expect("enough labels");
+            Self { dice, window, model, watch: Watch::default() }
+        }
+
+        fn step(&mut self, noise: Noise, shift: f64, drifts: impl Fn(u16, NetworkId) -> bool) -> (Row, Option<Drift>) {
+            let row = outcome(&mut self.dice, noise, shift, drifts);
+            self.window.push(row).expect("a label that can be");
+            (row, self.watch.observe(&self.model, &row, self.window.taken()))
+        }
+    }
+
+    #[test]
+    fn noise_alone_is_no_alarm() {
+        let check = |noise: Noise, most: usize| {
+            let mut alarms = 0;
+            for seed in 0..5 {
+                let mut world = World::new(seed, noise);
+                alarms += (0..8_000).filter(|_| world.step(noise, 0.0, |_, _| false).1.is_some()).count();
+            }
+            println!("{noise:?}: {alarms} false alarms in 40,000 outcomes");
+            assert!(alarms <= most, "{noise:?}: {alarms} false alarms in 40,000 outcomes");
+        };
+        // The model is frozen and off by what 2,000 labels leave open; one that is exactly right has none.
+        check(Noise::Normal(0.15), 2);
+        check(Noise::Normal(0.5), 2);
+        check(Noise::Normal(1.0), 2);
+        check(Noise::Tailed(0.5), 2);
+        check(Noise::Lying(0.4), 8);
+    }
+
+    /// How many outcomes on the network it takes until the alarm, as the median and the worst of 15 seeds.
+    fn delay(noise: Noise, shift: f64, class: Option<u16>) -> (usize, usize) {
+        let mut delays: Vec<usize> = (100..115)
+            .map(|seed| {
+                let mut world = World::new(seed, noise);
+                let mut concerned = 0;
+                for _ in 0..20_000 {
+                    let drifts = |c: u16, network| network == PUBLIC && class.is_none_or(|class| class == c);
+                    let (row, found) = world.step(noise, shift, drifts);
+                    concerned += usize::from(drifts(row.job.class.0, row.network));
+                    if let Some(found) = found {
+                        assert_eq!((found.network, found.slower), (PUBLIC, shift > 0.0), "{found:?}");
+                        return concerned;
+                    }
+                }
+                panic!("seed {seed}: no alarm")
+            })
+            .collect();
+        delays.sort_unstable();
+        (delays[7], delays[14])
+    }
+
+    #[test]
+    fn twice_as_slow_or_as_fast_is_found_within_a_hundred_outcomes() {
+        for noise in [Noise::Normal(0.15), Noise::Normal(0.5), Noise::Normal(0.9), Noise::Tailed(0.5)] {
+            for shift in [2_f64.ln(), -2_f64.ln()] {
+                let (median, worst) = delay(noise, shift, None);
+                println!("{noise:?}, {shift:+.2}: after {median} outcomes, {worst} at the worst");
+                assert!(median <= 60 && worst <= 120, "{noise:?} {shift}: {median}, {worst}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_class_that_changes_is_found_by_itself() {
+        let mut world = World::new(3, Noise::Normal(0.4));
+        let drifts = |class, network| class == 2 && network == PUBLIC;
+        let found = (0..20_000).find_map(|_| world.step(Noise::Normal(0.4), 2_f64.ln(), drifts).1).expect("an alarm");
+        assert_eq!((found.network, found.class, found.slower), (PUBLIC, Some(ClassId(2)), true));
+        let (median, worst) = delay(Noise::Normal(0.4), 2_f64.ln(), Some(2));
+        assert!(median <= 30 && worst <= 60, "{median} {worst}");
+    }
+
+    #[test]
+    fn after_an_alarm_the_next_model_predicts_what_is_true_now() {
+        let noise = Noise::Normal(0.4);
+        let mut world = World::new(9, noise);
+        let drifts = |_, network| network == PUBLIC;
+        let found = (0..5_000).find_map(|_| world.step(noise, 2_f64.ln(), drifts).1).expect("an alarm");
+        let probe = |model: &Model, class: u16| {
+            let job = crate::Job { class: ClassId(class), body_bytes: Some(500_000), ..job() };
+            let truth = f64::from(class) + 5_f64.ln() + [0.4, 0.4, -0.3, 0.0][usize::from(class)] + 2_f64.ln();
+            model.predict(&job, PUBLIC).quantiles_s[MEDIAN].ln() - truth
+        };
+        let plain = refit(&world.window, PRIVATE, None).expect("enough labels");
+        let followed = follow(&mut world.window, &world.model, &found).expect("rows enough on both sides");
+        assert!((followed.log_shift - 2_f64.ln()).abs() < 0.25 && followed.rows > 900, "{followed:?}");
+        let next = refit(&world.window, PRIVATE, Some(&world.model)).expect("better on what is new");
+        let worst = |model: &Model| (0..4).map(|class| probe(model, class).abs()).fold(0.0, f64::max);
+        assert!(worst(&next) < 0.25 && worst(&plain) > 0.5, "{} with, {} without", worst(&next), worst(&plain));
+        // Home was not moved.
+        let job = crate::Job { class: ClassId(1), body_bytes: Some(500_000), ..job() };
+        let home = next.predict(&job, PRIVATE).quantiles_s[MEDIAN].ln() - (1.0 + 5_f64.ln());
+        assert!(home.abs() < 0.25, "{home}");
+    }
+
+    #[test]
+    fn what_was_stopped_or_cannot_be_scored_is_passed_over() {
+        let mut world = World::new(1, Noise::Normal(0.4));
+        for number in 0..1000 {
+            for label in [Label::LongerThan(1e6), Label::Took(f64::NAN), Label::Took(f64::INFINITY), Label::Took(0.0)] {
+                let row = Row { label, ..took(0, PRIVATE, 1.0) };
+                assert_eq!(world.watch.observe(&world.model, &row, number), None, "{label:?}");
+            }
+        }
+        for class in 0..5000 {
+            let row = took(class, PRIVATE, 1.0);
+            let expected_s = world.model.predict(&row.job, PRIVATE).quantiles_s[MEDIAN];
+            assert_eq!(world.watch.observe(&world.model, &took(class, PRIVATE, expected_s), 1), None);
+        }
+        assert!(world.watch.classes.len() <= CELLS_MOST);
+    }
+}

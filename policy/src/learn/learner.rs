@@ -1,0 +1,385 @@
+//! Everything that learning keeps between two labels, in one value: the window, the models there are, and what is watched.
+//!
+//! Whoever runs it (the proxy's thread, a bench in virtual time) takes labels in, asks whether it is time to grow a model,
+//! grows one, and puts what comes of it in force. Growing borrows the learner and gives a value back, so that it may take
+//! long or even panic and nothing is half done.
+//!
+//! The models are three at the most: the one *in force*; the one last *trusted*, which is the same unless the one in force
+//! is on trial; and those that were taken back, which are kept to know them again.
+
+use std::sync::Arc;
+
+use super::drift::{Drift, Followed, Watch, follow};
+use super::trial::{OUTCOMES_LEAST, Trial, Verdict};
+use super::{BadRow, Refused, Row, Window, bounds, refit};
+use crate::model::Model;
+use crate::units::NetworkId;
+
+/// How many models that were taken back are remembered, so that none of them comes in again.
+const TAKEN_BACK: usize = 8;
+
+/// When a model is grown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Labels before the first.
+    pub first_after: usize,
+    /// New labels that each later one needs…
+    pub refit_after: usize,
+    /// …and seconds since the last attempt.
+    pub refit_every_s: f64,
+}
+
+/// What learning keeps.
+#[derive(Clone, Debug)]
+pub struct Learner {
+    pace: Pace,
+    window: Window,
+    /// Labels since the last attempt.
+    fresh: usize,
+    attempted_s: Option<f64>,
+    /// Labels that the next attempt needs: more after a model was taken back.
+    needed: usize,
+    /// Something has changed: the next attempt does not wait.
+    is_urgent: bool,
+    watch: Watch,
+    in_force: Option<Arc<Model>>,
+    trusted: Option<Arc<Model>>,
+    /// What is in force against the trusted one, if that is another, and the label it began after.
+    trial: Option<(Trial, u64)>,
+    taken_back: Vec<Arc<Model>>,
+    next: u64,
+}
+
+/// What came of a label.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// It said too much, and was taken to say less.
+    pub bounded: bool,
+    /// Something was found to have changed, and what was done about it, if anything.
+    pub drift: Option<(Drift, Option<Followed>)>,
+    /// What the trial came to, if it is over.
+    pub trial: Option<Judgement>,
+}
+
+/// What a trial came to.
+#[derive(Clone, Debug)]
+pub enum Judgement {
+    /// The model in force is trusted from now on.
+    Trusted,
+    /// It was worse and is no longer in force; what is now must be put there.
+    TakenBack {
+        /// The one that is worse.
+        bad: Arc<Model>,
+        /// The one that is in force again.
+        back_to: Arc<Model>,
+        /// Mean absolute log errors of the two.
+        errors: [f64; 2],
+        /// On how many outcomes.
+        outcomes: u32,
+    },
+}
+
+impl Learner {
+    /// Nothing learned yet; a window of at most `capacity` rows.
+    #[must_use]
+    pub fn new(pace: Pace, capacity: usize) -> Self {
+        Self {
+            pace,
+            window: Window::new(capacity),
+            fresh: 0,
+            attempted_s: None,
+            needed: pace.refit_after,
+            is_urgent: false,
+            watch: Watch::default(),
+            in_force: None,
+            trusted: None,
+            trial: None,
+            taken_back: Vec::new(),
+            next: 1,
+        }
+    }
+
+    /// Goes at this pace from now on, with room for `capacity` rows. What was learned stays, as far as there is room for it.
+    pub fn turn(&mut self, pace: Pace, capacity: usize) {
+        // More was asked for after a model was taken back, and still is.
+        self.needed = pace.refit_after + self.needed.saturating_sub(self.pace.refit_after);
+        self.pace = pace;
+        self.window.hold(capacity);
+    }
+
+    /// The next model gets this number, if it is not beyond it already.
+    pub fn count_from(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
+    /// Puts a model in force that was not grown here: it is trusted, for whoever put it there knows why.
+    pub fn adopt(&mut self, model: Arc<Model>) {
+        self.count_from(model.version() + 1);
+        self.in_force = Some(Arc::clone(&model));
+        self.trusted = Some(model);
+        self.trial = None;
+    }
+
+    /// The model in force.
+    #[must_use]
+    pub fn in_force(&self) -> Option<&Arc<Model>> {
+        self.in_force.as_ref()
+    }
+
+    /// The last model that was found to be no worse than the one before it.
+    #[must_use]
+    pub fn trusted(&self) -> Option<&Arc<Model>> {
+        self.trusted.as_ref()
+    }
+
+    /// The labels that are held.
+    #[must_use]
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Takes a label in, or says why not.
+    pub fn take(&mut self, row: Row) -> Result<Taken, BadRow> {
+        let model = self.in_force.clone();
+        let bounded = model.as_ref().and_then(|model| bounds::bounded(model, &row));
+        let row = bounded.unwrap_or(row);
+        self.window.push(row)?;
+        self.fresh += 1;
+        let mut taken = Taken { bounded: bounded.is_some(), ..Taken::default() };
+        if let Some(model) = model {
+            if let Some(drift) = self.watch.observe(&model, &row, self.window.taken()) {
+                self.is_urgent = true;
+                taken.drift = Some((drift, follow(&mut self.window, &model, &drift)));
+            }
+            taken.trial = self.compare(&model, &row);
+        }
+        Ok(taken)
+    }
+
+    /// Compares the model in force with the trusted one on an outcome that neither has learned from.
+    fn compare(&mut self, model: &Arc<Model>, row: &Row) -> Option<Judgement> {
+        let (trial, began) = self.trial.as_mut()?;
+        let began = *began;
+        match trial.observe(model, self.trusted.as_ref()?, row) {
+            Verdict::Open => None,
+            Verdict::Trusted => {
+                self.trusted = Some(Arc::clone(model));
+                self.trial = None;
+                Some(Judgement::Trusted)
+            }
+            Verdict::Worse { newer, older, outcomes } => {
+                let back_to = self.take_back(model, began)?;
+                Some(Judgement::TakenBack { bad: Arc::clone(model), back_to, errors: [newer, older], outcomes })
+            }
+        }
+    }
+
+    fn take_back(&mut self, bad: &Arc<Model>, began: u64) -> Option<Arc<Model>> {
+        if self.taken_back.len() >= TAKEN_BACK {
+            self.taken_back.remove(0);
+        }
+        self.taken_back.push(Arc::clone(bad));
+        // Its next challenger is judged on what the bad one failed on, and what comes after.
+        let back_to = Arc::new(Model::clone(self.trusted.as_ref()?).seen_until(began));
+        self.in_force = Some(Arc::clone(&back_to));
+        self.trusted = Some(Arc::clone(&back_to));
+        self.trial = None;
+        self.fresh = 0;
+        self.needed = self.pace.refit_after.max(OUTCOMES_LEAST as usize);
+        Some(back_to)
+    }
+
+    /// Whether it is time to grow a model. The first comes as soon as there is enough; each later one needs something new
+    /// and some time, unless something has changed.
+    #[must_use]
+    pub fn is_due(&self, now_s: f64) -> bool {
+        let calm = match self.attempted_s {
+            None => self.window.len() >= self.pace.first_after,
+            Some(at_s) => self.fresh >= self.needed && now_s - at_s >= self.pace.refit_every_s,
+        };
+        self.fresh > 0 && (calm || self.is_urgent)
+    }
+
+    /// An attempt begins: what is new from now on counts for the next.
+    pub fn attempting(&mut self, now_s: f64) {
+        self.fresh = 0;
+        self.attempted_s = Some(now_s);
+        self.needed = self.pace.refit_after;
+        self.is_urgent = false;
+    }
+
+    /// The model that the next one must not lose to: the one in force, or, where that is behind, the trusted one.
+    #[must_use]
+    pub fn champion(&self) -> Option<&Model> {
+        if self.is_behind() { self.trusted.as_deref() } else { self.in_force.as_deref() }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.trial.as_ref().is_some_and(|(trial, _)| trial.is_behind())
+    }
+
+    /// Grows a model and lets it challenge the champion.
+    pub fn grow(&self, home: NetworkId) -> Result<Model, Refused> {
+        self.allow(refit(&self.window, home, self.champion())?)
+    }
+
+    /// A model that was grown, unless it is one that was taken back.
+    pub fn allow(&self, model: Model) -> Result<Model, Refused> {
+        let is_bad = self.taken_back.iter().any(|bad| bad.says_the_same_as(&model));
+        if is_bad { Err(Refused::TakenBack) } else { Ok(model) }
+    }
+
+    /// Puts a model in force that was grown: on trial, unless there is none to compare it with.
+    pub fn put_in_force(&mut self, model: Model) -> Arc<Model> {
+        let model = Arc::new(model.renumbered(self.next));
+        self.next += 1;
+        self.in_force = Some(Arc::clone(&model));
+        if self.trusted.is_none() {
+            self.trusted = Some(Arc::clone(&model));
+        } else if self.trial.is_none() || self.is_behind() {
+            self.trial = Some((Trial::default(), self.window.taken()));
+        }
+        model
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::Label;
+    use crate::testing::{Dice, PRIVATE, job, took};
+
+    const PACE: Pace = Pace { first_after: 40, refit_after: 20, refit_every_s: 5.0 };
+
+    #[test]
+    fn attempts_come_when_there_is_enough_and_then_with_news_and_time() {
+        let mut learner = Learner::new(PACE, 1000);
+        let take = |learner: &mut Learner, n: usize| {
+            for _ in 0..n {
+                learner.take(took(0, PRIVATE, 1.0)).expect("a label that can be");
+            }
+        };
+        assert!(!learner.is_due(0.0));
+        take(&mut learner, 39);
+        assert!(!learner.is_due(0.0));
+        take(&mut learner, 1);
+        assert!(learner.is_due(0.0));
+        learner.attempting(0.0);
+        take(&mut learner, 19);
+        assert!(!learner.is_due(60.0));
+        take(&mut learner, 1);
+        assert!(!learner.is_due(4.9) && learner.is_due(5.0));
+    }
+
+    /// Runs jobs whose time is drawn around `median_s(i)`, and calls `seen` with what came of each label.
+    fn run(learner: &mut Learner, jobs: usize, seed: u64, median_s: impl Fn(usize) -> f64) -> Vec<Taken> {
+        let mut dice = Dice::new(seed);
+        let mut all = Vec::new();
+        for i in 0..jobs {
+            let row = took(0, PRIVATE, median_s(i) * (0.3 * dice.normal()).exp());
+            all.push(learner.take(row).expect("a label that can be"));
+            // A job a second.
+            if learner.is_due(i as f64) {
+                learner.attempting(i as f64);
+                if let Ok(model) = learner.grow(PRIVATE) {
+                    learner.put_in_force(model);
+                }
+            }
+        }
+        all
+    }
+
+    fn median(learner: &Learner) -> f64 {
+        learner.in_force().expect("a model").predict(&job(), PRIVATE).quantiles_s[2]
+    }
+
+    #[test]
+    fn in_quiet_times_models_come_and_none_is_taken_back() {
+        let (mut taken_back, mut alarms, mut trusted) = (0, 0, 0);
+        for seed in 0..3 {
+            let mut learner = Learner::new(PACE, 800);
+            for taken in run(&mut learner, 2000, seed, |_| 1.0) {
+                alarms += usize::from(taken.drift.is_some());
+                match taken.trial {
+                    Some(Judgement::TakenBack { .. }) => taken_back += 1,
+                    Some(Judgement::Trusted) => trusted += 1,
+                    None => {}
+                }
+            }
+            assert!((median(&learner) - 1.0).abs() < 0.1);
+            let version = learner.in_force().expect("a model").version();
+            assert!(version > 10, "version {version}");
+        }
+        assert!(taken_back <= 1 && alarms <= 1 && trusted > 20, "{taken_back} {alarms} {trusted}");
+    }
+
+    #[test]
+    fn a_change_by_two_is_followed_within_a_hundred_jobs_whatever_the_window_holds() {
+        let mut learner = Learner::new(PACE, 20_000);
+        run(&mut learner, 4000, 1, |_| 1.0);
+        let taken = run(&mut learner, 100, 2, |_| 2.0);
+        assert!(taken.iter().any(|taken| taken.drift.is_some()));
+        assert!((median(&learner) - 2.0).abs() < 0.3, "{}", median(&learner));
+    }
+
+    #[test]
+    fn a_model_of_lies_is_taken_back_when_jobs_are_honest_again() {
+        let mut learner = Learner::new(PACE, 3000);
+        run(&mut learner, 1000, 3, |_| 1.0);
+        let good = Arc::clone(learner.in_force().expect("a model"));
+        learner.adopt(Arc::clone(&good));
+        let mut lies = Window::new(1000);
+        for i in 0..1000 {
+            lies.push(took(0, PRIVATE, 5.0 + f64::from(i % 7))).expect("a label that can be");
+        }
+        let bad = learner.put_in_force(refit(&lies, PRIVATE, None).expect("enough labels"));
+        // Nobody refits meanwhile, which would mend it too.
+        let mut dice = Dice::new(4);
+        let mut jobs = std::iter::repeat_with(|| took(0, PRIVATE, (0.3 * dice.normal()).exp())).take(60);
+        let taken: Vec<Taken> = jobs.by_ref().filter_map(|row| learner.take(row).ok()).collect();
+        let back = taken.iter().find_map(|taken| match &taken.trial {
+            Some(Judgement::TakenBack { bad, back_to, errors, .. }) => {
+                Some((bad.version(), back_to.version(), *errors))
+            }
+            _ => None,
+        });
+        let (version, back_to, errors) = back.expect("it is far worse");
+        assert_eq!((version, back_to), (bad.version(), good.version()));
+        assert!(errors[0] > 1.5 * errors[1], "{errors:?}");
+        assert!(learner.in_force().is_some_and(|model| model.says_the_same_as(&good)));
+        assert_eq!(learner.allow(Model::clone(&bad)).err(), Some(Refused::TakenBack));
+        // What comes next has a number of its own.
+        let next = learner.put_in_force(refit(&lies, PRIVATE, None).expect("enough labels"));
+        assert!(next.version() > bad.version());
+    }
+
+    #[test]
+    fn a_better_model_that_comes_while_a_worse_one_is_on_trial_is_not_blamed_for_it() {
+        let mut learner = Learner::new(PACE, 3000);
+        run(&mut learner, 1000, 6, |_| 1.0);
+        let good = Arc::clone(learner.in_force().expect("a model"));
+        learner.adopt(Arc::clone(&good));
+        let mut lies = Window::new(1000);
+        for i in 0..1000 {
+            lies.push(took(0, PRIVATE, 5.0 + f64::from(i % 7))).expect("a label that can be");
+        }
+        let bad = learner.put_in_force(refit(&lies, PRIVATE, None).expect("enough labels"));
+        // The alarm comes first, and a refit with it, long before the trial of the bad one would end.
+        let taken = run(&mut learner, 300, 7, |_| 1.0);
+        assert!(taken.iter().take(30).any(|taken| taken.drift.is_some()));
+        assert!(taken.iter().all(|taken| !matches!(taken.trial, Some(Judgement::TakenBack { .. }))));
+        assert!(learner.trusted().is_some_and(|model| model.version() > bad.version()));
+        assert!((median(&learner) - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn labels_that_cannot_be_or_say_too_much_are_told_apart() {
+        let mut learner = Learner::new(PACE, 1000);
+        run(&mut learner, 100, 5, |_| 1.0);
+        assert_eq!(learner.take(took(0, PRIVATE, f64::NAN)).err(), Some(BadRow::Label));
+        let taken = learner.take(took(0, PRIVATE, 1e8)).expect("it can be");
+        assert!(taken.bounded);
+        let newest = learner.window().in_order().last().map(|(_, row)| row.label);
+        assert!(matches!(newest, Some(Label::Took(seconds)) if seconds < 100.0), "{newest:?}");
+    }
+}
