@@ -89,6 +89,8 @@ fn what_needs_a_restart_is_named_at_its_place() {
     check(&text(&["a", "b"], "lane.kind = 'process'"), &[(5, "lane.kind")]);
     check(&text(&["a", "b"], "lane.workers = 7"), &[]);
     check(&text(&["a", "b"], "run.grace = '1s'\ndata.memory = 7"), &[(5, "run.grace"), (6, "data.memory")]);
+    let kept = "state.directory = 's'\noracle.directory = 'm'\noracle.keep = 3";
+    check(&text(&["a", "b"], kept), &[(5, "state.directory"), (6, "oracle.directory"), (7, "oracle.keep")]);
     let left_to_run = text(&["b"], "[networks.a]");
     check(&left_to_run, &[(4, "networks.a.upstreams")]);
     // What is said of a key is said once, and of all keys.
@@ -121,4 +123,23 @@ fn where_state_is_kept_is_known_of_a_file_that_is_wrong() {
     check("state = 3", None);
     check("state.directory = 3", None);
     check("", None);
+}
+
+#[test]
+fn a_number_that_was_learned_from_does_not_become_another() {
+    let route = |extract: &str| text(&["a"], &format!("[[routes]]\nname = 'r'\nextract = {{ {extract} }}"));
+    let before = parse(&route("x_b = 'query:b'"), "first").unwrap_or_else(|errors| panic!("{errors}"));
+    let check = |extract: &str, expected: bool| {
+        let errors = parse_after(&route(extract), "then", &before).err();
+        let at: Vec<_> = errors.iter().flatten().map(|error| (error.line, error.path.clone())).collect();
+        let refused = [(6, "routes[0].extract".to_owned())];
+        assert_eq!(at, if expected { &[][..] } else { &refused[..] }, "{extract}");
+    };
+    check("x_b = 'query:b'", true);
+    check("x_b = 'query:b', x_c = 'query:c'", true);
+    check("", true);
+    check("x_a = 'query:a', x_b = 'query:b'", false);
+    check("x_b = 'query:other'", false);
+    let renamed = route("x_a = 'query:a'").replace("name = 'r'", "name = 'another'");
+    parse_after(&renamed, "then", &before).unwrap_or_else(|errors| panic!("{errors}"));
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tests::{Edited, Origin, Raw, Setup, eventually, tls};
+use tests::{Client, Edited, Origin, Raw, Reply, Setup, eventually, tls};
 use tokio::net::TcpStream;
 
 /// An address that was free a moment ago.
@@ -42,6 +42,28 @@ async fn a_listener_that_moves_serves_the_connections_it_has_and_lets_them_go() 
     edited.edit(&setup.clone().set("listen.jobs", format!(r#""{old}""#))).await;
     assert_eq!(Raw::ask(old, GET).await.text(), "private");
     drop(kept);
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_is_told_to_go_and_its_streams_end() {
+    let origin = Origin::held().await;
+    let setup = Setup::alone(origin.url());
+    let edited = Edited::start(&setup);
+    let mut client = Client::two(edited.sidecar.jobs()).await;
+    let request = || {
+        let body = http_body_util::BodyExt::boxed_unsync(http_body_util::Empty::new());
+        http::Request::get("http://service/").body(body).expect("a request")
+    };
+    let asking = client.try_send(request());
+    let moving = async {
+        let in_flight = origin.next().await;
+        edited.edit(&setup.clone().set("listen.jobs", format!(r#""{}""#, free().await))).await;
+        in_flight.release(Reply::ok("whole")).await;
+    };
+    let (answer, ()) = tokio::join!(asking, moving);
+    let (body, _) = tests::client::whole(answer.expect("its stream was open before").into_body()).await;
+    assert_eq!(body, "whole");
+    eventually("the connection takes no more", async || client.try_send(request()).await.is_err()).await;
 }
 
 #[tokio::test]
