@@ -259,6 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_follows_another_has_what_that_one_had_left() {
+        let mut before = ShadowBudget::new(4, 10.0, 1000.0);
+        assert_eq!(before.spend(600, ROOM, 1.0), Ok(()));
+        assert_eq!(before.spend(300, ROOM, 1.0), Ok(()));
+        let mut after = ShadowBudget::new(3, 10.0, 2000.0).within(0.5).following(&before);
+        assert_eq!(after.in_flight(), 2);
+        assert!(!after.would_spend(1101, ROOM, 1.0) && after.would_spend(1100, ROOM, 1.0), "900 of 2,000 are spent");
+        assert_eq!(after.spend(1, ROOM, 1.0), Ok(()));
+        assert_eq!(after.spend(0, ROOM, 1.0), Err(NoPermit::InFlight));
+        let poorer = ShadowBudget::new(4, 1.0, 100.0).following(&before);
+        assert!(!poorer.would_spend(0, ROOM, 1.0), "it is in debt");
+        let unbound = ShadowBudget::new(4, f64::INFINITY, f64::INFINITY).following(&before);
+        assert!(unbound.would_spend(u64::MAX, ROOM, 1.0));
+        let bound_again = ShadowBudget::new(4, 2.0, 100.0).following(&unbound);
+        assert!(bound_again.would_spend(100, ROOM, 1.0));
+    }
+
+    #[test]
     fn a_body_larger_than_the_bucket_is_paid_off_in_time() {
         let mut budget = ShadowBudget::new(9, 100.0, 1000.0);
         assert_eq!(budget.spend(5000, ROOM, 0.0), Ok(()));

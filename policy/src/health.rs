@@ -138,6 +138,20 @@ mod tests {
     }
 
     #[test]
+    fn other_numbers_keep_what_was_seen() {
+        let mut breaker = Breaker::new(3, 10.0);
+        breaker.saw(false, 0.0);
+        breaker.saw(false, 0.0);
+        breaker.retune(3, 20.0);
+        breaker.saw(false, 1.0);
+        assert!(!breaker.would_admit(20.9), "the two before count, and it is open for as long as it says now");
+        breaker.retune(9, 1.0);
+        assert!(!breaker.would_admit(20.9) && breaker.would_admit(21.0), "it is open for as long as it was told");
+        breaker.forget();
+        assert_eq!(breaker, Breaker::new(9, 1.0));
+    }
+
+    #[test]
     fn odd_settings_neither_panic_nor_shut_it_for_ever() {
         let mut breaker = Breaker::new(0, f64::NAN);
         breaker.saw(false, 0.0);

@@ -271,6 +271,27 @@ mod tests {
         assert!(!learner.is_due(4.9) && learner.is_due(5.0));
     }
 
+    #[test]
+    fn another_pace_and_another_window_hold_from_now_on() {
+        let mut learner = Learner::new(PACE, 1000);
+        let take = |learner: &mut Learner, n: usize| {
+            for _ in 0..n {
+                learner.take(took(0, PRIVATE, 1.0)).expect("a label that can be");
+            }
+        };
+        take(&mut learner, 100);
+        learner.attempting(0.0);
+        take(&mut learner, 10);
+        assert!(!learner.is_due(60.0));
+        learner.turn(Pace { refit_after: 10, refit_every_s: 60.0, ..PACE }, 50);
+        assert!(!learner.is_due(59.0) && learner.is_due(60.0), "what came before counts");
+        take(&mut learner, 1);
+        assert_eq!(learner.window().len(), 50);
+        learner.turn(PACE, 1000);
+        take(&mut learner, 5);
+        assert_eq!(learner.window().len(), 55);
+    }
+
     /// Runs jobs whose time is drawn around `median_s(i)`, and calls `seen` with what came of each label.
     fn run(learner: &mut Learner, jobs: usize, seed: u64, median_s: impl Fn(usize) -> f64) -> Vec<Taken> {
         let mut dice = Dice::new(seed);
