@@ -14,7 +14,7 @@ pub(crate) mod change;
 mod file;
 mod last_good;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Reloader {
         }
     }
 
-    async fn look(&mut self, path: &PathBuf, why: Why, standing: &mut Standing) {
+    async fn look(&mut self, path: &Path, why: Why, standing: &mut Standing) {
         let reading = self.read(path).await;
         if why == Why::Time {
             if self.is_known(&reading) {
@@ -113,8 +113,8 @@ impl Reloader {
     }
 
     /// What there is to read now.
-    async fn read(&self, path: &PathBuf) -> Reading {
-        let (path, generation) = (path.clone(), self.shared.generation.load_full());
+    async fn read(&self, path: &Path) -> Reading {
+        let (path, generation) = (path.to_owned(), self.shared.generation.load_full());
         let reading = tokio::task::spawn_blocking(move || Reading::now(&path, &generation)).await;
         reading.unwrap_or_else(|stopped| Reading { text: Err(stopped.to_string()), roots: Vec::new() })
     }
@@ -210,7 +210,7 @@ impl Reading {
         Self { text: Ok(text), roots: roots_now(generation) }
     }
 
-    fn now(path: &std::path::Path, generation: &Generation) -> Self {
+    fn now(path: &Path, generation: &Generation) -> Self {
         let text = read_text(path).map_err(|error| crate::identity::told(&error));
         Self { text: text.map(Arc::from), roots: roots_now(generation) }
     }

@@ -31,7 +31,8 @@ fn wrong(value: &Value, schema: &Value, at: &str) -> Option<String> {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    if !kinds.contains(&kind) && !(kind == "integer" && kinds.contains(&"number")) {
+    let is_number = kind == "integer" && kinds.contains(&"number");
+    if !is_number && !kinds.contains(&kind) {
         return Some(format!("{at}: {kind}, not {kinds:?}"));
     }
     if let (Some(list), Some(least)) = (value.as_array(), schema["minItems"].as_u64())
