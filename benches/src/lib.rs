@@ -22,6 +22,7 @@ pub mod figures;
 pub mod report;
 pub mod statistics;
 
+pub mod regret;
 pub mod replay;
 pub mod trace;
 

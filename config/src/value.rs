@@ -285,9 +285,7 @@ pub struct Oracle {
     pub first_after: usize,
     /// Labels kept.
     pub window: usize,
-    /// Where versions of the model are kept over a restart; `None` for nowhere.
-    pub directory: Option<PathBuf>,
-    /// How many versions are kept there.
+    /// How many versions of the model are kept over a restart, where anything is.
     pub keep: usize,
 }
 

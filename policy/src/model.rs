@@ -173,6 +173,14 @@ impl Model {
         Size { nodes: shape.len(), leaves: shape.leaves(), depth: shape.depth(), classes: self.classes.len() }
     }
 
+    /// The same model with the intervals that its leaves show, uncorrected: what a bench compares with, to say what the
+    /// correction is worth.
+    #[must_use]
+    pub fn uncalibrated(&self) -> Self {
+        let tree = self.tree.narrowed(self.calibration.widened);
+        Self { tree, calibration: Calibration { widened: 0.0, ..self.calibration }, ..self.clone() }
+    }
+
     /// What `job` would take on `network`, from its start there.
     #[must_use]
     pub fn predict(&self, job: &Job, network: NetworkId) -> Prediction {

@@ -281,11 +281,8 @@ fn shared(
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
-    let oracle =
-        Oracle::start(&config, &classes, Arc::clone(&metrics)).map_err(|source| match &config.oracle.directory {
-            Some(directory) => StartError::Models { directory: directory.display().to_string(), source },
-            None => StartError::Thread { what: "the trainer", source },
-        })?;
+    let oracle = Oracle::start(&config, &classes, Arc::clone(&metrics))
+        .map_err(|source| StartError::Thread { what: "the trainer", source })?;
     // One pool more than there are workers: the acceptor's thread asks sidecars questions of its own.
     let identity = certificates.identity.as_ref();
     let making = Making { config: &config, identity, workers: workers + 1, metrics: &metrics };

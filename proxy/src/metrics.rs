@@ -30,12 +30,12 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use lane::ProcessesSoFar;
-pub(crate) use learning::ModelFile;
+pub(crate) use learning::{ModelFile, Refit};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
     Asynchronous, Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd,
-    Refit, Reload, ServedEnd, ShadowEnd, Side, UpstreamConnection,
+    Reload, ServedEnd, ShadowEnd, Side, UpstreamConnection,
 };
 
 use configuration::ConfigCounters;

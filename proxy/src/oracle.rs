@@ -71,12 +71,13 @@ impl Oracle {
     /// the oracle is dropped.
     ///
     /// # Errors
-    /// The directory of versions cannot be made or read, or the thread cannot be started.
+    /// The thread cannot be started.
     pub(crate) fn start(config: &Config, classes: &Arc<Classes>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let school = Arc::new(School::new(QUEUE, metrics));
         let names = Arc::new(Names::new(config, Arc::clone(classes)));
         let mut trainer = Trainer::new(&config.oracle, config.home, Arc::clone(&names), policy::learn::refit);
-        if let Some(shelf) = Shelf::open(&config.oracle)? {
+        if let Some(state) = &config.state.directory {
+            let shelf = Shelf::open(state, config.oracle.keep);
             trainer.begin_with(shelf, &school, std::time::Instant::now());
         }
         let thread = std::thread::Builder::new().name("oracle".to_owned()).spawn({

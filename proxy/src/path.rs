@@ -144,6 +144,10 @@ fn plan(
         classify::classify(&generation, &shared.located, class_of, request, mark, upgrading, id);
     let about = about(shared, request);
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
+    if let Some(about) = about.as_ref().filter(|_| route.is_none()) {
+        // No route says where it may go, but one did of what it is about.
+        job.residency = about.task.residency();
+    }
     let mut view = view(shared, &generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     let model = shared.oracle.model();

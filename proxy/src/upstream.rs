@@ -70,9 +70,9 @@ pub(crate) struct Network {
 /// What changes with every dispatch.
 #[derive(Debug)]
 struct State {
-    ledger: flight::Ledger,
+    ledger: ledger::Ledger,
     /// Shadows on workers and replicas, which take no slot of the live service's.
-    aside: flight::Ledger,
+    aside: ledger::Ledger,
     link: Link,
     /// What other sidecars have there, as far as reports tell.
     others: Others,
@@ -82,7 +82,7 @@ struct State {
 }
 
 impl State {
-    fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
+    fn ledger(&mut self, aside: bool) -> &mut ledger::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
     }
 }

@@ -95,14 +95,10 @@ pub(super) fn oracle(root: &mut Table<'_>, previous: Option<&Config>) -> Oracle 
     let window = table.or("window", &MORE, "20000", "Outcomes kept.") as usize;
     let (low, high) = ("first_after", "window");
     table.ordered((low, first_after), (high, window), Fault::OutOfOrder { low, high });
-    let about = "A directory of this sidecar's own, where versions of the model are kept, so that a restart begins with \
-                 the last; it is made if it is not there. Without it, a restart begins with none.";
-    let directory = table.maybe("directory", &FILE.like("\"/var/lib/adumbra/models\""), about);
-    let keep = table.or("keep", &MORE, "8", "How many versions are kept in `directory`.") as usize;
-    let before = previous.map(|previous| &previous.oracle);
-    table.fixed("directory", RESTART, before.is_some_and(|before| before.directory != directory));
-    table.fixed("keep", RESTART, before.is_some_and(|before| before.keep != keep));
-    Oracle { refit_every, refit_after, first_after, window, directory, keep }
+    let keep = "How many versions of the model are kept, in `models` under `state.directory`.";
+    let keep = table.or("keep", &MORE, "8", keep) as usize;
+    table.fixed("keep", RESTART, previous.is_some_and(|previous| previous.oracle.keep != keep));
+    Oracle { refit_every, refit_after, first_after, window, keep }
 }
 
 pub(super) fn log(root: &mut Table<'_>) -> Log {

@@ -30,9 +30,9 @@ pub(super) fn spend(mut table: Table<'_>) -> SpendCaps {
 
 pub(super) fn state(root: &mut Table<'_>, previous: Option<&Config>) -> State {
     let mut table = root.table("state", "What must outlive the process.");
-    let about = "A directory for it, which is made if it is not there; of this sidecar alone. What is spent is kept there, and the \
-                 last configuration in force, from which the sidecar starts when the file has become unusable. Without it, \
-                 both are forgotten with the process.";
+    let about = "A directory for it, which is made if it is not there; of this sidecar alone. It keeps what was spent and \
+                 learned, and the last configuration in force, from which the sidecar starts when the file has become \
+                 unusable. Without it, all of that is forgotten with the process.";
     let directory = table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), about);
     table.fixed("directory", RESTART, previous.is_some_and(|previous| previous.state.directory != directory));
     State { directory }

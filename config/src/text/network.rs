@@ -258,7 +258,7 @@ fn price(mut table: Table<'_>) -> Price {
         congestion_from: table.or(
             "congestion_from",
             &SHARE,
-            "0.6",
+            "0.8",
             "The share of the capacity in flight above which congestion begins to cost.",
         ),
     }

@@ -19,7 +19,7 @@ const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4
 /// The routes, if all of them could be read.
 pub(super) fn routes(root: &mut Table<'_>, networks: &Networks<'_>, previous: Option<&Config>) -> Option<Vec<Route>> {
     let about = "A kind of request, and what may be done with it. The first route that matches takes a request; one that \
-                 no route matches goes home as it is.";
+                 no route matches goes home as it is, unless it is about a job that was answered 202: it follows that.";
     let mut read: Vec<Read> = Vec::new();
     let mut complete = true;
     for mut table in root.tables("routes", about) {

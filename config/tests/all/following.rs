@@ -89,8 +89,8 @@ fn what_needs_a_restart_is_named_at_its_place() {
     check(&text(&["a", "b"], "lane.kind = 'process'"), &[(5, "lane.kind")]);
     check(&text(&["a", "b"], "lane.workers = 7"), &[]);
     check(&text(&["a", "b"], "run.grace = '1s'\ndata.memory = 7"), &[(5, "run.grace"), (6, "data.memory")]);
-    let kept = "state.directory = 's'\noracle.directory = 'm'\noracle.keep = 3";
-    check(&text(&["a", "b"], kept), &[(5, "state.directory"), (6, "oracle.directory"), (7, "oracle.keep")]);
+    let kept = "state.directory = 's'\noracle.keep = 3";
+    check(&text(&["a", "b"], kept), &[(5, "state.directory"), (6, "oracle.keep")]);
     let left_to_run = text(&["b"], "[networks.a]");
     check(&left_to_run, &[(4, "networks.a.upstreams")]);
     // What is said of a key is said once, and of all keys.

@@ -194,10 +194,10 @@ impl Learner {
     #[must_use]
     pub fn is_due(&self, now_s: f64) -> bool {
         let calm = match self.attempted_s {
-            None => self.window.len() >= self.pace.first_after,
+            None => true,
             Some(at_s) => self.fresh >= self.needed && now_s - at_s >= self.pace.refit_every_s,
         };
-        self.fresh > 0 && (calm || self.is_urgent)
+        self.fresh > 0 && self.window.len() >= self.pace.first_after && (calm || self.is_urgent)
     }
 
     /// An attempt begins: what is new from now on counts for the next.
@@ -269,6 +269,15 @@ mod tests {
         assert!(!learner.is_due(60.0));
         take(&mut learner, 1);
         assert!(!learner.is_due(4.9) && learner.is_due(5.0));
+        // An alarm does not wait for news and time, and is no reason to learn from too little.
+        learner.attempting(5.0);
+        learner.is_urgent = true;
+        assert!(!learner.is_due(5.0), "there is nothing new");
+        take(&mut learner, 1);
+        assert!(learner.is_due(5.0));
+        let mut young = Learner { is_urgent: true, ..Learner::new(PACE, 1000) };
+        take(&mut young, 39);
+        assert!(!young.is_due(60.0));
     }
 
     #[test]

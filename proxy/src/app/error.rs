@@ -66,15 +66,6 @@ pub enum StartError {
         /// What home is called.
         home: String,
     },
-    /// Versions of the model cannot be kept where the configuration says.
-    #[error("cannot keep models in {directory}; `oracle.directory` is a directory that adumbra may read and write")]
-    Models {
-        /// `oracle.directory`.
-        directory: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// The decision log, the trainer or a worker cannot be started.
     #[error("cannot start {what}")]
     Thread {
@@ -96,7 +87,6 @@ impl StartError {
             Self::Network { network, .. } => vec!["networks", network, "ca"],
             Self::NoService { home } | Self::TwoServices { home } => vec!["networks", home, "upstreams"],
             Self::NoWorkers => vec!["lane", "kind"],
-            Self::Models { .. } => vec!["oracle", "directory"],
             Self::Thread { .. } => vec!["log", "decisions"],
         }
     }

@@ -146,25 +146,6 @@ pub(super) enum Fell {
     Above,
 }
 
-/// What became of an attempt at a new model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refit {
-    /// It is in force.
-    Swapped,
-    /// Too little to learn from.
-    TooFew,
-    /// The one in force predicts the newest outcomes better.
-    Worse,
-    /// It is no better than the one in force, and has seen much less.
-    Thin,
-    /// It says the same as one that was taken back.
-    TakenBack,
-    /// What was grown did not pass its check; the model in force stays.
-    Invalid,
-    /// Growing it panicked; the model in force stays.
-    Panicked,
-}
-
 /// What a request for an input found at the data cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
@@ -307,15 +288,6 @@ words!(UpstreamConnection:
     UpstreamConnection::Failed => "failed",
 );
 words!(Fell: Fell::Below => "below", Fell::Inside => "inside", Fell::Above => "above");
-words!(Refit:
-    Refit::Swapped => "swapped",
-    Refit::TooFew => "too_few",
-    Refit::Worse => "worse",
-    Refit::Thin => "thin",
-    Refit::TakenBack => "taken_back",
-    Refit::Invalid => "invalid",
-    Refit::Panicked => "panicked",
-);
 words!(Lookup:
     Lookup::Hit => "hit",
     Lookup::Joined => "joined",
@@ -442,7 +414,7 @@ mod tests {
         check::<certs::Reason>();
         check::<UpstreamConnection>();
         check::<Fell>();
-        check::<Refit>();
+        check::<super::super::learning::Refit>();
         check::<super::super::learning::ModelFile>();
         check::<policy::learn::BadRow>();
         check::<Lookup>();

@@ -18,7 +18,7 @@ use policy::herd::Others;
 use policy::link::Link;
 
 use super::endpoint::Way;
-use super::{Endpoint, Network, State, flight};
+use super::{Endpoint, Network, State, ledger};
 use crate::clock;
 use crate::identity::Identity;
 use crate::lane::Crew;
@@ -100,8 +100,8 @@ impl Network {
 impl State {
     fn new(network: &cfg::Network) -> Self {
         Self {
-            ledger: flight::Ledger::new(network.capacity),
-            aside: flight::Ledger::new(0),
+            ledger: ledger::Ledger::new(network.capacity),
+            aside: ledger::Ledger::new(0),
             link: Link::default(),
             others: Others::default(),
             budget: budget(network),
