@@ -116,6 +116,17 @@ pub(crate) enum Reload {
     Failed,
 }
 
+/// What became of a configuration that was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigReload {
+    /// It is in force.
+    Applied,
+    /// It was in force already.
+    Unchanged,
+    /// It is not, and the one before stays.
+    Refused,
+}
+
 /// How a connection to a network was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpstreamConnection {
@@ -255,6 +266,11 @@ words!(Certificate:
     Certificate::Trust => "trust",
 );
 words!(Reload: Reload::Taken => "ok", Reload::Failed => "failed");
+words!(ConfigReload:
+    ConfigReload::Applied => "applied",
+    ConfigReload::Unchanged => "unchanged",
+    ConfigReload::Refused => "refused",
+);
 words!(Refused:
     Refused::NoCertificate => "no_certificate",
     Refused::UnknownIssuer => "unknown_issuer",
@@ -394,6 +410,7 @@ mod tests {
         check::<Side>();
         check::<Certificate>();
         check::<Reload>();
+        check::<ConfigReload>();
         check::<certs::Reason>();
         check::<UpstreamConnection>();
         check::<Fell>();

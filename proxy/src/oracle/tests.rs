@@ -36,7 +36,7 @@ fn classes() -> Arc<Classes> {
 }
 
 fn trainer(config: &Config, grow: Grow) -> Trainer {
-    Trainer::new(&config.oracle, config.home, Names::new(config, classes()), grow)
+    Trainer::new(&config.oracle, config.home, Arc::new(Names::new(config, classes())), grow)
 }
 
 /// A trainer that keeps versions in `directory`, begun with what is there.
