@@ -40,11 +40,14 @@ pub enum Part {
     Pairing,
     /// Intervals as the leaves say.
     Calibration,
+    /// Nothing compares it with *spill when full*.
+    Watchdog,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 5] = [Self::Shadow, Self::Adoption, Self::Congestion, Self::Pairing, Self::Calibration];
+    pub const ALL: [Self; 6] =
+        [Self::Shadow, Self::Adoption, Self::Congestion, Self::Pairing, Self::Calibration, Self::Watchdog];
 
     /// Its name.
     #[must_use]
@@ -55,6 +58,7 @@ impl Part {
             Self::Congestion => "congestion",
             Self::Pairing => "pairing",
             Self::Calibration => "calibration",
+            Self::Watchdog => "watchdog",
         }
     }
 }

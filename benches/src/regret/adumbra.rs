@@ -5,14 +5,14 @@
 
 use policy::budget::Load;
 use policy::learn::{Label, Row, stopped};
-use policy::plan::Shadowing;
+use policy::plan::{Shadowing, plan_as, size};
+use policy::watchdog::{Came, Seat};
 use policy::{
     Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Step, View, decide,
-    plan,
 };
 
 use super::Part;
-use super::census::{Census, Each};
+use super::census::Census;
 use super::ground::{Ground, RunId, State};
 use super::sidecar::{self, Sidecar, id};
 use super::world::{Shown, World};
@@ -34,6 +34,9 @@ struct Course {
     open: bool,
     /// Whether the lead was a shadow once.
     adopted: bool,
+    /// Its place in the comparison with the rule, and its size there.
+    seat: Seat,
+    size: Option<f64>,
 }
 
 /// What is to be said of one job in the end.
@@ -75,21 +78,25 @@ impl Adumbra {
     pub(super) fn report(&mut self, ground: &Ground<'_>) {
         self.census.report(ground.now_s);
         for (i, sidecar) in self.sidecars.iter_mut().enumerate() {
-            sidecar.hear(ground.world, &self.census.others(i, ground.now_s), ground.now_s);
+            if let Some((others, ours)) = self.census.told(i, ground.now_s) {
+                sidecar.hear(ground.world, &others, &ours, ground.now_s);
+            }
         }
     }
 
     /// What the job's sidecar knows now.
     fn view(&mut self, ground: &Ground<'_>, i: usize) -> View {
         let lot = &ground.lots[i];
-        let others: Each = self.census.others(lot.sidecar, ground.now_s);
-        self.sidecars[lot.sidecar].view(ground, lot, &others)
+        self.sidecars[lot.sidecar].view(ground, lot)
     }
 
     pub(super) fn arrives(&mut self, ground: &mut Ground<'_>, i: usize) {
         let lot = &ground.lots[i];
         let view = self.view(ground, i);
-        let planned = plan(&lot.job, &view, self.sidecars[lot.sidecar].model.as_ref(), ground.now_s);
+        let sidecar = &mut self.sidecars[lot.sidecar];
+        let seat = sidecar.watchdog.seat(&lot.job, &view, sidecar.model.is_some(), ground.now_s);
+        let planned = plan_as(seat.arm, &lot.job, &view, sidecar.model.as_ref(), ground.now_s);
+        let size = size(&lot.job, &view, &planned);
         let (lead, entry) = self.launch(ground, i, planned.target.index(), &planned);
         let open = matches!(planned.shadowing, Shadowing::Lead { .. }) || decide::is_watched(&lot.job, &view, &planned);
         let course = Course {
@@ -101,6 +108,8 @@ impl Adumbra {
             refused: NetworkSet::EMPTY,
             open,
             adopted: false,
+            seat,
+            size,
         };
         self.courses[i] = Some(course);
         self.fork(ground, i, &planned);
@@ -118,7 +127,7 @@ impl Adumbra {
     }
 
     fn load(&self, ground: &Ground<'_>, sidecar: usize, network: usize) -> Load {
-        let others = self.census.others(sidecar, ground.now_s)[network];
+        let others = self.sidecars[sidecar].others_on(network);
         let in_flight = self.sidecars[sidecar].ledgers[network].len().saturating_add(others);
         sidecar::load(ground.world, in_flight, network)
     }
@@ -285,6 +294,14 @@ impl Adumbra {
         let began_s = self.leave(ground, i, &course);
         self.close(i);
         self.cancel_shadows(ground, i, false);
+        let lot = &ground.lots[i];
+        let took_s = now_s - lot.arrived_s;
+        let cost = lot.value_per_s * took_s + ground.money[i];
+        let watchdog = &mut self.sidecars[lot.sidecar].watchdog;
+        match course.size {
+            Some(size) => watchdog.ended(course.seat, &Came { cost, size, took_s }),
+            None => watchdog.left(course.seat),
+        };
         let prediction = course.plan.predictions[id(network)];
         self.told[i].prediction = prediction.map(|prediction| (prediction, ground.runs[run].takes_s));
         // As in the proxy: what an adopted shadow took is not told from what it took as a shadow.
@@ -307,7 +324,7 @@ impl Adumbra {
         };
         let (job, pair, response_bytes) = (lot.job, i as u64, Some(lot.response_bytes));
         let row = Row { job, pair, network: id(network), label, cpu_s: None, memory_bytes: None, response_bytes };
-        self.sidecars[lot.sidecar].learn(ground.world, row, ground.now_s);
+        self.sidecars[lot.sidecar].learn(row, ground.now_s);
     }
 
     /// Ends all shadows that could have become the job; says whether there was one.

@@ -40,20 +40,20 @@ impl Census {
         }
     }
 
-    /// What others have on each network, as far as `sidecar` knows.
-    pub(super) fn others(&self, sidecar: usize, now_s: f64) -> Each {
-        let mut others = [0; MAX_NETWORKS];
+    /// The newest report that has arrived: what others had on each network, and what `sidecar` had.
+    pub(super) fn told(&self, sidecar: usize, now_s: f64) -> Option<(Each, Each)> {
         let mut arrived = self.reports.iter().rev().filter(|(at_s, _)| now_s - at_s >= self.delay_s);
-        let Some((_, then)) = arrived.next() else { return others };
+        let (_, then) = arrived.next()?;
+        let mut others = [0; MAX_NETWORKS];
         for (_, own) in then.iter().enumerate().filter(|(other, _)| *other != sidecar) {
             others.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
         }
-        others
+        Some((others, then[sidecar]))
     }
 
     /// Jobs on each network, as far as `sidecar` knows.
     pub(super) fn seen(&self, sidecar: usize, now_s: f64) -> Each {
-        let mut seen = self.others(sidecar, now_s);
+        let mut seen = self.told(sidecar, now_s).map_or([0; MAX_NETWORKS], |(others, _)| others);
         seen.iter_mut().zip(self.own[sidecar]).for_each(|(sum, own)| *sum += own);
         seen
     }

@@ -3,11 +3,15 @@
 //! Ledgers, budgets, windows and fits are `policy`'s own; this is only the glue that the proxy has between them (its
 //! `upstream` and `oracle`), in virtual time.
 
+use std::sync::Arc;
+
 use policy::budget::{Load, ShadowBudget};
-use policy::learn::{Row, Window, refit};
+use policy::herd::Others;
+use policy::learn::{Learner, Pace, Row};
 use policy::ledger::{self, Entry, Ledger};
 use policy::units::MAX_NETWORKS;
 use policy::view::{NetworkView, Price, Pricing, ShadowLimits, View};
+use policy::watchdog::Watchdog;
 use policy::{Caps, LevelCaps, Levels, Model, NetworkId, PerNetwork};
 
 use super::Part;
@@ -21,10 +25,13 @@ use super::world::World;
 pub(super) struct Sidecar {
     pub(super) ledgers: Vec<Ledger>,
     budgets: Vec<ShadowBudget>,
+    others: Vec<Others>,
     pub(super) model: Option<Model>,
-    window: Window,
-    fresh: usize,
-    attempted_s: Option<f64>,
+    learner: Learner,
+    /// Compares the policy with *spill when full* on a share of the jobs.
+    pub(super) watchdog: Watchdog,
+    labels: u64,
+    version: Option<u64>,
     without: Option<Part>,
 }
 
@@ -35,36 +42,47 @@ pub(super) const fn id(network: usize) -> NetworkId {
 
 impl Sidecar {
     pub(super) fn new(world: &World, without: Option<Part>) -> Self {
+        let of = &world.adumbra;
+        let pace = Pace { first_after: of.first_after, refit_after: of.refit_after, refit_every_s: of.refit_every_s };
         let budget = ShadowBudget::new(world.adumbra.shadows_in_flight, world.adumbra.shadows_per_s, f64::INFINITY)
             .within(world.adumbra.shadows_share);
         Self {
             ledgers: world.networks.iter().map(|place| Ledger::new(place.slots)).collect(),
             budgets: vec![budget; world.networks.len()],
+            others: vec![Others::default(); world.networks.len()],
             model: None,
-            window: Window::new(world.adumbra.window),
-            fresh: 0,
-            attempted_s: None,
+            learner: Learner::new(pace, of.window),
+            watchdog: Watchdog::new(if without == Some(Part::Watchdog) { 0.0 } else { of.guard_share }),
+            labels: 0,
+            version: None,
             without,
         }
     }
 
-    /// A load report is here.
-    pub(super) fn hear(&mut self, world: &World, others: &Each, now_s: f64) {
-        for ((ledger, place), others) in self.ledgers.iter_mut().zip(&world.networks).zip(others) {
-            ledger.holds(place.slots, *others, now_s);
+    /// A load report is here: what others have on each network, and what we had there when it was made.
+    pub(super) fn hear(&mut self, world: &World, others: &Each, ours: &Each, now_s: f64) {
+        for (n, place) in world.networks.iter().enumerate() {
+            self.ledgers[n].holds(place.slots, others[n], now_s);
+            self.others[n].report(others[n], ours[n], now_s);
         }
     }
 
+    /// Jobs of others there, as far as they can be told without a job's own draw.
+    pub(super) fn others_on(&self, network: usize) -> u32 {
+        self.others[network].now_expected(self.ledgers[network].len())
+    }
+
     /// What it knows of all networks, for one job.
-    pub(super) fn view(&mut self, ground: &Ground<'_>, lot: &Lot, others: &Each) -> View {
+    pub(super) fn view(&mut self, ground: &Ground<'_>, lot: &Lot) -> View {
         let world = ground.world;
         let mut state = PerNetwork([NetworkView::default(); MAX_NETWORKS]);
         for (n, place) in world.networks.iter().enumerate() {
             let ledger = &mut self.ledgers[n];
-            let in_flight = ledger.len().saturating_add(others[n]);
+            let others = self.others[n].now(ledger.len(), id(n), lot.job.draw, ground.now_s);
+            let in_flight = ledger.len().saturating_add(others);
             let typical_s = ledger.typical_s();
             let wait_s = if in_flight >= place.slots {
-                ledger::wait_s(ledger.entries(), others[n], place.slots, typical_s, ground.now_s)
+                ledger::wait_s(ledger.entries(), others, place.slots, typical_s, ground.now_s)
             } else {
                 0.0
             };
@@ -121,25 +139,27 @@ impl Sidecar {
     }
 
     /// Takes a label in, and grows a model if it is time.
-    pub(super) fn learn(&mut self, world: &World, mut row: Row, now_s: f64) {
+    pub(super) fn learn(&mut self, mut row: Row, now_s: f64) {
+        self.labels += 1;
         if self.without == Some(Part::Pairing) {
-            row.pair = u64::MAX - self.window.taken();
+            row.pair = u64::MAX - self.labels;
         }
-        if self.window.push(row).is_err() {
+        if self.learner.take(row).is_err() {
             return;
         }
-        self.fresh += 1;
-        let of = &world.adumbra;
-        let is_due = match self.attempted_s {
-            None => self.window.len() >= of.first_after,
-            Some(at_s) => self.fresh >= of.refit_after && now_s - at_s >= of.refit_every_s,
-        };
-        if !is_due {
-            return;
+        if self.learner.is_due(now_s) {
+            self.learner.attempting(now_s);
+            if let Ok(model) = self.learner.grow(id(0)) {
+                self.learner.put_in_force(model);
+            }
         }
-        (self.fresh, self.attempted_s) = (0, Some(now_s));
-        if let Ok(model) = refit(&self.window, id(0), self.model.as_ref()) {
-            self.model = Some(if self.without == Some(Part::Calibration) { model.uncalibrated() } else { model });
+        // What is in force is a new one, or an old one again.
+        let version = self.learner.in_force().map(|model| model.version());
+        if version != self.version {
+            self.version = version;
+            let calibrated = self.without != Some(Part::Calibration);
+            let of = |model: &Arc<Model>| if calibrated { Model::clone(model) } else { model.uncalibrated() };
+            self.model = self.learner.in_force().map(of);
         }
     }
 }

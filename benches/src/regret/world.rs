@@ -139,6 +139,7 @@ pub struct Adumbra {
     pub refit_after: usize,
     pub refit_every_s: f64,
     pub window: usize,
+    pub guard_share: f64,
     pub lies: f64,
 }
 
@@ -285,6 +286,7 @@ impl Default for Adumbra {
             refit_after: 20,
             refit_every_s: 5.0,
             window: 20_000,
+            guard_share: 0.03,
             lies: 0.0,
         }
     }
