@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     println!("trace                    world        network       n  within80  within50  log RMSE  pinball  mean/true");
     let mut figures = serde_json::Map::new();
     for path in &options.traces {
-        let mut jobs = match trace::read(path, options.longest) {
+        let mut jobs = match trace::read(path, 0.1..=options.longest) {
             Ok(jobs) => jobs,
             Err(error) => {
                 eprintln!("{error}");
