@@ -246,10 +246,8 @@ impl Network {
     /// Takes the load report of one endpoint's sidecar in; `None` if it gives none any more.
     pub(crate) fn reports(&self, endpoint: usize, report: Option<Report>) {
         self.endpoints[endpoint].reports(report);
-        let (capacity, others) = (self.capacity(), self.others_in_flight());
-        let ours = self.reported(|report| report.ours);
-        let any = self.endpoints.iter().any(|endpoint| endpoint.reported().is_some());
-        let now_s = clock::now_s();
+        let (capacity, others, ours) = (self.capacity(), self.others_in_flight(), self.reported(|report| report.ours));
+        let (any, now_s) = (self.endpoints.iter().any(|e| e.reported().is_some()), clock::now_s());
         let mut state = self.state.lock();
         state.ledger.holds(capacity, others, now_s);
         if any {
