@@ -5,7 +5,7 @@ DEMO_ARGS ?=
 TOOLS := target/tools
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress docs fuzz-model nightly
+.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
 	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
 	@echo "make bench-progress  what shadows buy a service that shows its progress, and one that does not (TRACES='FILE…')"
+	@echo "make bench-regret    adumbra and the rules people use against one who knows all (TRACES='FILE…', REGRET_ARGS='--load 0.7')"
 	@echo "make bench-shapes    CPU per request in each runtime shape that adumbra could have"
 
 demo:
@@ -82,3 +83,6 @@ bench-shadow-tax:
 
 bench-progress:
 	$(CARGO) bench -p benches --bench progress -- $(TRACES)
+
+bench-regret:
+	$(CARGO) bench -p benches --bench regret -- $(foreach trace,$(TRACES),--trace $(trace)) $(REGRET_ARGS)

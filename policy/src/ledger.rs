@@ -7,6 +7,10 @@
 //! Work is bounded whatever comes in: at most [`REPLAYED_MOST`] entries are looked at, in arrays on the stack, and what is
 //! beyond them is taken to be like them.
 
+mod own;
+
+pub use own::Ledger;
+
 /// One dispatch in flight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {

@@ -173,6 +173,14 @@ impl Model {
         Size { nodes: shape.len(), leaves: shape.leaves(), depth: shape.depth(), classes: self.classes.len() }
     }
 
+    /// The same model with the intervals that its leaves show, uncorrected: what a bench compares with, to say what the
+    /// correction is worth.
+    #[must_use]
+    pub fn uncalibrated(&self) -> Self {
+        let tree = self.tree.narrowed(self.calibration.widened);
+        Self { tree, calibration: Calibration { widened: 0.0, ..self.calibration }, ..self.clone() }
+    }
+
     /// What `job` would take on `network`, from its start there.
     #[must_use]
     pub fn predict(&self, job: &Job, network: NetworkId) -> Prediction {
@@ -201,6 +209,12 @@ impl Model {
     #[must_use]
     pub fn ratio(&self, class: ClassId, network: NetworkId) -> Ratio {
         self.ratio_in(self.facts(class), network)
+    }
+
+    /// Labels of a class, on all networks.
+    #[must_use]
+    pub fn labels(&self, class: ClassId) -> u32 {
+        self.facts(class).ratios.0.iter().map(|ratio| ratio.labels).fold(0, u32::saturating_add)
     }
 
     /// The path that a job takes through the tree, for people: one line a node, one for the leaf, one for each network that

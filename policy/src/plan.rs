@@ -10,6 +10,7 @@
 
 pub(crate) mod draws;
 mod shadows;
+mod taught;
 mod worth;
 
 use crate::cost;
@@ -24,6 +25,7 @@ use crate::view::View;
 use crate::watchdog::Arm;
 
 use draws::{Draw, draw};
+use taught::Taught;
 
 /// While there is no model, at least this share explores, if exploration is allowed at all: else one network would never be
 /// labelled, and the first model could not tell them apart.
@@ -115,10 +117,12 @@ pub fn plan_as(arm: Arm, job: &Job, view: &View, model: Option<&Model>, _now_s: 
         return at(on);
     }
     let gates = gate::gates(job, view);
-    let predictions =
-        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
+    let predictions = view.corrected(
+        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter())),
+    );
     let costs = costs(job, view, &gates, &predictions);
-    let (target, reason) = place(arm, job, view, &gates, &costs, model.is_some());
+    let taught = Taught::of(job, model);
+    let (target, reason) = place(arm, job, view, &gates, &costs, &taught, model.is_some());
     let level = view.shadowing.levels.of(job.urgency);
     let plan = Plan {
         target,
@@ -132,7 +136,7 @@ pub fn plan_as(arm: Arm, job: &Job, view: &View, model: Option<&Model>, _now_s: 
         costs: if model.is_some() { costs } else { PerNetwork([f64::NAN; crate::units::MAX_NETWORKS]) },
         worth: 0.0,
     };
-    shadows::add(job, view, plan)
+    shadows::add(job, view, plan, &taught)
 }
 
 impl Shadowing {
@@ -206,6 +210,7 @@ fn place(
     view: &View,
     gates: &Gates,
     costs: &PerNetwork<f64>,
+    taught: &Taught<'_>,
     modelled: bool,
 ) -> (NetworkId, Reason) {
     if job.last_hop {
@@ -227,7 +232,7 @@ fn place(
         Some(target) if modelled => (target, gates.why_alone(target).unwrap_or(Reason::Cheaper)),
         _ => home_first(view, gates, costs, Reason::NoModelHome),
     };
-    match explore(job, view, gates.eligible.without(target), costs, (costs[target], modelled)) {
+    match explore(job, view, gates.eligible.without(target), costs, taught, (costs[target], modelled)) {
         Some(other) => (other, Reason::Explore),
         None => (target, reason),
     }
@@ -251,7 +256,8 @@ fn last_resort(job: &Job, view: &View) -> NetworkId {
     gate::existing(view).and(job.residency).iter().next().unwrap_or(view.home)
 }
 
-/// Home while it has a free slot, else the cheapest other that has one. Something is eligible.
+/// Home while it has a free slot, else the cheapest other that has one, else where the queue is shortest for its slots: home
+/// alone would be the worst of all when a burst fills everything. Something is eligible.
 fn home_first(view: &View, gates: &Gates, costs: &PerNetwork<f64>, at_home: Reason) -> (NetworkId, Reason) {
     let home = view.home;
     let others = gates.eligible.without(home);
@@ -265,7 +271,10 @@ fn home_first(view: &View, gates: &Gates, costs: &PerNetwork<f64>, at_home: Reas
     match cheapest(view, with_room(view, others), costs) {
         Some(other) => (other, Reason::Spill),
         None if others.is_empty() => (home, gates.why_alone(home).unwrap_or(at_home)),
-        None => (home, Reason::Capacity),
+        None => match least_loaded(view, gates.eligible) {
+            Some(other) if other != home => (other, Reason::Spill),
+            _ => (home, Reason::Capacity),
+        },
     }
 }
 
@@ -277,6 +286,7 @@ fn explore(
     view: &View,
     others: NetworkSet,
     costs: &PerNetwork<f64>,
+    taught: &Taught<'_>,
     (best, modelled): (f64, bool),
 ) -> Option<NetworkId> {
     let allowed = cost::known(view.shadowing.explore_share);
@@ -284,7 +294,9 @@ fn explore(
     if draw(job, Draw::Explore) >= share {
         return None;
     }
-    let bearable = |network: &NetworkId| !modelled || costs[*network] <= EXPLORE_COST_MOST * best;
+    let bearable = |network: &NetworkId| {
+        !modelled || costs[*network] <= EXPLORE_COST_MOST * best && taught.to_explore(*network, allowed) > 0.0
+    };
     let other = pick(with_room(view, others).iter().filter(bearable).collect(), draw(job, Draw::ExploreWhere))?;
     let dearer = costs[other] - best;
     (dearer <= 0.0 || draw(job, Draw::ExploreCost) * dearer < best).then_some(other)
@@ -296,6 +308,15 @@ fn cheapest(view: &View, among: NetworkSet, costs: &PerNetwork<f64>) -> Option<N
     among.iter().min_by(|a, b| {
         let ((cost_a, away_a), (cost_b, away_b)) = (key(a), key(b));
         cost_a.total_cmp(&cost_b).then(away_a.cmp(&away_b))
+    })
+}
+
+/// The one of `among` with the fewest jobs for each slot; home where it has as few as any.
+fn least_loaded(view: &View, among: NetworkSet) -> Option<NetworkId> {
+    let key = |network: NetworkId| (cost::load(&view.state[network]), network != view.home);
+    among.iter().min_by(|a, b| {
+        let ((load_a, away_a), (load_b, away_b)) = (key(*a), key(*b));
+        load_a.total_cmp(&load_b).then(away_a.cmp(&away_b))
     })
 }
 

@@ -12,12 +12,12 @@ mod error;
 mod exchange;
 pub(crate) mod flight;
 mod flow;
+mod making;
 mod pool;
 mod send;
 mod turn;
 mod upload;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use config::value as cfg;
 use parking_lot::Mutex;
 use policy::budget::{Load, NoPermit, ShadowBudget};
+use policy::forecast::Forecast;
 use policy::herd::Others;
 use policy::ledger;
 use policy::link::Link;
@@ -36,12 +37,12 @@ pub(crate) use endpoint::{Endpoint, Report};
 pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit, Ticket};
+pub(crate) use making::Making;
 pub(crate) use send::{Lane, Purpose};
 pub(crate) use upload::{Outgoing, Upload};
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
-use crate::identity::Identity;
 use crate::lane::{Crew, Seat};
 use crate::metrics::Metrics;
 
@@ -51,28 +52,31 @@ pub(crate) struct Network {
     pub(crate) id: NetworkId,
     /// What the configuration says of it.
     pub(crate) config: cfg::Network,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    /// The roots that they are verified by, as they were read.
+    pub(crate) roots: Option<Arc<[u8]>>,
     /// How many of them, from the first, take live jobs. Those behind them are for shadows only.
     live: usize,
     /// The workers behind those endpoints, where we start them.
     pub(crate) crew: Option<Arc<Crew>>,
     /// Whether the link to it is a real one: home is not across any.
     home: bool,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    workers: usize,
     /// Dispatches whose progress is asked for.
-    watched: AtomicU32,
-    /// Idle connections, by worker: no worker ever touches another's.
-    pools: Box<[Mutex<pool::Pool>]>,
+    watched: Arc<AtomicU32>,
     metrics: Arc<Metrics>,
 }
 
 /// What changes with every dispatch.
 #[derive(Debug)]
 struct State {
-    ledger: flight::Ledger,
+    ledger: ledger::Ledger,
     /// Shadows on workers and replicas, which take no slot of the live service's.
-    aside: flight::Ledger,
+    aside: ledger::Ledger,
     link: Link,
+    /// Of what is in flight.
+    forecast: Forecast,
     /// What other sidecars have there, as far as reports tell.
     others: Others,
     budget: ShadowBudget,
@@ -81,48 +85,21 @@ struct State {
 }
 
 impl State {
-    fn ledger(&mut self, aside: bool) -> &mut flight::Ledger {
+    fn ledger(&mut self, aside: bool) -> &mut ledger::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
+    }
+
+    /// Takes a dispatch off its ledger, if it is still there, and says when it began.
+    fn leave(&mut self, aside: bool, id: u64, now_s: f64) -> Option<f64> {
+        let began_s = self.ledger(aside).leave(id, now_s)?;
+        if !aside {
+            self.forecast.ended(now_s);
+        }
+        Some(began_s)
     }
 }
 
 impl Network {
-    /// The network `id` of `config`, reached by `workers` workers.
-    pub(crate) fn new(
-        config: &config::Config,
-        id: NetworkId,
-        workers: usize,
-        identity: Option<&Arc<Identity>>,
-        metrics: Arc<Metrics>,
-    ) -> io::Result<Self> {
-        let network = config.network(id).clone();
-        let (for_shadows, crew) = shadow_endpoints(config, id, &metrics);
-        let live = network.endpoints.len();
-        let endpoints = network.endpoints.iter().chain(&for_shadows);
-        let endpoints = endpoints.map(|at| Endpoint::new(at, &network, identity)).collect::<io::Result<Vec<_>>>()?;
-        let budget = &network.budget;
-        Ok(Self {
-            id,
-            state: Mutex::new(State {
-                ledger: flight::Ledger::new(network.capacity),
-                aside: flight::Ledger::new(0),
-                link: Link::default(),
-                others: Others::default(),
-                budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
-                    .within(budget.share),
-                sheddable: Vec::new(),
-            }),
-            watched: AtomicU32::new(0),
-            pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(endpoints.len()))).collect(),
-            live,
-            crew,
-            home: id == config.home,
-            config: network,
-            endpoints,
-            metrics,
-        })
-    }
-
     /// What the policy may know of it at `now_s`, for a job of `bytes` to send and of this draw, if it is for a job. What may be
     /// spent on it is for others to say.
     pub(crate) fn view(&self, bytes: u64, draw: Option<f64>, now_s: f64) -> NetworkView {
@@ -138,6 +115,7 @@ impl Network {
         };
         let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
+        state.forecast.observe(f64::from(in_flight), now_s);
         let wait_s = if capacity > 0 && in_flight >= capacity {
             let typical_s = state.ledger.typical_s();
             ledger::wait_s(state.ledger.entries(), others, capacity, typical_s, now_s)
@@ -159,6 +137,8 @@ impl Network {
             link_queued_bytes: 0.0,
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
+            outlook: state.forecast.outlook(now_s),
+            correction: policy::residual::Correction::default(),
             price: self.config.price,
             spend_left: None,
         }
@@ -231,7 +211,7 @@ impl Network {
 
     /// Requests of ours there now, as its reports count them.
     fn ours_in_reports(&self) -> u32 {
-        self.endpoints[..self.live].iter().map(Endpoint::in_flight).fold(0, u32::saturating_add)
+        self.endpoints[..self.live].iter().map(|endpoint| endpoint.in_flight()).fold(0, u32::saturating_add)
     }
 
     fn others_in_flight(&self) -> u32 {
@@ -240,7 +220,7 @@ impl Network {
 
     /// Something that its sidecars have reported, over all of them.
     fn reported(&self, what: impl Fn(endpoint::Report) -> u32) -> u32 {
-        self.endpoints.iter().filter_map(Endpoint::reported).map(what).fold(0, u32::saturating_add)
+        self.endpoints.iter().filter_map(|endpoint| endpoint.reported()).map(what).fold(0, u32::saturating_add)
     }
 
     /// Jobs of our own in flight there.
@@ -300,7 +280,7 @@ impl Network {
         let now_s = clock::now_s();
         let view = self.view(0, None, now_s);
         let link = self.state.lock().link;
-        let endpoint = |endpoint: &Endpoint| EndpointStatus {
+        let endpoint = |endpoint: &Arc<Endpoint>| EndpointStatus {
             address: endpoint.label(),
             healthy: endpoint.would_admit(now_s),
             in_flight: endpoint.in_flight(),
@@ -319,6 +299,11 @@ impl Network {
             caps: self.config.spend,
             endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
+    }
+
+    /// How many threads send requests.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
     }
 
     /// Whether it stands where this sidecar stands.
@@ -344,26 +329,6 @@ impl Network {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.config.name
-    }
-}
-
-/// Where shadows run at home, if not on what runs live jobs, and the workers if we are to start them.
-fn shadow_endpoints(
-    config: &config::Config,
-    id: NetworkId,
-    metrics: &Arc<Metrics>,
-) -> (Vec<cfg::Endpoint>, Option<Arc<Crew>>) {
-    let lane = &config.lane;
-    match lane.kind {
-        _ if id != config.home => (Vec::new(), None),
-        cfg::LaneKind::Shared => (Vec::new(), None),
-        cfg::LaneKind::Address => (lane.upstreams.clone(), None),
-        cfg::LaneKind::Process => {
-            // Each process listens where there is room when it starts.
-            let nowhere = cfg::Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 };
-            let first = config.network(id).endpoints.len();
-            (vec![nowhere; lane.workers], Some(Crew::new(lane.workers, first, Arc::clone(metrics))))
-        }
     }
 }
 

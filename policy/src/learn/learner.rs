@@ -13,6 +13,8 @@ use super::drift::{Drift, Followed, Watch, follow};
 use super::trial::{OUTCOMES_LEAST, Trial, Verdict};
 use super::{BadRow, Refused, Row, Window, bounds, refit};
 use crate::model::Model;
+use crate::prediction::Prediction;
+use crate::residual::Residuals;
 use crate::units::NetworkId;
 
 /// How many models that were taken back are remembered, so that none of them comes in again.
@@ -42,6 +44,8 @@ pub struct Learner {
     /// Something has changed: the next attempt does not wait.
     is_urgent: bool,
     watch: Watch,
+    /// What the model in force is off by since it came there.
+    residuals: Residuals,
     in_force: Option<Arc<Model>>,
     trusted: Option<Arc<Model>>,
     /// What is in force against the trusted one, if that is another, and the label it began after.
@@ -91,12 +95,21 @@ impl Learner {
             needed: pace.refit_after,
             is_urgent: false,
             watch: Watch::default(),
+            residuals: Residuals::default(),
             in_force: None,
             trusted: None,
             trial: None,
             taken_back: Vec::new(),
             next: 1,
         }
+    }
+
+    /// Goes at this pace from now on, with room for `capacity` rows. What was learned stays, as far as there is room for it.
+    pub fn turn(&mut self, pace: Pace, capacity: usize) {
+        // More was asked for after a model was taken back, and still is.
+        self.needed = pace.refit_after + self.needed.saturating_sub(self.pace.refit_after);
+        self.pace = pace;
+        self.window.hold(capacity);
     }
 
     /// The next model gets this number, if it is not beyond it already.
@@ -107,6 +120,7 @@ impl Learner {
     /// Puts a model in force that was not grown here: it is trusted, for whoever put it there knows why.
     pub fn adopt(&mut self, model: Arc<Model>) {
         self.count_from(model.version() + 1);
+        self.residuals = self.residuals.taken_over(&model, &self.window);
         self.in_force = Some(Arc::clone(&model));
         self.trusted = Some(model);
         self.trial = None;
@@ -130,8 +144,19 @@ impl Learner {
         &self.window
     }
 
+    /// What the model in force is off by since it came there.
+    #[must_use]
+    pub fn residuals(&self) -> &Residuals {
+        &self.residuals
+    }
+
     /// Takes a label in, or says why not.
     pub fn take(&mut self, row: Row) -> Result<Taken, BadRow> {
+        self.take_beside(row, None)
+    }
+
+    /// As [`Learner::take`], with what was foreseen of it when its job came: intervals are kept at their word by that.
+    pub fn take_beside(&mut self, row: Row, foreseen: Option<&Prediction>) -> Result<Taken, BadRow> {
         let model = self.in_force.clone();
         let bounded = model.as_ref().and_then(|model| bounds::bounded(model, &row));
         let row = bounded.unwrap_or(row);
@@ -139,6 +164,7 @@ impl Learner {
         self.fresh += 1;
         let mut taken = Taken { bounded: bounded.is_some(), ..Taken::default() };
         if let Some(model) = model {
+            self.residuals.observe(&model, &row, foreseen);
             if let Some(drift) = self.watch.observe(&model, &row, self.window.taken()) {
                 self.is_urgent = true;
                 taken.drift = Some((drift, follow(&mut self.window, &model, &drift)));
@@ -173,6 +199,7 @@ impl Learner {
         self.taken_back.push(Arc::clone(bad));
         // Its next challenger is judged on what the bad one failed on, and what comes after.
         let back_to = Arc::new(Model::clone(self.trusted.as_ref()?).seen_until(began));
+        self.residuals = self.residuals.taken_over(&back_to, &self.window);
         self.in_force = Some(Arc::clone(&back_to));
         self.trusted = Some(Arc::clone(&back_to));
         self.trial = None;
@@ -186,10 +213,10 @@ impl Learner {
     #[must_use]
     pub fn is_due(&self, now_s: f64) -> bool {
         let calm = match self.attempted_s {
-            None => self.window.len() >= self.pace.first_after,
+            None => true,
             Some(at_s) => self.fresh >= self.needed && now_s - at_s >= self.pace.refit_every_s,
         };
-        self.fresh > 0 && (calm || self.is_urgent)
+        self.fresh > 0 && self.window.len() >= self.pace.first_after && (calm || self.is_urgent)
     }
 
     /// An attempt begins: what is new from now on counts for the next.
@@ -225,6 +252,7 @@ impl Learner {
     pub fn put_in_force(&mut self, model: Model) -> Arc<Model> {
         let model = Arc::new(model.renumbered(self.next));
         self.next += 1;
+        self.residuals = self.residuals.taken_over(&model, &self.window);
         self.in_force = Some(Arc::clone(&model));
         if self.trusted.is_none() {
             self.trusted = Some(Arc::clone(&model));
@@ -261,6 +289,36 @@ mod tests {
         assert!(!learner.is_due(60.0));
         take(&mut learner, 1);
         assert!(!learner.is_due(4.9) && learner.is_due(5.0));
+        // An alarm does not wait for news and time, and is no reason to learn from too little.
+        learner.attempting(5.0);
+        learner.is_urgent = true;
+        assert!(!learner.is_due(5.0), "there is nothing new");
+        take(&mut learner, 1);
+        assert!(learner.is_due(5.0));
+        let mut young = Learner { is_urgent: true, ..Learner::new(PACE, 1000) };
+        take(&mut young, 39);
+        assert!(!young.is_due(60.0));
+    }
+
+    #[test]
+    fn another_pace_and_another_window_hold_from_now_on() {
+        let mut learner = Learner::new(PACE, 1000);
+        let take = |learner: &mut Learner, n: usize| {
+            for _ in 0..n {
+                learner.take(took(0, PRIVATE, 1.0)).expect("a label that can be");
+            }
+        };
+        take(&mut learner, 100);
+        learner.attempting(0.0);
+        take(&mut learner, 10);
+        assert!(!learner.is_due(60.0));
+        learner.turn(Pace { refit_after: 10, refit_every_s: 60.0, ..PACE }, 50);
+        assert!(!learner.is_due(59.0) && learner.is_due(60.0), "what came before counts");
+        take(&mut learner, 1);
+        assert_eq!(learner.window().len(), 50);
+        learner.turn(PACE, 1000);
+        take(&mut learner, 5);
+        assert_eq!(learner.window().len(), 55);
     }
 
     /// Runs jobs whose time is drawn around `median_s(i)`, and calls `seen` with what came of each label.

@@ -34,6 +34,11 @@ impl Window {
         Self { capacity, held: 0, taken: 0, classes: BTreeMap::new() }
     }
 
+    /// Has room for `capacity` rows from now on. If it holds more, they go as the next rows come.
+    pub fn hold(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Takes a row in, or says why not (not finite, negative, beyond every bound).
     pub fn push(&mut self, row: Row) -> Result<(), BadRow> {
         Self::check(&row)?;
@@ -83,6 +88,13 @@ impl Window {
         let mut rows: Vec<_> = self.classes.values().flatten().map(|(number, row)| (*number, row)).collect();
         rows.sort_unstable_by_key(|(number, _)| *number);
         rows
+    }
+
+    /// The newest rows of each class, at most so many, class by class and oldest first.
+    pub(crate) fn newest_of_each(&self, most: usize) -> impl Iterator<Item = &Row> {
+        self.classes
+            .values()
+            .flat_map(move |rows| rows.iter().skip(rows.len().saturating_sub(most)).map(|(_, row)| row))
     }
 
     /// Takes the rows of `network`, and of `class` if one is given, that are older than row number `before`, to have taken

@@ -6,6 +6,7 @@
 //! use is its job's level, which its urgency buys: at `off` there is none, not even to learn.
 
 use super::draws::{Draw, draw};
+use super::taught::Taught;
 use super::worth;
 use super::{Plan, Shadowing, pick};
 use crate::cost::{self, known};
@@ -20,7 +21,7 @@ use crate::watchdog::Arm;
 const SAMPLE_WINDOW_SHARE: f64 = 2.0;
 
 /// Adds to `plan` what is shadowed.
-pub(super) fn add(job: &Job, view: &View, plan: Plan) -> Plan {
+pub(super) fn add(job: &Job, view: &View, plan: Plan, taught: &Taught<'_>) -> Plan {
     if plan.level == Level::Off || !may_be_shadowed(job) || !plan.eligible.contains(plan.target) {
         return plan;
     }
@@ -29,12 +30,14 @@ pub(super) fn add(job: &Job, view: &View, plan: Plan) -> Plan {
     if predicted_s.is_some_and(|predicted_s| predicted_s < known(view.shadowing.worthwhile_s)) {
         return plan;
     }
-    let acts = job.mode == ShadowMode::On && plan.reason != Reason::Explore && plan.arm == Arm::Policy;
+    // Nor is one to act on worth anything where shadows show nothing.
+    let acts =
+        job.mode == ShadowMode::On && plan.reason != Reason::Explore && plan.arm == Arm::Policy && !taught.is_opaque();
     let best = predicted_s.filter(|_| acts).and_then(|predicted_s| best(job, view, &plan, predicted_s));
     let worth = best.map_or(0.0, |(worth, _)| worth);
     let shadowing = match best {
         Some((worth, shadowing)) if worth > 0.0 => shadowing,
-        _ => sample(job, view, &plan, predicted_s),
+        _ => sample(job, view, &plan, predicted_s, taught),
     };
     Plan { shadowing, worth, ..plan }
 }
@@ -65,8 +68,8 @@ fn best(job: &Job, view: &View, plan: &Plan, predicted_s: f64) -> Option<(f64, S
 }
 
 /// A shadow that only teaches, if this job's draw says so.
-fn sample(job: &Job, view: &View, plan: &Plan, predicted_s: Option<f64>) -> Shadowing {
-    if draw(job, Draw::Sample) >= known(view.shadowing.sample_share) {
+fn sample(job: &Job, view: &View, plan: &Plan, predicted_s: Option<f64>, taught: &Taught<'_>) -> Shadowing {
+    if draw(job, Draw::Sample) >= taught.to_sample(known(view.shadowing.sample_share)) {
         return Shadowing::Direct;
     }
     // Where nothing is predicted, as long as its level lets any shadow run: a job that hangs must not hold a place for longer.

@@ -83,7 +83,7 @@ impl Task {
 
     /// Where it runs, in a configuration that still has that network.
     pub(in crate::path) fn on(&self, generation: &Generation) -> Option<NetworkId> {
-        generation.networks.iter().find(|network| network.name() == &*self.network).map(|network| network.id)
+        generation.networks_in_force().find(|network| network.name() == &*self.network).map(|network| network.id)
     }
 
     /// Where it might run.
