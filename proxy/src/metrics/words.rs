@@ -226,10 +226,7 @@ macro_rules! words {
 
 pub(super) use words;
 
-words!(Kept:
-    Kept::Live => "live",
-    Kept::Worker => "worker",
-);
+words!(Kept: Kept::Live => "live", Kept::Worker => "worker");
 words!(ProcessEnd:
     ProcessEnd::Exited => "exited",
     ProcessEnd::Oom => "oom",

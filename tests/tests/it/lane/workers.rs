@@ -21,6 +21,28 @@ async fn rate(pid: Pid, over: Duration) -> f64 {
     (cpu_s(pid) - before) / began.elapsed().as_secs_f64()
 }
 
+/// An ordinary process that wants a whole core. Dropping it ends it.
+struct Spinner(std::process::Child);
+
+impl Spinner {
+    fn start() -> Self {
+        let spinning = std::process::Command::new("python3").args(["-c", "while True: pass"]).spawn();
+        Self(spinning.expect("there is Python, which the service is written in"))
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            self.0.wait().expect("it was killed");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_shadow_is_capped_and_measured_and_its_caps_are_lifted_when_it_is_adopted() {
     let (stage, kept) = kept(1).await;
@@ -38,8 +60,16 @@ async fn a_shadow_is_capped_and_measured_and_its_caps_are_lifted_when_it_is_adop
     assert_eq!(adopt(&kept, "s").await.status, 204);
     assert_eq!(kept.metric("adumbra_lane_lift_seconds_count").await, 1.0);
     kept.workers_become("adopted", 1).await;
-    eventually("it gets more than its cap was", async || rate(worker, Duration::from_millis(500)).await > 1.5 * CAP)
-        .await;
+    // More than its cap was, or, where the machine has not that much for anybody, about what an ordinary process gets; under
+    // its caps it ran behind all of those.
+    let spinner = Spinner::start();
+    eventually("its caps are lifted", async || {
+        let over = Duration::from_millis(500);
+        let (its, ordinary) = tokio::join!(rate(worker, over), rate(spinner.pid(), over));
+        its > 1.5 * CAP || its > 0.5 * ordinary
+    })
+    .await;
+    drop(spinner);
     stage.go("job");
     assert_eq!(peer.answer().await.text(), by("only", worker));
     is_gone(worker).await;
