@@ -172,7 +172,7 @@ fn the_index_names_every_page() {
     let (_, index) = port.get("/");
     let pages: Vec<_> =
         index.lines().filter(|line| line.starts_with('/')).filter_map(|l| l.split_whitespace().next()).collect();
-    assert_eq!(pages.len(), 8);
+    assert_eq!(pages.len(), 9);
     assert_eq!(port.get("/model").0, StatusCode::NOT_FOUND, "there is none yet");
     port.oracle.swap(model());
     for page in pages {
