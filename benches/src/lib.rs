@@ -3,7 +3,7 @@
 //! A bench here is an argument: it names its machine and commit, starts what it compares side by side, says how much of a
 //! difference is noise, and prints the target beside the figure. In reading order: [`load`] is the whole run, [`peers`] what
 //! is compared, [`rounds`] how it is measured, [`figures`], [`budget`] and [`report`] what is made of it. [`replay`] runs jobs of a [`trace`]
-//! in virtual time. The rest are tools.
+//! in virtual time, [`oracle`] only predicts them and learns from them. The rest are tools.
 
 pub mod load;
 pub mod shadow_tax;
@@ -22,6 +22,7 @@ pub mod figures;
 pub mod report;
 pub mod statistics;
 
+pub mod oracle;
 pub mod regret;
 pub mod replay;
 pub mod trace;

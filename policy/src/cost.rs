@@ -68,7 +68,8 @@ pub fn rest(job: &Job, view: &View, network: NetworkId, prediction: &Prediction,
 /// What holding a slot of `network` for `run_s` seconds costs: its resources, and congestion.
 #[must_use]
 pub fn holding(view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
-    (charged_per_s(&view.state[network].price, prediction) + congestion_per_s(view, network)) * run_s
+    (charged_per_s(&view.state[network].price, prediction) + congestion_per_s(view, network, known(prediction.mean_s)))
+        * run_s
 }
 
 /// What a second on a slot is charged.
@@ -92,16 +93,17 @@ pub fn bill(job: &Job, view: &View, network: NetworkId, prediction: Option<&Pred
     Bill { per_s, per_byte: crossing(view, network, 1.0), expected }
 }
 
-/// What a second of a slot of `network` costs the next job, at its present load.
+/// What a second of a slot of `network` costs the next job, at the load that is expected there over `horizon_s` seconds.
 #[must_use]
-pub fn congestion_per_s(view: &View, network: NetworkId) -> f64 {
+pub fn congestion_per_s(view: &View, network: NetworkId, horizon_s: f64) -> f64 {
     let state = &view.state[network];
     let most = known(state.price.congestion);
     if state.capacity == 0 || most == 0.0 {
         return 0.0;
     }
     let from = known(state.price.congestion_from).min(1.0);
-    let over = load(state) - from;
+    let expected = state.outlook.over(f64::from(state.in_flight), horizon_s) / f64::from(state.capacity);
+    let over = expected - from;
     let share = if from < 1.0 { (over / (1.0 - from)).clamp(0.0, 1.0) } else { f64::from(u8::from(over >= 0.0)) };
     most * known(view.pricing.time_value_per_s(Urgency::DEFAULT)) * share
 }
@@ -177,7 +179,7 @@ mod tests {
             let private = &mut view.state[PRIVATE];
             (private.in_flight, private.capacity) = (in_flight, capacity);
             (private.price.congestion, private.price.congestion_from) = (0.6, from);
-            close(congestion_per_s(&view, PRIVATE), expected);
+            close(congestion_per_s(&view, PRIVATE, 5.0), expected);
         };
         check(0, 10, 0.6, 0.0);
         check(6, 10, 0.6, 0.0);

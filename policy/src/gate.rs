@@ -18,6 +18,9 @@ use crate::view::{NetworkView, View};
 /// workflow trace of the regret bench cost a third more.
 const IN_FLIGHT_PER_SLOT_MOST: f64 = 8.0;
 
+/// How far ahead the load is looked at: a queue that will be too long when a job has come to its head.
+const FORECAST_S: f64 = 30.0;
+
 /// A network is shut when the job's bytes would not arrive within this time: no link is measured well enough to bet more.
 pub const MOVING_MOST_S: f64 = 60.0;
 
@@ -98,7 +101,9 @@ fn shut(job: &Job, view: &View, network: NetworkId) -> Option<Reason> {
 
 /// Whether one job more would make the queue too long to be predicted.
 fn overfull(state: &NetworkView) -> bool {
-    state.capacity > 0 && f64::from(state.in_flight) >= IN_FLIGHT_PER_SLOT_MOST * f64::from(state.capacity)
+    let in_flight = f64::from(state.in_flight);
+    let expected = state.outlook.over(in_flight, FORECAST_S);
+    state.capacity > 0 && in_flight.max(expected) >= IN_FLIGHT_PER_SLOT_MOST * f64::from(state.capacity)
 }
 
 /// Whether nothing may be spent there any more.
@@ -137,6 +142,13 @@ mod tests {
         check(|_, view| view.state[PUBLIC].spend_left = None, None);
         check(|_, view| view.state[PUBLIC].in_flight = 256, Some(Reason::Capacity));
         check(|_, view| view.state[PUBLIC].in_flight = 255, None);
+        check(
+            |_, view| {
+                view.state[PUBLIC].in_flight = 250;
+                view.state[PUBLIC].outlook = crate::forecast::Outlook { level: Some(250.0), per_s: 0.5 };
+            },
+            Some(Reason::Capacity),
+        );
         check(|job, _| job.body_bytes = Some(100 << 30), Some(Reason::Bandwidth));
         check(|_, view| view.state[PUBLIC].link_queued_bytes = 1e12, Some(Reason::Bandwidth));
         check(|_, view| view.state[PUBLIC].link_bytes_per_s = 0.0, None);

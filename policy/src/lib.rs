@@ -27,6 +27,7 @@ pub mod plan;
 pub mod budget;
 pub mod fate;
 pub mod fence;
+pub mod forecast;
 pub mod health;
 pub mod herd;
 pub mod lease;
@@ -37,6 +38,7 @@ pub mod watchdog;
 
 pub mod learn;
 pub mod model;
+pub mod residual;
 
 #[cfg(test)]
 mod adoption;

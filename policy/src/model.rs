@@ -211,6 +211,12 @@ impl Model {
         self.ratio_in(self.facts(class), network)
     }
 
+    /// Labels of a class, on all networks.
+    #[must_use]
+    pub fn labels(&self, class: ClassId) -> u32 {
+        self.facts(class).ratios.0.iter().map(|ratio| ratio.labels).fold(0, u32::saturating_add)
+    }
+
     /// The path that a job takes through the tree, for people: one line a node, one for the leaf, one for each network that
     /// the job's class has labels of.
     #[must_use]

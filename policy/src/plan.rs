@@ -117,8 +117,9 @@ pub fn plan_as(arm: Arm, job: &Job, view: &View, model: Option<&Model>, _now_s: 
         return at(on);
     }
     let gates = gate::gates(job, view);
-    let predictions =
-        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter()));
+    let predictions = view.corrected(
+        model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter())),
+    );
     let costs = costs(job, view, &gates, &predictions);
     let taught = Taught::of(job, model);
     let (target, reason) = place(arm, job, view, &gates, &costs, &taught, model.is_some());

@@ -58,6 +58,34 @@ impl Prediction {
         if share > 0.0 { left_s / share } else { TAIL_SHARE * run_s }
     }
 
+    /// The median of its time, seconds.
+    #[must_use]
+    pub fn median_s(&self) -> f64 {
+        self.quantiles_s[MEDIAN]
+    }
+
+    /// The share of jobs that end within `seconds`: between the quantiles a straight line, beyond the last nothing more.
+    #[must_use]
+    pub fn share_within(&self, seconds: f64) -> f64 {
+        let (mut from_s, mut from) = (0.0, 0.0);
+        for (quantile_s, level) in self.quantiles_s.iter().zip(LEVELS) {
+            if seconds < *quantile_s {
+                return from + (level - from) * ((seconds - from_s) / (quantile_s - from_s)).clamp(0.0, 1.0);
+            }
+            (from_s, from) = (*quantile_s, level);
+        }
+        from
+    }
+
+    /// Widens the 80 % interval by this much in log time at each end, and the quartiles by half of it. A narrowing stops at
+    /// the median.
+    pub fn widen(&mut self, by: f64) {
+        let [lowest, low, median, high, highest] = self.quantiles_s;
+        let (outer, inner) = (by.exp(), (by / 2.0).exp());
+        let (low, high) = ((low / inner).min(median), (high * inner).max(median));
+        self.quantiles_s = [(lowest / outer).min(low), low, median, high, (highest * outer).max(high)];
+    }
+
     /// Half the distance between the outer quantiles in units of a normal's standard deviation, in log time.
     #[must_use]
     pub fn spread(&self) -> f64 {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::cost;
+use crate::forecast::Forecast;
 use crate::learn::{Label, Row, Window, refit};
 use crate::ledger::{self, Entry};
 use crate::observation::{Evidence, Observation, Phase};
@@ -77,6 +78,8 @@ struct World {
     counted: usize,
     switched: usize,
     led: usize,
+    /// Of each network's load, where the arm looks ahead.
+    forecasts: Option<[Forecast; 2]>,
 }
 
 /// The mean cost of a job, and how many were led and switched.
@@ -87,15 +90,23 @@ struct Outcome {
 }
 
 fn run(arm: Arm, seed: u64, ratio_sigma: f64) -> Outcome {
-    let mut world = World::new(arm, seed, ratio_sigma);
+    ran(World::new(arm, seed, ratio_sigma, |_| 1.0))
+}
+
+fn ran(mut world: World) -> Outcome {
     while let Some(((at_ns, _), event)) = world.events.pop_first() {
-        world.step(at_ns as f64 / 1e9, event);
+        let now_s = at_ns as f64 / 1e9;
+        world.step(now_s, event);
+        for (n, forecast) in world.forecasts.iter_mut().flatten().enumerate() {
+            forecast.observe((world.running[n].len() + world.queues[n].len()) as f64, now_s);
+        }
     }
     Outcome { mean: world.cost / world.counted as f64, led: world.led, switched: world.switched }
 }
 
 impl World {
-    fn new(arm: Arm, seed: u64, ratio_sigma: f64) -> Self {
+    /// `rush` says how many times as often as usual jobs come at a time.
+    fn new(arm: Arm, seed: u64, ratio_sigma: f64, rush: fn(f64) -> f64) -> Self {
         let mut dice = Dice::new(seed);
         let mut view = view();
         view.shadowing.explore_share = 0.02;
@@ -104,7 +115,7 @@ impl World {
         let gap_s = mean_s / (LOAD * f64::from(view.state[PRIVATE].capacity));
         let (mut now_s, mut live, mut events) = (0.0, Vec::new(), BTreeMap::new());
         for i in 0..JOBS {
-            now_s += dice.exponential(gap_s);
+            now_s += dice.exponential(gap_s / rush(now_s));
             let class = dice.below(CLASSES.len());
             // Half of a job's size can be told from what its request says.
             let (told, hidden) = (dice.normal(), dice.normal());
@@ -141,6 +152,7 @@ impl World {
             counted: 0,
             switched: 0,
             led: 0,
+            forecasts: None,
         }
     }
 
@@ -187,6 +199,7 @@ impl World {
             state.in_flight = entries.len() as u32;
             state.wait_s = ledger::wait_s(&entries, 0, state.capacity, 8.0, now_s);
             state.shadow_room = self.arm == Arm::Shadows;
+            state.outlook = self.forecasts.map_or_else(Default::default, |forecasts| forecasts[n].outlook(now_s));
         }
         view
     }
@@ -392,4 +405,27 @@ fn shadows_pay_where_the_ratio_differs_from_job_to_job() {
     let [spill, plan, shadows, ..] = compare(0.5).0;
     assert!(plan < spill, "{plan} against {spill}");
     assert!(shadows < 0.99 * plan, "{shadows} against {plan}");
+}
+
+/// What looking ahead costs or saves on a load that comes so: mean cost of a job with it over that without.
+fn looking_ahead(rush: fn(f64) -> f64) -> f64 {
+    let (mut with, mut without) = (0.0, 0.0);
+    for seed in 1..=3 {
+        without += ran(World::new(Arm::Plan, seed, 0.0, rush)).mean;
+        with +=
+            ran(World { forecasts: Some(<[Forecast; 2]>::default()), ..World::new(Arm::Plan, seed, 0.0, rush) }).mean;
+    }
+    println!("looking ahead: {:.4} of the cost without", with / without);
+    with / without
+}
+
+#[test]
+fn looking_ahead_harms_nobody_when_jobs_come_in_bursts_or_evenly_or_in_waves() {
+    let bursts = |now_s: f64| if now_s % 300.0 < 45.0 { 4.0 } else { 0.5 };
+    let waves = |now_s: f64| 1.0 - 0.6 * (std::f64::consts::TAU * now_s / 900.0).cos();
+    for (name, ratio) in
+        [("bursts", looking_ahead(bursts)), ("evenly", looking_ahead(|_| 1.0)), ("waves", looking_ahead(waves))]
+    {
+        assert!(ratio < 1.01, "{name}: {ratio}");
+    }
 }

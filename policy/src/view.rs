@@ -3,7 +3,10 @@
 //! The caller fills a [`View`] for each job from its ledger, the latest load reports and its measured links. Everything in
 //! it is a plain number, taken once, so a plan and the decisions that follow it can be told apart by time alone.
 
+use crate::forecast::Outlook;
 use crate::level::{LevelCaps, Levels};
+use crate::prediction::Prediction;
+use crate::residual::Correction;
 use crate::units::{NetworkId, NetworkSet, PerNetwork, Urgency};
 
 /// All networks at one moment.
@@ -21,6 +24,18 @@ pub struct View {
     pub shadowing: ShadowLimits,
 }
 
+impl View {
+    /// `predictions`, corrected by what the model is off by just now.
+    pub(crate) fn corrected(&self, mut predictions: PerNetwork<Option<Prediction>>) -> PerNetwork<Option<Prediction>> {
+        for (prediction, state) in predictions.0.iter_mut().zip(&self.state.0) {
+            if let Some(prediction) = prediction {
+                state.correction.correct(prediction);
+            }
+        }
+        predictions
+    }
+}
+
 /// One network at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NetworkView {
@@ -28,6 +43,8 @@ pub struct NetworkView {
     pub healthy: bool,
     /// Jobs in flight there: our own dispatches, plus what reports say of others.
     pub in_flight: u32,
+    /// Where the jobs in flight there are going.
+    pub outlook: Outlook,
     /// Jobs it can run at once; 0 means not known, and then never full.
     pub capacity: u32,
     /// Seconds a job sent now would wait before it starts, from the ledger.
@@ -42,6 +59,8 @@ pub struct NetworkView {
     pub shadow_room: bool,
     /// Bytes of this job's declared inputs that are already there.
     pub warm_bytes: u64,
+    /// What the model is off by just now for this job's class.
+    pub correction: Correction,
     /// Price of its resources.
     pub price: Price,
     /// Money that may still be spent there, with what is in flight taken off; `None` if nothing caps it.

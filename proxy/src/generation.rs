@@ -82,7 +82,7 @@ struct Register {
 }
 
 /// The most classes one process tells apart.
-const MAX_CLASSES: usize = 1024;
+pub(crate) const MAX_CLASSES: usize = 1024;
 /// The most bytes of a class's name that count.
 const MAX_NAME: usize = 64;
 

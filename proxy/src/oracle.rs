@@ -6,6 +6,7 @@
 //!
 //! What a good model is, and whether a new one may replace the one in force, is `policy`'s business.
 
+mod corrections;
 pub(crate) mod names;
 pub(crate) mod shelf;
 mod trainer;
@@ -20,10 +21,12 @@ use config::Config;
 use crossbeam_queue::ArrayQueue;
 use policy::Model;
 use policy::learn::Row;
+use policy::{ClassId, Prediction, View};
 
 use crate::clock;
 use crate::generation::Classes;
 use crate::metrics::Metrics;
+use corrections::Corrections;
 use names::Names;
 use shelf::Shelf;
 use trainer::Trainer;
@@ -52,9 +55,18 @@ struct School {
     /// The number of the last model that is trusted; 0 for none.
     trusted: AtomicU64,
     /// Boxed, so that a long queue is cheap while it is empty.
-    labels: ArrayQueue<Box<Row>>,
+    labels: ArrayQueue<Box<Labelled>>,
+    /// What the model in force is off by just now.
+    corrections: Corrections,
     metrics: Arc<Metrics>,
     stop: AtomicBool,
+}
+
+/// A label, and what was foreseen of it when its job came, where that is known.
+#[derive(Debug)]
+struct Labelled {
+    row: Row,
+    foreseen: Option<Prediction>,
 }
 
 impl Oracle {
@@ -112,7 +124,19 @@ impl Oracle {
 
     /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
     pub(crate) fn learn(&self, row: Row) {
-        self.school.take_in(row);
+        self.school.take_in(row, None);
+    }
+
+    /// As [`Oracle::learn`], with what was foreseen of it: the next intervals are as wide as it takes.
+    pub(crate) fn learn_beside(&self, row: Row, foreseen: Option<Prediction>) {
+        self.school.take_in(row, foreseen);
+    }
+
+    /// Tells `view` what the model is off by just now, for a job of this class.
+    pub(crate) fn correct(&self, view: &mut View, class: ClassId) {
+        for network in view.networks.iter() {
+            view.state[network].correction = self.school.corrections.read(class, network);
+        }
     }
 }
 
@@ -135,13 +159,14 @@ impl School {
             since_ms: AtomicU64::new(0),
             trusted: AtomicU64::new(0),
             labels: ArrayQueue::new(queue),
+            corrections: Corrections::default(),
             metrics,
             stop: AtomicBool::new(false),
         }
     }
 
-    fn take_in(&self, row: Row) {
-        if self.labels.push(Box::new(row)).is_err() {
+    fn take_in(&self, row: Row, foreseen: Option<Prediction>) {
+        if self.labels.push(Box::new(Labelled { row, foreseen })).is_err() {
             self.metrics.label_dropped();
         }
     }

@@ -146,6 +146,7 @@ fn plan(
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
     let mut view = view(shared, &generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
+    shared.oracle.correct(&mut view, job.class);
     let model = shared.oracle.model();
     let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);

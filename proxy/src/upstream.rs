@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use config::value as cfg;
 use parking_lot::Mutex;
 use policy::budget::{Load, NoPermit, ShadowBudget};
+use policy::forecast::Forecast;
 use policy::herd::Others;
 use policy::ledger;
 use policy::link::Link;
@@ -73,6 +74,8 @@ struct State {
     /// Shadows on workers and replicas, which take no slot of the live service's.
     aside: ledger::Ledger,
     link: Link,
+    /// Of what is in flight.
+    forecast: Forecast,
     /// What other sidecars have there, as far as reports tell.
     others: Others,
     budget: ShadowBudget,
@@ -83,6 +86,15 @@ struct State {
 impl State {
     fn ledger(&mut self, aside: bool) -> &mut ledger::Ledger {
         if aside { &mut self.aside } else { &mut self.ledger }
+    }
+
+    /// Takes a dispatch off its ledger, if it is still there, and says when it began.
+    fn leave(&mut self, aside: bool, id: u64, now_s: f64) -> Option<f64> {
+        let began_s = self.ledger(aside).leave(id, now_s)?;
+        if !aside {
+            self.forecast.ended(now_s);
+        }
+        Some(began_s)
     }
 }
 
@@ -107,6 +119,7 @@ impl Network {
                 ledger: ledger::Ledger::new(network.capacity),
                 aside: ledger::Ledger::new(0),
                 link: Link::default(),
+                forecast: Forecast::default(),
                 others: Others::default(),
                 budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
                     .within(budget.share),
@@ -138,6 +151,7 @@ impl Network {
         };
         let own = state.ledger.len().saturating_add(adopted);
         let in_flight = own.saturating_add(others);
+        state.forecast.observe(f64::from(in_flight), now_s);
         let wait_s = if capacity > 0 && in_flight >= capacity {
             let typical_s = state.ledger.typical_s();
             ledger::wait_s(state.ledger.entries(), others, capacity, typical_s, now_s)
@@ -159,6 +173,8 @@ impl Network {
             link_queued_bytes: 0.0,
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
+            outlook: state.forecast.outlook(now_s),
+            correction: policy::residual::Correction::default(),
             price: self.config.price,
             spend_left: None,
         }

@@ -237,7 +237,7 @@ impl Adumbra {
         if let Some((network, seen)) = &evidence.lead
             && let Some(label) = stopped(seen, false, ground.world.networks[network.index()].rtt_ms / 1e3, ground.now_s)
         {
-            self.learn(ground, i, network.index(), label);
+            self.learn(ground, i, network.index(), label, None);
         }
         self.leave(ground, i, &course);
         ground.cancel(course.lead);
@@ -271,7 +271,7 @@ impl Adumbra {
         let network = ground.runs[course.lead].network;
         self.census.leaves(sidecar, network);
         let sent_s = ground.runs[course.lead].sent_s;
-        self.sidecars[sidecar].ledgers[network].leave(course.entry, ground.now_s).unwrap_or(sent_s)
+        self.sidecars[sidecar].leave(network, course.entry, ground.now_s).unwrap_or(sent_s)
     }
 
     /// A shadow has all its answer.
@@ -311,11 +311,11 @@ impl Adumbra {
             let back_s = ground.world.networks[network].rtt_ms / 2e3;
             let took_s = (now_s - began_s.max(supplied_s) - back_s).max(1e-6);
             self.sidecars[ground.lots[i].sidecar].ledgers[network].ran(took_s);
-            self.learn(ground, i, network, Label::Took(took_s));
+            self.learn(ground, i, network, Label::Took(took_s), prediction);
         }
     }
 
-    fn learn(&mut self, ground: &Ground<'_>, i: usize, network: usize, label: Label) {
+    fn learn(&mut self, ground: &Ground<'_>, i: usize, network: usize, label: Label, foreseen: Option<Prediction>) {
         let lot = &ground.lots[i];
         let lie = lot.lie.unwrap_or(1.0);
         let label = match label {
@@ -324,7 +324,7 @@ impl Adumbra {
         };
         let (job, pair, response_bytes) = (lot.job, i as u64, Some(lot.response_bytes));
         let row = Row { job, pair, network: id(network), label, cpu_s: None, memory_bytes: None, response_bytes };
-        self.sidecars[lot.sidecar].learn(row, ground.now_s);
+        self.sidecars[lot.sidecar].learn(row, foreseen.as_ref(), ground.now_s);
     }
 
     /// Ends all shadows that could have become the job; says whether there was one.
@@ -353,7 +353,7 @@ impl Adumbra {
         self.sidecars[ground.lots[i].sidecar].shadow_ended(network);
         ground.cancel(run);
         if let Some(label) = label {
-            self.learn(ground, i, network, label);
+            self.learn(ground, i, network, label, None);
         }
     }
 

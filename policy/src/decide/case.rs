@@ -82,7 +82,7 @@ impl<'a> Case<'a> {
         if let Some(model) = model
             && predictions[plan.target].is_none()
         {
-            predictions = model.predict_each(job, plan.eligible.with(plan.target).iter());
+            predictions = view.corrected(model.predict_each(job, plan.eligible.with(plan.target).iter()));
         }
         Self { job, view, plan, evidence, predictions, planned_s, now_s }
     }

@@ -9,9 +9,9 @@ use super::samples::Sample;
 use crate::model::features::FEATURES;
 
 /// The most bins of one feature.
-pub(super) const BINS_MOST: usize = 250;
+pub(super) const BINS_MOST: usize = 500;
 /// The bin of a row that lacks the feature.
-pub(super) const MISSING: u8 = u8::MAX;
+pub(super) const MISSING: u16 = u16::MAX;
 
 /// Every sample's bins, and what they mean.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Bins {
     /// For each feature, the upper edges of all bins but the last.
     pub(super) edges: [Vec<f32>; FEATURES],
     /// For each sample, its bin of each feature.
-    pub(super) of: Vec<[u8; FEATURES]>,
+    pub(super) of: Vec<[u16; FEATURES]>,
 }
 
 impl Bins {
@@ -34,8 +34,8 @@ impl Bins {
 }
 
 /// The bin of a value: the first whose edge is not below it.
-fn bin(edges: &[f32], value: f32) -> u8 {
-    if value.is_nan() { MISSING } else { edges.partition_point(|edge| *edge < value) as u8 }
+fn bin(edges: &[f32], value: f32) -> u16 {
+    if value.is_nan() { MISSING } else { edges.partition_point(|edge| *edge < value) as u16 }
 }
 
 /// Edges between the values of one feature.

@@ -22,7 +22,7 @@ const HELD_BACK_MOST: usize = 5_000;
 /// Rounds in which the tree and the ratios are fitted to each other's result. A third changes nothing worth its time.
 const ROUNDS: usize = 2;
 /// Outcomes newer than the model in force that it takes to judge by those alone.
-const NEWER_LEAST: usize = 30;
+const NEWER_LEAST: usize = 10;
 /// A new model may be this much worse in mean absolute log error, if not significantly so: fresh leaves are worth it.
 const TOLERANCE: f64 = 0.01;
 /// A new model that has seen less than this share of what the one in force has must be better, not just no worse: after a
@@ -45,11 +45,20 @@ pub fn refit(window: &Window, home: NetworkId, champion: Option<&Model>) -> Resu
     let mut fit = Fit::grow(&mut samples, learned, home).map_err(Refused::NotATree)?;
     let judged = fit.model(&samples, window, home, 0, Calibration::default()).map_err(Refused::NotATree)?;
     let newest = &rows[learned..];
-    if let Some(champion) = champion {
-        challenge(&judged, champion, newest)?;
-    }
     let calibration = calibrate(&judged, newest);
-    fit.refresh(&mut samples, home);
+    if let Some(champion) = champion {
+        // It has seen some of the newest outcomes, and answers from them: so may the challenger.
+        let known = champion.learned_until();
+        // One from before a restart counts by another window.
+        let known = if known > window.taken() { 0 } else { known };
+        let seen = rows.partition_point(|(number, _)| *number <= known).max(learned);
+        fit.refresh(&mut samples, seen, home);
+        let challenger = fit.model(&samples, window, home, 0, Calibration::default()).map_err(Refused::NotATree)?;
+        let newer = rows[seen..].iter().filter(ended).count();
+        challenge(&challenger, champion, if newer >= NEWER_LEAST { &rows[seen..] } else { newest })?;
+    }
+    let all = samples.all.len();
+    fit.refresh(&mut samples, all, home);
     let version = champion.map_or(1, |champion| champion.version() + 1);
     fit.model(&samples, window, home, version, calibration).map_err(Refused::NotATree)
 }
@@ -73,12 +82,13 @@ impl Fit {
         let mut last = None;
         for _ in 0..ROUNDS {
             let codes = samples.code_classes(0..learned, |sample| ratios.shift(sample));
-            let rows = &samples.all[..learned];
-            let times = times(rows, &ratios);
-            let shape = super::grow::grow(&Bins::new(rows), &times)?;
-            let leaf_of = leaves::assign(&shape, rows);
-            let figures = leaves::look(&shape, rows, &times, &leaf_of);
-            let expected: Vec<f64> = leaf_of.iter().map(|leaf| figures[*leaf as usize].median_log()).collect();
+            let rows = samples.with_strangers(learned);
+            let times = times(&rows, &ratios);
+            let shape = super::grow::grow(&Bins::new(&rows), &times, learned)?;
+            let leaf_of = leaves::assign(&shape, &rows);
+            let figures = leaves::look(&shape, &rows, &times, &leaf_of);
+            let expected: Vec<f64> =
+                leaf_of[..learned].iter().map(|leaf| figures[*leaf as usize].median_log()).collect();
             ratios = ratios::estimate(samples, learned, &expected, home);
             last = Some((shape, codes, figures));
         }
@@ -86,18 +96,18 @@ impl Fit {
         Ok(Self { shape, ratios, codes, figures })
     }
 
-    /// Fills leaves and ratios again, from every sample; classes that are new among them get a code.
-    fn refresh(&mut self, samples: &mut Samples, home: NetworkId) {
-        let all = samples.all.len();
-        let newer = samples.code_classes(0..all, |sample| self.ratios.shift(sample));
+    /// Fills leaves, ratios and codes again, from the first `seen` samples.
+    fn refresh(&mut self, samples: &mut Samples, seen: usize, home: NetworkId) {
+        let newer = samples.code_classes(0..seen, |sample| self.ratios.shift(sample));
         for (code, newer) in self.codes.iter_mut().zip(newer) {
             *code = code.or(newer);
         }
         samples.write_codes(&self.codes);
-        let leaf_of = leaves::assign(&self.shape, &samples.all);
-        let expected: Vec<f64> = leaf_of.iter().map(|leaf| self.figures[*leaf as usize].median_log()).collect();
-        self.ratios = ratios::estimate(samples, all, &expected, home);
-        self.figures = leaves::look(&self.shape, &samples.all, &times(&samples.all, &self.ratios), &leaf_of);
+        let rows = samples.with_strangers(seen);
+        let leaf_of = leaves::assign(&self.shape, &rows);
+        let expected: Vec<f64> = leaf_of[..seen].iter().map(|leaf| self.figures[*leaf as usize].median_log()).collect();
+        self.ratios = ratios::estimate(samples, seen, &expected, home);
+        self.figures = leaves::look(&self.shape, &rows, &times(&rows, &self.ratios), &leaf_of);
     }
 
     /// The model of it.
@@ -145,13 +155,9 @@ fn errors(model: &Model, rows: &[(u64, &Row)]) -> Vec<f64> {
         .collect()
 }
 
-/// Refuses the challenger if the champion is better on the newest outcomes, by more than chance and the tolerance, or no
-/// worse and much better founded. What the champion has learned from would flatter it, so it is judged on what came after,
-/// if that is enough.
-fn challenge(challenger: &Model, champion: &Model, newest: &[(u64, &Row)]) -> Result<(), Refused> {
-    let from = newest.partition_point(|(number, _)| *number <= champion.learned_until());
-    let newer = newest[from..].iter().filter(|(_, row)| matches!(row.label, Label::Took(_))).count();
-    let judged = if newer >= NEWER_LEAST { &newest[from..] } else { newest };
+/// Refuses the challenger if the champion is better on what both are `judged` by, by more than chance and the tolerance, or no
+/// worse and much better founded.
+fn challenge(challenger: &Model, champion: &Model, judged: &[(u64, &Row)]) -> Result<(), Refused> {
     let (new, old) = (errors(challenger, judged), errors(champion, judged));
     let n = new.len() as f64;
     if new.len() < 2 {

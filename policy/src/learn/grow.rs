@@ -15,7 +15,7 @@ use ndarray::{Array1, Array2};
 
 use super::bins::{BINS_MOST, Bins, MISSING};
 use super::survival::Curve;
-use crate::model::features::FEATURES;
+use crate::model::features::{CLASS, FEATURES};
 use crate::model::tree::{BadTree, DEPTH_MOST, NODES_MOST, Node, Shape};
 
 /// What a split must be worth, as the χ² of its table of above and below by left and right: so high because the best of
@@ -44,17 +44,31 @@ struct Split {
 type Counts = [[u32; 2]; BINS_MOST + 2];
 
 /// Grows the questions from the samples in `bins`, whose home-equivalent log times are `times` (`true`: a lower bound).
-pub(super) fn grow(bins: &Bins, times: &[(f64, bool)]) -> Result<Shape, BadTree> {
-    let mut rows: Vec<u32> = (0..times.len() as u32).collect();
-    rows.sort_unstable_by(|a, b| {
-        let (a, b) = (times[*a as usize], times[*b as usize]);
-        a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
-    });
-    let least = leaf_least(times.len());
+/// Those from `strangers` on have no class: they grow a tree of their own, which the first question leads to.
+pub(super) fn grow(bins: &Bins, times: &[(f64, bool)], strangers: usize) -> Result<Shape, BadTree> {
+    let sorted = |rows: std::ops::Range<usize>| {
+        let mut rows: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
+        rows.sort_unstable_by(|a, b| {
+            let (a, b) = (times[*a as usize], times[*b as usize]);
+            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+        });
+        rows
+    };
+    let mut rows = [sorted(strangers..times.len()), sorted(0..strangers)].concat();
+    let unknown = times.len() - strangers;
     let mut nodes = vec![Node::Leaf { leaf: 0 }];
-    let mut open = vec![(0_usize, 0..rows.len(), 0_usize)];
+    let mut open = vec![(0_usize, unknown..rows.len(), 0_usize)];
+    if unknown > 0 {
+        nodes = vec![
+            Node::Split { feature: CLASS as u8, threshold: f32::MIN, missing_left: true, left: 1 },
+            Node::Leaf { leaf: 0 },
+            Node::Leaf { leaf: 0 },
+        ];
+        open = vec![(1, 0..unknown, 1), (2, unknown..rows.len(), 1)];
+    }
     let mut scratch = Vec::with_capacity(rows.len());
     while let Some((place, range, depth)) = open.pop() {
+        let least = leaf_least(if range.end <= unknown { unknown } else { strangers });
         if depth == DEPTH_MOST || nodes.len() + 2 > NODES_MOST {
             continue;
         }

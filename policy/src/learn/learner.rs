@@ -13,6 +13,8 @@ use super::drift::{Drift, Followed, Watch, follow};
 use super::trial::{OUTCOMES_LEAST, Trial, Verdict};
 use super::{BadRow, Refused, Row, Window, bounds, refit};
 use crate::model::Model;
+use crate::prediction::Prediction;
+use crate::residual::Residuals;
 use crate::units::NetworkId;
 
 /// How many models that were taken back are remembered, so that none of them comes in again.
@@ -42,6 +44,8 @@ pub struct Learner {
     /// Something has changed: the next attempt does not wait.
     is_urgent: bool,
     watch: Watch,
+    /// What the model in force is off by since it came there.
+    residuals: Residuals,
     in_force: Option<Arc<Model>>,
     trusted: Option<Arc<Model>>,
     /// What is in force against the trusted one, if that is another, and the label it began after.
@@ -91,6 +95,7 @@ impl Learner {
             needed: pace.refit_after,
             is_urgent: false,
             watch: Watch::default(),
+            residuals: Residuals::default(),
             in_force: None,
             trusted: None,
             trial: None,
@@ -107,6 +112,7 @@ impl Learner {
     /// Puts a model in force that was not grown here: it is trusted, for whoever put it there knows why.
     pub fn adopt(&mut self, model: Arc<Model>) {
         self.count_from(model.version() + 1);
+        self.residuals = self.residuals.taken_over(&model, &self.window);
         self.in_force = Some(Arc::clone(&model));
         self.trusted = Some(model);
         self.trial = None;
@@ -130,8 +136,19 @@ impl Learner {
         &self.window
     }
 
+    /// What the model in force is off by since it came there.
+    #[must_use]
+    pub fn residuals(&self) -> &Residuals {
+        &self.residuals
+    }
+
     /// Takes a label in, or says why not.
     pub fn take(&mut self, row: Row) -> Result<Taken, BadRow> {
+        self.take_beside(row, None)
+    }
+
+    /// As [`Learner::take`], with what was foreseen of it when its job came: intervals are kept at their word by that.
+    pub fn take_beside(&mut self, row: Row, foreseen: Option<&Prediction>) -> Result<Taken, BadRow> {
         let model = self.in_force.clone();
         let bounded = model.as_ref().and_then(|model| bounds::bounded(model, &row));
         let row = bounded.unwrap_or(row);
@@ -139,6 +156,7 @@ impl Learner {
         self.fresh += 1;
         let mut taken = Taken { bounded: bounded.is_some(), ..Taken::default() };
         if let Some(model) = model {
+            self.residuals.observe(&model, &row, foreseen);
             if let Some(drift) = self.watch.observe(&model, &row, self.window.taken()) {
                 self.is_urgent = true;
                 taken.drift = Some((drift, follow(&mut self.window, &model, &drift)));
@@ -173,6 +191,7 @@ impl Learner {
         self.taken_back.push(Arc::clone(bad));
         // Its next challenger is judged on what the bad one failed on, and what comes after.
         let back_to = Arc::new(Model::clone(self.trusted.as_ref()?).seen_until(began));
+        self.residuals = self.residuals.taken_over(&back_to, &self.window);
         self.in_force = Some(Arc::clone(&back_to));
         self.trusted = Some(Arc::clone(&back_to));
         self.trial = None;
@@ -225,6 +244,7 @@ impl Learner {
     pub fn put_in_force(&mut self, model: Model) -> Arc<Model> {
         let model = Arc::new(model.renumbered(self.next));
         self.next += 1;
+        self.residuals = self.residuals.taken_over(&model, &self.window);
         self.in_force = Some(Arc::clone(&model));
         if self.trusted.is_none() {
             self.trusted = Some(Arc::clone(&model));

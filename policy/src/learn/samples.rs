@@ -8,6 +8,14 @@ use crate::units::{ClassId, NetworkId};
 /// label from being told apart by that very label.
 const CLASS_PRIOR_LABELS: f64 = 10.0;
 
+/// Copies of samples, without their class, that stand for classes nobody has seen yet: as a share of all, and of each class.
+const STRANGERS: f64 = 0.1;
+const STRANGERS_LEAST: usize = 4;
+/// Hours of the day that must have been seen before any of them says anything.
+const HOURS_LEAST: u32 = 18;
+/// Classes it takes to say what classes are like.
+const STRANGE_FROM: usize = 2;
+
 /// A row as the fit sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
@@ -39,7 +47,8 @@ impl Samples {
         let mut classes: Vec<ClassId> = rows.clone().map(|row| row.job.class).collect();
         classes.sort_unstable();
         classes.dedup();
-        let all = rows.map(|row| sample(row, &classes)).collect();
+        let hours = hours_tell(rows.clone().map(|row| row.job.hour));
+        let all = rows.map(|row| sample(row, &classes, hours)).collect();
         Self { all, classes }
     }
 
@@ -66,6 +75,26 @@ impl Samples {
         codes
     }
 
+    /// The first `seen` samples, and behind them some of each class, as many of one as of another, as they would look if their
+    /// class were not known: a class that was never seen is more like *some class* than like the jobs of the most common one.
+    pub(super) fn with_strangers(&self, seen: usize) -> Vec<Sample> {
+        let each = ((seen as f64 * STRANGERS) as usize / self.classes.len().max(1)).max(STRANGERS_LEAST);
+        let mut of = vec![0; self.classes.len()];
+        let mut samples = self.all[..seen].to_vec();
+        if self.classes.len() < STRANGE_FROM {
+            return samples;
+        }
+        for sample in &self.all[..seen] {
+            of[sample.class] += 1;
+            if of[sample.class] <= each {
+                let mut stranger = *sample;
+                stranger.features[CLASS] = f32::NAN;
+                samples.push(stranger);
+            }
+        }
+        samples
+    }
+
     pub(super) fn write_codes(&mut self, codes: &[Option<f32>]) {
         for sample in &mut self.all {
             sample.features[CLASS] = codes[sample.class].unwrap_or(f32::NAN);
@@ -73,13 +102,27 @@ impl Samples {
     }
 }
 
-fn sample(row: &Row, classes: &[ClassId]) -> Sample {
+/// Whether hours tell anything: they have come round. Until then an hour only numbers the rows, and a tree that asks for it
+/// answers every new job from the last few.
+fn hours_tell(hours: impl Iterator<Item = f32>) -> bool {
+    let (mut seen, mut rounds, mut last) = (0_u32, 0, f32::NAN);
+    for hour in hours.filter(|hour| (0.0..24.0).contains(hour)) {
+        seen |= 1 << (hour as u32);
+        rounds += u32::from(last - hour > 12.0);
+        last = hour;
+    }
+    rounds > 0 && seen.count_ones() >= HOURS_LEAST
+}
+
+fn sample(row: &Row, classes: &[ClassId], hours: bool) -> Sample {
+    let hour = if hours { row.job.hour } else { f32::NAN };
+    let job = crate::Job { hour, ..row.job };
     let (seconds, bound) = match row.label {
         Label::Took(seconds) => (seconds, false),
         Label::LongerThan(seconds) => (seconds, true),
     };
     Sample {
-        features: features(&row.job, f32::NAN),
+        features: features(&job, f32::NAN),
         class: classes.binary_search(&row.job.class).expect("every row's class is in the list made from the rows"),
         network: row.network,
         pair: row.pair,

@@ -459,3 +459,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_hour_says_nothing_until_the_hours_have_come_round() {
+    // Jobs become slower for two hours, or are slow every night.
+    let asks_the_hour = |rows: Vec<Row>| {
+        let model = fit(rows.clone());
+        rows.iter().any(|row| model.path(&row.job).iter().any(|line| line.starts_with("hour")))
+    };
+    let at = |hour: f64, seconds: f64| {
+        let row = took(0, PRIVATE, seconds);
+        Row { job: crate::Job { hour: hour as f32, ..row.job }, ..row }
+    };
+    assert!(!asks_the_hour((0..1000).map(|i| at(9.0 + f64::from(i) / 500.0, 1.0 + f64::from(i / 100))).collect()));
+    let night = |hour: f64| if (8.0..20.0).contains(&hour) { 1.0 } else { 5.0 };
+    let hours = (0..1000).map(|i| f64::from(i) / 10.0 % 24.0);
+    assert!(asks_the_hour(hours.map(|hour| at(hour, night(hour))).collect()));
+}
+
+#[test]
+fn a_class_that_was_never_seen_is_like_some_class_and_not_like_the_jobs_of_the_commonest() {
+    let mut dice = Dice::new(23);
+    let rows = (0..2000).map(|i| {
+        // One class of short jobs makes nine tenths of them; eight of long ones the rest.
+        let class = if i % 10 == 0 { 1 + (i / 10 % 8) as u16 } else { 0 };
+        took(class, PRIVATE, if class == 0 { 0.1 } else { 20.0 } * (0.2 * dice.normal()).exp())
+    });
+    let model = fit(rows.collect::<Vec<_>>());
+    let stranger = model.predict(&took(77, PRIVATE, 1.0).job, PRIVATE);
+    assert!(stranger.quantiles_s[0] < 0.2 && stranger.median_s() > 10.0, "{stranger:?}");
+    assert!(model.predict(&took(0, PRIVATE, 1.0).job, PRIVATE).median_s() < 0.2);
+}

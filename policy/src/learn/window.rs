@@ -85,6 +85,13 @@ impl Window {
         rows
     }
 
+    /// The newest rows of each class, at most so many, class by class and oldest first.
+    pub(crate) fn newest_of_each(&self, most: usize) -> impl Iterator<Item = &Row> {
+        self.classes
+            .values()
+            .flat_map(move |rows| rows.iter().skip(rows.len().saturating_sub(most)).map(|(_, row)| row))
+    }
+
     /// Takes the rows of `network`, and of `class` if one is given, that are older than row number `before`, to have taken
     /// `factor` times as long, as far as a time can be; gives how many these are.
     pub(super) fn scale(&mut self, network: NetworkId, class: Option<ClassId>, before: u64, factor: f64) -> usize {

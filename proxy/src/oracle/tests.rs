@@ -63,8 +63,8 @@ fn school(queue: usize) -> School {
 fn teach(school: &School, trainer: &mut Trainer, took_s: f64) {
     for n in 0_u32..200 {
         let wobble = 1.0 + 0.1 * f64::from(n % 7);
-        school.take_in(row(u64::from(n), 0, 0, took_s * wobble));
-        school.take_in(row(u64::from(n), 0, 1, took_s * wobble / 2.0));
+        school.take_in(row(u64::from(n), 0, 0, took_s * wobble), None);
+        school.take_in(row(u64::from(n), 0, 1, took_s * wobble / 2.0), None);
     }
     trainer.step(school, Instant::now());
 }
@@ -132,7 +132,7 @@ fn a_refused_refit_is_counted_by_its_reason_and_changes_nothing() {
 fn labels_that_do_not_fit_or_make_no_sense_are_counted() {
     let school = school(2);
     for n in 0..5 {
-        school.take_in(row(n, 0, 0, f64::NAN));
+        school.take_in(row(n, 0, 0, f64::NAN), None);
     }
     trainer(&config(), policy::learn::refit).step(&school, Instant::now());
     let text = school.metrics.text(Vec::new());
@@ -156,7 +156,7 @@ fn only_the_thread_that_learns_yields_to_the_others() {
 /// Takes in `n` labels of jobs around `took_s` at home, and steps once.
 fn tell(school: &School, trainer: &mut Trainer, n: u32, took_s: f64) {
     for i in 0..n {
-        school.take_in(row(u64::MAX, 0, 0, took_s * (1.0 + 0.1 * f64::from(i % 7))));
+        school.take_in(row(u64::MAX, 0, 0, took_s * (1.0 + 0.1 * f64::from(i % 7))), None);
     }
     trainer.step(school, Instant::now());
 }
@@ -314,4 +314,25 @@ fn a_directory_that_another_has_is_read_and_not_written() {
     assert!(second.model.load().is_some(), "it has a model all the same");
     tell(&first, &mut owner, 60, 1.0);
     assert!(text(&first).contains("adumbra_model_files_total{result=\"saved\"} 1\n"));
+}
+
+#[test]
+fn what_the_model_is_off_by_is_read_beside_it_and_begins_anew_with_the_next_model() {
+    let school = school(4096);
+    let mut config = config();
+    // No refit comes by itself but the first.
+    config.oracle.refit_after = 100_000;
+    let mut trainer = trainer(&config, policy::learn::refit);
+    tell(&school, &mut trainer, 400, 1.0);
+    let shift = |on: usize| school.corrections.read(ClassId(0), network(on)).shift;
+    assert!(shift(0).abs() < 0.1, "{} just after the fit", shift(0));
+    // Slower, but not by so much that anybody takes alarm.
+    tell(&school, &mut trainer, 100, 1.15);
+    let version = school.model.load_full().expect("a model").version();
+    assert!(shift(0) > 0.05 && shift(1) > 0.05, "{} and {} after all jobs have become slower", shift(0), shift(1));
+    assert_eq!(school.corrections.read(ClassId(9), network(0)).shift, 0.0, "of other classes nothing is known");
+    // Ten times as slow: that is an alarm, and another model.
+    tell(&school, &mut trainer, 400, 10.0);
+    assert!(school.model.load_full().expect("a model").version() > version);
+    assert!(shift(0).abs() < 0.3, "{} after the next fit", shift(0));
 }

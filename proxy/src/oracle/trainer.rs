@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use policy::learn::drift::{Drift, Followed};
-use policy::learn::{Judgement, Learner, Pace, Refused, Row, Window};
+use policy::learn::{Judgement, Learner, Pace, Refused, Window};
 use policy::{Model, NetworkId};
 
-use super::School;
 use super::names::Names;
 use super::shelf::Shelf;
+use super::{Labelled, School};
 use crate::clock;
 use crate::metrics::Refit;
 
@@ -58,8 +58,8 @@ impl Trainer {
         self.look_at_force(school);
         // No more than the queue can hold, so that a flood of labels cannot keep a refit away.
         for _ in 0..school.labels.capacity() {
-            let Some(row) = school.labels.pop() else { break };
-            self.take(*row, school);
+            let Some(labelled) = school.labels.pop() else { break };
+            self.take(*labelled, school);
         }
         let now_s = clock::now_s();
         if self.learner.is_due(now_s) {
@@ -84,11 +84,12 @@ impl Trainer {
         if self.learner.in_force().is_none_or(|known| !Arc::ptr_eq(&found, known)) {
             school.trust(found.version());
             self.learner.adopt(found);
+            school.corrections.write(self.learner.residuals());
         }
     }
 
-    fn take(&mut self, row: Row, school: &School) {
-        let taken = match self.learner.take(row) {
+    fn take(&mut self, Labelled { row, foreseen }: Labelled, school: &School) {
+        let taken = match self.learner.take_beside(row, foreseen.as_ref()) {
             Ok(taken) => taken,
             Err(why) => {
                 school.metrics.label_rejected(why);
@@ -97,6 +98,7 @@ impl Trainer {
             }
         };
         school.metrics.labels_taken(1);
+        school.corrections.write_class(self.learner.residuals(), row.job.class);
         if taken.bounded {
             school.metrics.label_bounded();
         }
@@ -118,6 +120,7 @@ impl Trainer {
                 );
                 school.metrics.rolled_back();
                 school.put_in_force(back_to);
+                school.corrections.write(self.learner.residuals());
                 school.trust(trusted);
                 if let Some(shelf) = &mut self.shelf {
                     shelf.take_back_after(trusted);
@@ -150,6 +153,7 @@ impl Trainer {
                 // Counted first: whoever sees the model in force sees the refit that put it there.
                 school.metrics.refitted(Refit::Swapped, took_s);
                 school.put_in_force(model);
+                school.corrections.write(self.learner.residuals());
                 school.trust(self.learner.trusted().map_or(0, |model| model.version()));
             }
             Ok(Err(refused)) => {

@@ -208,7 +208,7 @@ impl Settle {
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);
-            self.course.shared.oracle.learn(Row {
+            let row = Row {
                 job: self.course.job,
                 pair: record.id,
                 network: record.target,
@@ -216,7 +216,8 @@ impl Settle {
                 cpu_s: None,
                 memory_bytes: None,
                 response_bytes: Some(response_bytes as f64),
-            });
+            };
+            self.course.shared.oracle.learn_beside(row, record.predictions[record.target]);
         }
         self.compare(&record);
         self.course.shared.metrics.job(&record);

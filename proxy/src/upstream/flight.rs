@@ -25,11 +25,12 @@ pub(crate) struct Flight {
 impl Flight {
     pub(super) fn depart(network: Arc<Network>, predicted_s: Option<f64>) -> Self {
         let sent_s = clock::now_s();
-        let id = network
-            .state
-            .lock()
-            .ledger
-            .enter(Entry { started_s: sent_s, predicted_s: predicted_s.unwrap_or(f64::NAN) });
+        let entry = Entry { started_s: sent_s, predicted_s: predicted_s.unwrap_or(f64::NAN) };
+        let id = {
+            let mut state = network.state.lock();
+            state.forecast.began(sent_s);
+            state.ledger.enter(entry)
+        };
         Self { network, id, aside: false, sent_s, landed: false, charge: None }
     }
 
@@ -79,10 +80,9 @@ impl Flight {
         self.landed = true;
         let now_s = clock::now_s();
         let mut state = self.network.state.lock();
-        let ledger = state.ledger(self.aside);
-        let began_s = ledger.leave(self.id, now_s).unwrap_or(self.sent_s);
+        let began_s = state.leave(self.aside, self.id, now_s).unwrap_or(self.sent_s);
         let ran_s = (now_s - began_s).max(0.0);
-        ledger.ran(ran_s);
+        state.ledger(self.aside).ran(ran_s);
         drop(state);
         if let Some(charge) = self.charge.take() {
             charge.over(ran_s);
@@ -95,7 +95,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.landed {
             let now_s = clock::now_s();
-            let began_s = self.network.state.lock().ledger(self.aside).leave(self.id, now_s).unwrap_or(self.sent_s);
+            let began_s = self.network.state.lock().leave(self.aside, self.id, now_s).unwrap_or(self.sent_s);
             if let Some(charge) = self.charge.take() {
                 charge.over((now_s - began_s).max(0.0));
             }
@@ -114,7 +114,7 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Takes the flight off the ledger; landing it, or dropping it, then changes nothing there.
     pub(super) fn give_up(self) {
-        self.network.state.lock().ledger(self.aside).leave(self.id, clock::now_s());
+        self.network.state.lock().leave(self.aside, self.id, clock::now_s());
     }
 }
 
