@@ -60,6 +60,18 @@ impl Errors {
         Self { name: name.to_owned(), text: text.to_owned(), errors, omitted }
     }
 
+    /// That what `text` says at each path, key by key, is valid and still cannot be put in force, for this reason.
+    #[must_use]
+    pub fn unfit(text: &str, name: &str, unfit: Vec<(Vec<&str>, String)>) -> Self {
+        let located = |(path, why): (Vec<&str>, String)| Located {
+            span: crate::text::span_of(text, &path),
+            path: path.join("."),
+            fault: Fault::Unfit { why },
+            related: None,
+        };
+        Self::new(text, name, unfit.into_iter().map(located).collect())
+    }
+
     /// The errors, in the order of the text.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.errors.iter()

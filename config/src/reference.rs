@@ -23,8 +23,31 @@ pub struct KeyRow {
     pub presence: Presence,
     /// A valid value, as TOML; empty for a table.
     pub example: String,
+    /// Which values of TOML it takes.
+    pub accepts: Accepts,
     /// What it means.
     pub about: &'static str,
+    /// What a change of it needs beside saving the file; empty if nothing.
+    pub note: &'static str,
+}
+
+/// Which values of TOML a key takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepts {
+    /// Text.
+    pub text: bool,
+    /// If only some words of it, which.
+    pub words: Vec<String>,
+    /// Whole numbers.
+    pub whole: bool,
+    /// Numbers that are not whole, too.
+    pub number: bool,
+    /// `true` and `false`.
+    pub flag: bool,
+    /// A list of one for each urgency.
+    pub list: bool,
+    /// A list, each entry of which is of the above.
+    pub is_listed: bool,
 }
 
 /// Whether a key must be there.
@@ -58,18 +81,20 @@ impl KeyRow {
     pub(crate) fn of_value<T>(at: (&str, &str), form: &Form<T>, presence: Presence, about: &'static str) -> Self {
         let (table, key) = (at.0.to_owned(), at.1.to_owned());
         let (takes, example) = (form.name.to_owned(), form.example.to_owned());
-        Self { table, key, takes, unit: form.unit, presence, example, about }
+        Self { table, key, takes, unit: form.unit, presence, example, accepts: form.accepts(), about, note: "" }
     }
 
     pub(crate) fn of_list<T>(at: (&str, &str), form: &Form<T>, about: &'static str) -> Self {
         let takes = format!("a list, each {}", form.name);
         let example = format!("[{}]", form.example);
-        Self { takes, example, ..Self::of_value(at, form, Presence::Optional, about) }
+        let accepts = Accepts { is_listed: true, ..form.accepts() };
+        Self { takes, example, accepts, ..Self::of_value(at, form, Presence::Optional, about) }
     }
 
     pub(crate) fn of_table(table: String, about: &'static str) -> Self {
         let (key, takes, example) = (String::new(), "a table".to_owned(), String::new());
-        Self { table, key, takes, unit: "", presence: Presence::Optional, example, about }
+        let accepts = Accepts::default();
+        Self { table, key, takes, unit: "", presence: Presence::Optional, example, accepts, about, note: "" }
     }
 }
 
@@ -126,5 +151,6 @@ fn line(row: &KeyRow) -> String {
         Presence::Optional => format!("none, e.g. `{}`", row.example),
         Presence::Default(value) => format!("`{}`", value.replace('\'', "\"")),
     };
-    format!("| `{}` | {}{unit} | {default} | {} |\n", row.key, row.takes, row.about)
+    let note = if row.note.is_empty() { String::new() } else { format!(" **{}**", row.note) };
+    format!("| `{}` | {}{unit} | {default} | {}{note} |\n", row.key, row.takes, row.about)
 }

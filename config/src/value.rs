@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::units::NetworkId;
+use policy::units::{NetworkId, NetworkSet};
 use policy::view::{Price, Pricing, ShadowLimits};
 use policy::{Caps, SpendCaps};
 
@@ -29,8 +29,11 @@ pub struct Config {
     pub identity: Option<Identity>,
     /// The network this sidecar stands on.
     pub home: NetworkId,
-    /// The networks, in the order of the file; a `NetworkId` is a place in here.
+    /// The networks; a `NetworkId` is a place in here. A network keeps its place for as long as the process runs: see
+    /// [`parse_after`](crate::parse_after).
     pub networks: Vec<Network>,
+    /// Those that earlier configurations had and this one has not: nothing is sent there, and nobody else has their places.
+    pub retired: NetworkSet,
     /// The routes, first match wins; a request that no route matches is passed on to home, untouched by the policy.
     pub routes: Vec<Route>,
     /// What time is worth.
@@ -282,9 +285,7 @@ pub struct Oracle {
     pub first_after: usize,
     /// Labels kept.
     pub window: usize,
-    /// Where versions of the model are kept over a restart; `None` for nowhere.
-    pub directory: Option<PathBuf>,
-    /// How many versions are kept there.
+    /// How many versions of the model are kept over a restart, where anything is.
     pub keep: usize,
 }
 
@@ -309,7 +310,8 @@ impl Config {
 
     /// The ids of the networks there are.
     pub fn network_ids(&self) -> impl Iterator<Item = NetworkId> + use<> {
-        (0..self.networks.len()).filter_map(NetworkId::new)
+        let retired = self.retired;
+        (0..self.networks.len()).filter_map(NetworkId::new).filter(move |id| !retired.contains(*id))
     }
 
     /// Whether nothing stands at home until `adumbra run` has started it.

@@ -59,6 +59,17 @@ impl ShadowBudget {
         Self { share, ..self }
     }
 
+    /// This budget in place of the one `before`: what was spent of that one is spent, and its shadows are in flight.
+    #[must_use]
+    pub fn following(self, before: &Self) -> Self {
+        Self {
+            in_flight: before.in_flight,
+            starts: self.starts.following(&before.starts),
+            bytes: self.bytes.following(&before.bytes),
+            ..self
+        }
+    }
+
     /// How many shadows must go, for the network has less room than what is in flight there takes: they are the first to.
     #[must_use]
     pub fn to_shed(&self, load: Load) -> u32 {
@@ -132,6 +143,13 @@ impl Bucket {
     fn full(per_s: f64, most: f64) -> Self {
         let (per_s, most) = (per_s.max(0.0), most.max(0.0));
         Self { per_s, most, level: most, at_s: f64::NEG_INFINITY }
+    }
+
+    /// This bucket, from which as much has been taken as from the one `before`.
+    fn following(self, before: &Self) -> Self {
+        let taken = before.most - before.level;
+        let taken = if taken.is_finite() { taken.max(0.0) } else { 0.0 };
+        Self { level: self.most - taken, at_s: before.at_s, ..self }
     }
 
     /// What it holds at `now_s`. A clock that steps back refills nothing and takes nothing.
@@ -238,6 +256,24 @@ mod tests {
         budget.ended();
         assert_eq!(budget.in_flight(), 0);
         assert_eq!(budget.spend(0, ROOM, 2.0), Ok(()));
+    }
+
+    #[test]
+    fn a_budget_that_follows_another_has_what_that_one_had_left() {
+        let mut before = ShadowBudget::new(4, 10.0, 1000.0);
+        assert_eq!(before.spend(600, ROOM, 1.0), Ok(()));
+        assert_eq!(before.spend(300, ROOM, 1.0), Ok(()));
+        let mut after = ShadowBudget::new(3, 10.0, 2000.0).within(0.5).following(&before);
+        assert_eq!(after.in_flight(), 2);
+        assert!(!after.would_spend(1101, ROOM, 1.0) && after.would_spend(1100, ROOM, 1.0), "900 of 2,000 are spent");
+        assert_eq!(after.spend(1, ROOM, 1.0), Ok(()));
+        assert_eq!(after.spend(0, ROOM, 1.0), Err(NoPermit::InFlight));
+        let poorer = ShadowBudget::new(4, 1.0, 100.0).following(&before);
+        assert!(!poorer.would_spend(0, ROOM, 1.0), "it is in debt");
+        let unbound = ShadowBudget::new(4, f64::INFINITY, f64::INFINITY).following(&before);
+        assert!(unbound.would_spend(u64::MAX, ROOM, 1.0));
+        let bound_again = ShadowBudget::new(4, 2.0, 100.0).following(&unbound);
+        assert!(bound_again.would_spend(100, ROOM, 1.0));
     }
 
     #[test]

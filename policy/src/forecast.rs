@@ -121,7 +121,7 @@ impl Outlook {
 fn damped_s(horizon_s: f64) -> f64 {
     let fades_s = BUCKET_S / (1.0 - DAMPING);
     let units = horizon_s / fades_s;
-    if !(units > 1e-6) {
+    if units.is_nan() || units <= 1e-6 {
         return 0.0;
     }
     // The mean over the horizon of the trend's integral, each a plain exponential.

@@ -30,6 +30,16 @@ impl Breaker {
         Self { failures_to_open: failures_to_open.max(1), open_for_s, state: State::Closed { failures: 0 } }
     }
 
+    /// Goes by other numbers from now on, and keeps what it has seen.
+    pub fn retune(&mut self, failures_to_open: u32, open_for_s: f64) {
+        *self = Self { state: self.state, ..Self::new(failures_to_open, open_for_s) };
+    }
+
+    /// Forgets what it has seen: what stands there is new.
+    pub fn forget(&mut self) {
+        self.state = State::Closed { failures: 0 };
+    }
+
     /// Takes an outcome in.
     pub fn saw(&mut self, good: bool, now_s: f64) {
         self.state = match self.state {
@@ -125,6 +135,20 @@ mod tests {
         breaker.saw(false, 9.0);
         assert!(!breaker.would_admit(9.9));
         assert!(breaker.would_admit(10.0));
+    }
+
+    #[test]
+    fn other_numbers_keep_what_was_seen() {
+        let mut breaker = Breaker::new(3, 10.0);
+        breaker.saw(false, 0.0);
+        breaker.saw(false, 0.0);
+        breaker.retune(3, 20.0);
+        breaker.saw(false, 1.0);
+        assert!(!breaker.would_admit(20.9), "the two before count, and it is open for as long as it says now");
+        breaker.retune(9, 1.0);
+        assert!(!breaker.would_admit(20.9) && breaker.would_admit(21.0), "it is open for as long as it was told");
+        breaker.forget();
+        assert_eq!(breaker, Breaker::new(9, 1.0));
     }
 
     #[test]

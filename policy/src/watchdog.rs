@@ -45,13 +45,21 @@ pub enum Arm {
 pub struct Seat {
     /// Who places it.
     pub arm: Arm,
+    /// Whether it is compared at all.
+    compared: bool,
     /// The block it counts in; `None` if it does not count.
     block: Option<u64>,
 }
 
 impl Seat {
     /// The policy places it, and nothing is compared.
-    pub const POLICY: Self = Self { arm: Arm::Policy, block: None };
+    pub const POLICY: Self = Self { arm: Arm::Policy, compared: false, block: None };
+
+    /// Whether what becomes of the job is of any interest.
+    #[must_use]
+    pub const fn is_compared(&self) -> bool {
+        self.compared
+    }
 }
 
 /// What became of a job.
@@ -223,12 +231,12 @@ impl Watchdog {
         if counts {
             self.open[place(current.number)].assigned += 1;
         }
-        Seat { arm: current.arm, block: counts.then_some(current.number) }
+        Seat { arm: current.arm, compared: true, block: counts.then_some(current.number) }
     }
 
     /// A job has ended, and may have settled the question.
     pub fn ended(&mut self, seat: Seat, came: &Came) -> Option<Verdict> {
-        if came.took_s.is_finite() && came.took_s > 0.0 && self.share > 0.0 {
+        if came.took_s.is_finite() && came.took_s > 0.0 && seat.compared {
             let weight = if self.mean_s > 0.0 { TIME_WEIGHT } else { 1.0 };
             self.mean_s += weight * (came.took_s - self.mean_s);
         }

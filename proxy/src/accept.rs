@@ -124,7 +124,7 @@ async fn shake_hands<T>(accepted: &Accepted, shaking: impl Future<Output = io::R
 /// A sidecar has proved who it is.
 fn peer_came(accepted: &Accepted, peer: &Verified) {
     let generation = accepted.shared.generation.load();
-    let network = generation.networks.iter().find(|network| network.is_reached_as(&peer.id));
+    let network = generation.networks_in_force().find(|network| network.is_reached_as(&peer.id));
     accepted.shared.metrics.peer_accepted(network.map(|network| network.id));
     tracing::debug!(id = %peer.id, from = %accepted.from, "a sidecar has connected");
 }

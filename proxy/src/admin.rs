@@ -6,6 +6,7 @@
 //!
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
+mod configuration;
 mod explain;
 mod guard;
 mod host;
@@ -14,7 +15,7 @@ mod network;
 mod query;
 mod status;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +26,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use policy::watchdog::Standing;
 
+use crate::accept::Port;
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::identity::Certificates;
@@ -34,6 +36,7 @@ use crate::oracle::Oracle;
 use crate::path::Located;
 use crate::problem::Problem;
 use crate::record::Recorder;
+use crate::reload::Book;
 use crate::spend;
 
 pub(crate) use explain::{Asked, Explanation, NetworkExplanation, Preview};
@@ -56,6 +59,7 @@ adumbra: the admin port; it only shows, and answers only to addresses and to loc
 /readyz                  200 once jobs are taken, 503 before that and while draining
 /metrics                 OpenMetrics text; docs/metrics.md says what to do when something moves
 /status                  networks, routes, shadows, decisions, model, data: JSON
+/config                  the configuration in force, and what was refused: JSON
 /model                   the model in force, as a file: docs/model.md (`adumbra model show FILE` shows it as text)
 /decisions?n=50          the latest decisions, newest first: JSON
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
@@ -74,6 +78,8 @@ struct Seen<'a> {
     kept: Option<&'a Kept>,
     located: &'a Located,
     certificates: &'a Certificates,
+    book: &'a Book,
+    listening: &'a [(Port, SocketAddr)],
     standing: Standing,
     spend_kept: &'a spend::Kept,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
@@ -93,7 +99,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         ready: shared.ready.load(Ordering::Acquire) && keeping.is_none_or(|keeping| keeping.was_up()),
         kept: kept.as_ref(),
         located: &shared.located,
-        certificates: &shared.certificates,
+        certificates: &shared.certificates.load(),
+        book: &shared.book,
+        listening: &shared.listening.load(),
         standing: shared.guard.standing(),
         spend_kept: &shared.purses.kept(),
         networks: &|| with_money(&generation, &shared.purses),
@@ -136,6 +144,7 @@ fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
         "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, seen.metrics.text((seen.networks)()).into()),
         "/status" => json(status::page(seen)),
+        "/config" => json(configuration::page(seen)),
         "/model" => match seen.oracle.document() {
             Some(document) => json(document),
             None => problem(seen, Problem::NotFound, "there is no model in force yet; `/status` says so too"),

@@ -1,6 +1,7 @@
 //! The whole sidecar, started from a configuration: what `adumbra serve` runs, and what tests run in process.
 
-use std::io;
+mod error;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -8,111 +9,54 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use config::Config;
-use config::value::{Endpoint, LaneKind};
+use config::value::{Endpoint, LaneKind, TlsFiles};
+use policy::NetworkId;
 use rustix::process::Signal;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::accept::{Port, Tls};
+pub use error::StartError;
+
+use crate::accept::Port;
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
-use crate::identity::{Certificates, Identity, IdentityError, JobsTls};
+use crate::identity::{Certificates, Identity, JobsTls, Papers};
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
 use crate::peer::Registry;
 use crate::record::Recorder;
-use crate::runtime::{self, Listening, Stopping};
+use crate::reload::{Book, ConfigFile, InForce, Reloader};
+use crate::runtime::{self, Room, Stopping};
 use crate::spend::Purses;
 use crate::spool::Store;
-use crate::upstream::Network;
+use crate::upstream::{Making, Network};
 
-/// Why the sidecar did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A socket cannot be listened on.
-    #[error("cannot listen on {address} for {what}; is another process there? `listen.{what}` says where")]
-    Listen {
-        /// Which listener.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A certificate or key cannot be used.
-    #[error("cannot serve TLS with {certificate} and {key}")]
-    Tls {
-        /// `listen.tls.certificate`.
-        certificate: String,
-        /// `listen.tls.key`.
-        key: String,
-        /// Why.
-        #[source]
-        source: certs::CertError,
-    },
-    /// There is no identity to show, or nobody to believe.
-    #[error("cannot be known to other sidecars")]
-    Identity(#[from] IdentityError),
-    /// A network cannot be set up.
-    #[error("cannot set up network `{network}`")]
-    Network {
-        /// Which.
-        network: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Nothing stands at home, and nobody is there to start it.
-    #[error(
-        "network `{home}`, which is home, has no endpoint: give it `upstreams`, or start the service with its sidecar by \
-         `adumbra run --config FILE -- COMMAND … {{port}}`"
-    )]
-    NoService {
-        /// What home is called.
-        home: String,
-    },
-    /// The lane wants workers, and nobody is there to start them.
-    #[error(
-        "`lane.kind = \"process\"` needs workers that only `adumbra run` can start: start the service by `adumbra run \
-         --config FILE -- COMMAND … {{port}}`, or say another kind"
-    )]
-    NoWorkers,
-    /// The service is to be started, and stands somewhere already.
-    #[error(
-        "network `{home}`, which is home, has endpoints of its own, so `adumbra run` would start a service that nothing is \
-         sent to: remove them, or use `adumbra serve`"
-    )]
-    TwoServices {
-        /// What home is called.
-        home: String,
-    },
-    /// Versions of the model cannot be kept where the configuration says.
-    #[error("cannot keep models in {directory}; `oracle.directory` is a directory that adumbra may read and write")]
-    Models {
-        /// `oracle.directory`.
-        directory: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The decision log, the trainer or a worker cannot be started.
-    #[error("cannot start {what}")]
-    Thread {
-        /// Which.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+/// What a sidecar is started from: a configuration, or the file it stands in, which is then read again when it changes.
+#[derive(Debug)]
+pub struct Configured {
+    config: Config,
+    file: Option<ConfigFile>,
+}
+
+impl From<Config> for Configured {
+    fn from(config: Config) -> Self {
+        Self { config, file: None }
+    }
+}
+
+impl From<ConfigFile> for Configured {
+    fn from(file: ConfigFile) -> Self {
+        Self { config: file.config.clone(), file: Some(file) }
+    }
 }
 
 /// A running sidecar. Dropping it cuts what is open; [`App::stop`] lets jobs finish.
 #[derive(Debug)]
 pub struct App {
-    addresses: Vec<(Port, SocketAddr)>,
     shared: Arc<Shared>,
+    /// Has the configuration read again.
+    reload: mpsc::Sender<()>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     /// The service, where we keep it. Its thread ends after all others.
@@ -120,29 +64,57 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything that `config` says. It serves when this returns.
-    pub fn start(config: Config) -> Result<Self, StartError> {
-        if config.is_for_run() {
-            return Err(StartError::NoService { home: config.network(config.home).name.clone() });
-        }
-        if config.lane.kind == LaneKind::Process {
-            return Err(StartError::NoWorkers);
-        }
-        Self::start_with(config, None)
+    /// Starts everything that the configuration says. It serves when this returns. If a file's cannot be started and a last
+    /// good one is kept, that one is.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(configured: impl Into<Configured>) -> Result<Self, StartError> {
+        Self::start_or_instead(configured.into(), None, |config| match config {
+            config if config.is_for_run() => {
+                Err(StartError::NoService { home: config.network(config.home).name.clone() })
+            }
+            config if config.lane.kind == LaneKind::Process => Err(StartError::NoWorkers),
+            _ => Ok(()),
+        })
     }
 
     /// The same, and the service itself, by its command. It serves when this returns; jobs get to the service when it is up.
-    pub fn run(mut config: Config, recipe: Recipe) -> Result<Self, StartError> {
-        let home = config.home.index();
-        if !config.is_for_run() {
-            return Err(StartError::TwoServices { home: config.networks[home].name.clone() });
-        }
-        // It listens where there is room when it is started.
-        config.networks[home].endpoints = vec![Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 }];
-        Self::start_with(config, Some(recipe))
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(configured: impl Into<Configured>, recipe: Recipe) -> Result<Self, StartError> {
+        Self::start_or_instead(configured.into(), Some(recipe), |config| match config {
+            config if config.is_for_run() => Ok(()),
+            config => Err(StartError::TwoServices { home: config.network(config.home).name.clone() }),
+        })
     }
 
-    fn start_with(config: Config, recipe: Option<Recipe>) -> Result<Self, StartError> {
+    fn start_or_instead(
+        configured: Configured,
+        recipe: Option<Recipe>,
+        check: impl Fn(&Config) -> Result<(), StartError>,
+    ) -> Result<Self, StartError> {
+        let started = |configured: &Configured, recipe: Option<Recipe>| {
+            check(&configured.config)?;
+            Self::start_with(configured, recipe)
+        };
+        let error = match started(&configured, recipe.clone()) {
+            Ok(app) => return Ok(app),
+            Err(error) => error,
+        };
+        match configured.file.as_ref().and_then(|file| file.instead(&error)) {
+            Some(instead) => started(&instead.into(), recipe),
+            None => Err(error),
+        }
+    }
+
+    fn start_with(configured: &Configured, recipe: Option<Recipe>) -> Result<Self, StartError> {
+        let Configured { config: parsed, file } = configured;
+        let mut config = parsed.clone();
+        if recipe.is_some() {
+            leave_to_run(&mut config);
+        }
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -150,15 +122,40 @@ impl App {
         let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
         let metrics = Arc::new(Metrics::new(&names));
         let certificates = certificates(&config, &metrics)?;
-        let listening = listening(&config, &certificates)?;
-        let addresses = addresses(&listening);
-        let drain = config.drain;
-        let shared = shared(config, workers, metrics, certificates)?;
+        let opening = runtime::wanted(&config).map(|(port, what, address)| runtime::open(port, what, address));
+        let opened = opening.collect::<Result<Vec<_>, _>>()?;
+        let shared = shared(config, workers, metrics, certificates, file.as_ref())?;
+        shared
+            .listening
+            .store(Arc::new(opened.iter().filter_map(|l| Some((l.port, l.socket.local_addr().ok()?))).collect()));
+        let for_run = recipe.is_some();
         let service = recipe.map(|recipe| service(&shared, recipe)).transpose()?;
         let (stop, stopping) = Stopping::new();
-        let threads = runtime::start(&shared, workers, listening, &stopping, drain)
+        let (reload, asked) = mpsc::channel(1);
+        let reloader = Reloader {
+            path: file.as_ref().map(|file| file.path.clone()),
+            parsed: Arc::new(parsed.clone()),
+            for_run,
+            refused: file.as_ref().and_then(|file| file.refused_reading(&shared.generation.load())),
+            asked,
+            shared: Arc::clone(&shared),
+        };
+        let threads = runtime::start(&shared, workers, opened, reloader, &stopping)
             .map_err(|source| StartError::Thread { what: "the workers", source })?;
-        Ok(Self { addresses, shared, stop, threads, service })
+        if let Some(file) = file {
+            file.is_in_force();
+        }
+        Ok(Self { shared, reload, stop, threads, service })
+    }
+
+    /// Has the configuration read again now, if it is a file's. What comes of it is in the log, on `/config` and in the
+    /// metrics.
+    pub fn reload(&self) {
+        if self.shared.book.read().0.is_none() {
+            tracing::warn!("there is no configuration file to read again");
+        }
+        // One that is waited for already will see what there is to see.
+        let _asked_already = self.reload.try_send(());
     }
 
     /// Where jobs come in.
@@ -228,7 +225,7 @@ impl App {
     }
 
     fn address(&self, port: Port) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(p, _)| *p == port).map(|(_, address)| *address)
+        self.shared.listening.load().iter().find(|(p, _)| *p == port).map(|(_, address)| *address)
     }
 }
 
@@ -238,15 +235,40 @@ impl Drop for App {
     }
 }
 
+/// Home's endpoint is where `adumbra run` will have the service listen: where there is room when it is started.
+pub(crate) fn leave_to_run(config: &mut Config) {
+    let home = config.home.index();
+    config.networks[home].endpoints = vec![Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 }];
+}
+
 fn certificates(config: &Config, metrics: &Arc<Metrics>) -> Result<Certificates, StartError> {
-    let jobs = config.listen.tls.as_ref().map(|files| {
+    let jobs = jobs_tls(config.listen.tls.as_ref(), metrics)?;
+    let identity = Papers::read(config)?.map(|papers| Identity::new(papers, metrics));
+    jobs.iter().for_each(|jobs| jobs.put_in_force(None));
+    identity.iter().for_each(|identity| identity.put_in_force());
+    Ok(Certificates { identity, jobs })
+}
+
+/// What clients are shown, if jobs come encrypted.
+pub(crate) fn jobs_tls(files: Option<&TlsFiles>, metrics: &Arc<Metrics>) -> Result<Option<Arc<JobsTls>>, StartError> {
+    let jobs = files.map(|files| {
         JobsTls::start(files, metrics).map_err(|source| StartError::Tls {
             certificate: files.certificate.display().to_string(),
             key: files.key.display().to_string(),
             source,
         })
     });
-    Ok(Certificates { identity: Identity::start(config, metrics)?, jobs: jobs.transpose()? })
+    jobs.transpose()
+}
+
+/// The network `id`, to follow the one `before` it.
+pub(crate) fn network(
+    making: Making<'_>,
+    id: NetworkId,
+    before: Option<&Arc<Network>>,
+) -> Result<Arc<Network>, StartError> {
+    let network = Network::new(making, id, before);
+    network.map_err(|source| StartError::Network { network: making.config.network(id).name.clone(), source })
 }
 
 fn shared(
@@ -254,26 +276,20 @@ fn shared(
     workers: usize,
     metrics: Arc<Metrics>,
     certificates: Certificates,
+    file: Option<&ConfigFile>,
 ) -> Result<Arc<Shared>, StartError> {
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
     let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
-    let oracle =
-        Oracle::start(&config, &classes, Arc::clone(&metrics)).map_err(|source| match &config.oracle.directory {
-            Some(directory) => StartError::Models { directory: directory.display().to_string(), source },
-            None => StartError::Thread { what: "the trainer", source },
-        })?;
-    let networks = config
-        .network_ids()
-        .map(|id| {
-            // One pool more than there are workers: the acceptor's thread asks sidecars questions of its own.
-            let identity = certificates.identity.as_ref();
-            let network = Network::new(&config, id, workers + 1, identity, Arc::clone(&metrics));
-            network
-                .map(Arc::new)
-                .map_err(|source| StartError::Network { network: config.network(id).name.clone(), source })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let oracle = Oracle::start(&config, &classes, Arc::clone(&metrics))
+        .map_err(|source| StartError::Thread { what: "the trainer", source })?;
+    // One pool more than there are workers: the acceptor's thread asks sidecars questions of its own.
+    let identity = certificates.identity.as_ref();
+    let making = Making { config: &config, identity, workers: workers + 1, metrics: &metrics };
+    let networks = config.network_ids().map(|id| network(making, id, None)).collect::<Result<Vec<_>, _>>()?;
+    let book = Book::new(file.map(ConfigFile::in_force), file.and_then(ConfigFile::refused));
+    metrics.config_is(file.is_none_or(|file| file.errors().is_none()));
+    metrics.config_in_force(InForce::seconds_now());
     Ok(Arc::new(Shared {
         located: crate::path::Located::default(),
         oracle,
@@ -284,15 +300,25 @@ fn shared(
         spool: Store::new(&config.spool),
         metrics,
         classes,
-        certificates,
+        certificates: ArcSwap::from_pointee(certificates),
         peers: Arc::new(Registry::default()),
         instance: instance(),
         jobs: AtomicU64::new(1),
-        running_on: Arc::new(Semaphore::new(config.limits.connections)),
+        running_on: Room::new(config.limits.connections),
         keeping: OnceLock::new(),
+        listening: ArcSwap::default(),
+        book,
         ready: AtomicBool::new(false),
         generation: ArcSwap::from_pointee(Generation { config, networks }),
     }))
+}
+
+/// What a process has once, without the threads that use it.
+#[cfg(test)]
+pub(crate) fn shared_alone(config: Config) -> Arc<Shared> {
+    let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
+    let metrics = Arc::new(Metrics::new(&names));
+    shared(config, 1, metrics, Certificates::default(), None).expect("a test's configuration can be started")
 }
 
 /// A number that no other sidecar is likely to have.
@@ -309,29 +335,4 @@ fn service(shared: &Arc<Shared>, recipe: Recipe) -> Result<Service, StartError> 
     let service = service.map_err(|source| StartError::Thread { what: "the thread that keeps the service", source })?;
     shared.keeping.get_or_init(|| Arc::clone(service.keeping()));
     Ok(service)
-}
-
-fn listening(config: &Config, certificates: &Certificates) -> Result<Vec<Listening>, StartError> {
-    let wanted = [
-        (Port::Jobs, "jobs", Some(config.listen.jobs)),
-        (Port::Peers, "peers", config.listen.peers),
-        (Port::Egress, "egress", config.listen.egress),
-        (Port::Admin, "admin", Some(config.listen.admin)),
-    ];
-    let mut listening = Vec::with_capacity(wanted.len());
-    for (port, what, address) in wanted {
-        let Some(address) = address else { continue };
-        let socket = runtime::listen(address).map_err(|source| StartError::Listen { what, address, source })?;
-        let tls = match port {
-            Port::Jobs => certificates.jobs.clone().map(Tls::Jobs),
-            Port::Peers => certificates.identity.clone().map(Tls::Peers),
-            Port::Egress | Port::Admin => None,
-        };
-        listening.push(Listening { port, socket, tls });
-    }
-    Ok(listening)
-}
-
-fn addresses(listening: &[Listening]) -> Vec<(Port, SocketAddr)> {
-    listening.iter().filter_map(|l| Some((l.port, l.socket.local_addr().ok()?))).collect()
 }

@@ -12,12 +12,13 @@ mod lane_reap;
 mod logging;
 mod model;
 mod run;
+mod schema;
 mod serve;
 mod words;
 
 use std::error::Error as _;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,9 +26,7 @@ use clap::{Parser, Subcommand};
 use crate::app::StartError;
 use crate::demo;
 use crate::lane::cage::launch::LaunchError;
-
-/// The most bytes that a configuration file may have and still be read.
-const CONFIG_MOST: u64 = config::MAX_TEXT as u64;
+use crate::reload::{ConfigFile, ConfigFileError};
 
 /// Runs jobs where they cost least: a sidecar that places each job on the network where it is cheapest.
 #[derive(Debug, Parser)]
@@ -69,15 +68,8 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     /// The configuration cannot be read.
-    #[error("cannot read the configuration {}; give the file's name, such as deploy/adumbra.example.toml", path.display())]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// The configuration is too large to be one.
-    #[error("{} has more than {CONFIG_MOST} bytes, which no configuration needs; is it the right file?", path.display())]
-    TooLarge { path: PathBuf },
+    #[error(transparent)]
+    File(ConfigFileError),
     /// The configuration has errors, which have been shown.
     #[error("{} cannot be used as it is; correct what is marked above, and check it again", path.display())]
     Invalid { path: PathBuf },
@@ -180,16 +172,33 @@ fn one_line(error: &CliError) -> String {
 }
 
 /// The configuration in a file. Its errors are shown on stderr, all of them.
-fn load(path: &std::path::Path) -> Result<config::Config, CliError> {
-    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > CONFIG_MOST {
-        return Err(CliError::TooLarge { path: path.to_owned() });
-    }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+fn load(path: &Path) -> Result<config::Config, CliError> {
+    let text = crate::reload::read_text(path).map_err(shown)?;
     config::parse(&text, &path.display().to_string()).map_err(|errors| {
-        eprintln!("{}\n", errors.render(io::stderr().is_terminal()));
+        show(&errors);
         CliError::Invalid { path: path.to_owned() }
     })
+}
+
+/// The configuration in a file, to be started, or the last good one instead. Its errors are shown on stderr, all of them.
+fn open(path: &Path) -> Result<ConfigFile, CliError> {
+    let file = ConfigFile::read(path).map_err(shown)?;
+    file.errors().into_iter().for_each(show);
+    Ok(file)
+}
+
+fn shown(error: ConfigFileError) -> CliError {
+    match error {
+        ConfigFileError::Invalid { path, errors } => {
+            show(&errors);
+            CliError::Invalid { path }
+        }
+        other => CliError::File(other),
+    }
+}
+
+fn show(errors: &config::Errors) {
+    eprintln!("{}\n", errors.render(io::stderr().is_terminal()));
 }
 
 #[cfg(test)]

@@ -26,12 +26,13 @@ mod store;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use http::uri::Scheme;
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
 
 use crate::metrics::{DataRefusal, Metrics};
+use crate::runtime::Room;
 use crate::spool::budget::Budget;
 
 use fetch::Way;
@@ -48,29 +49,59 @@ pub(crate) use reader::tell;
 /// Objects by URL, in memory, with one fetch for many waiters.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    allowed: Allowed,
-    way: Way,
-    /// Bytes of one object at the most.
-    object_bytes: u64,
+    rules: ArcSwap<Rules>,
     /// What all objects take, wherever they are.
     memory: Arc<Budget>,
     store: Store,
     flights: Flights,
-    warming: Arc<Semaphore>,
+    warming: Arc<Room>,
     /// The dispatches whose reading is watched.
     pub(crate) readers: reader::Readers,
     metrics: Arc<Metrics>,
 }
 
+/// What may be fetched, and how.
+#[derive(Debug)]
+struct Rules {
+    allowed: Allowed,
+    way: Way,
+    /// Bytes of one object at the most.
+    object_bytes: u64,
+}
+
+impl Rules {
+    fn new(config: &config::value::Data, roots: Option<Arc<ClientConfig>>) -> Self {
+        Self {
+            allowed: Allowed::new(&config.origins),
+            way: Way { timeout: config.timeout, roots },
+            object_bytes: config.object_bytes.min(kept_bytes(config) / 2) as u64,
+        }
+    }
+}
+
+/// Bytes of what is kept: the rest is for objects that still grow, and for dropped ones that are still being read.
+fn kept_bytes(config: &config::value::Data) -> usize {
+    config.memory_bytes / 4 * 3
+}
+
+/// The public roots, if any origin needs them: they take memory, which most need not spend.
+fn public_roots(config: &config::value::Data) -> Option<Arc<ClientConfig>> {
+    let wanted = config.origins.iter().any(|origin| origin.scheme == Scheme::HTTPS);
+    let public = || certs::client_config(None, &[b"http/1.1"]);
+    if wanted { public().inspect_err(|error| tracing::error!(%error, "no public roots")).ok() } else { None }
+}
+
 impl Cache {
     /// An empty cache. `https` origins are verified by the public roots.
     pub(crate) fn new(config: &config::value::Data, metrics: Arc<Metrics>) -> Arc<Self> {
-        // They take memory, which most need not spend.
-        let wanted = config.origins.iter().any(|origin| origin.scheme == Scheme::HTTPS);
-        let public = || certs::client_config(None, &[b"http/1.1"]);
-        let roots =
-            if wanted { public().inspect_err(|error| tracing::error!(%error, "no public roots")).ok() } else { None };
-        Self::with_roots(config, metrics, roots)
+        Self::with_roots(config, metrics, public_roots(config))
+    }
+
+    /// Goes by this from now on, but for the bytes that it keeps in memory; what it has, it keeps.
+    pub(crate) fn turn(&self, config: &config::value::Data) {
+        let known = self.rules.load().way.roots.clone();
+        self.rules.store(Arc::new(Rules::new(config, known.or_else(|| public_roots(config)))));
+        self.warming.hold(config.warming);
     }
 
     /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2. Without roots, they cannot be
@@ -80,17 +111,13 @@ impl Cache {
         metrics: Arc<Metrics>,
         roots: Option<Arc<ClientConfig>>,
     ) -> Arc<Self> {
-        // The rest is for objects that still grow, and for dropped ones that are still being read.
-        let kept_bytes = config.memory_bytes / 4 * 3;
-        let object_bytes = config.object_bytes.min(kept_bytes / 2);
+        let kept_bytes = kept_bytes(config);
         Arc::new(Self {
-            allowed: Allowed::new(&config.origins),
-            way: Way { timeout: config.timeout, roots },
-            object_bytes: object_bytes as u64,
+            rules: ArcSwap::from_pointee(Rules::new(config, roots)),
             memory: Budget::new(config.memory_bytes as u64),
             store: Store::new(kept_bytes, kept_bytes, Arc::clone(&metrics)),
             flights: Flights::default(),
-            warming: Arc::new(Semaphore::new(config.warming.min(Semaphore::MAX_PERMITS))),
+            warming: Room::new(config.warming),
             readers: reader::Readers::default(),
             metrics,
         })
@@ -100,13 +127,13 @@ impl Cache {
     ///
     /// Must be called in a runtime, which then does the fetch.
     pub(crate) fn warm(self: &Arc<Self>, url: &Uri) -> Result<Warming, NotWarmed> {
-        let Some(key) = self.allowed.key(url) else {
+        let Some(key) = self.rules.load().allowed.key(url) else {
             self.metrics.data.refused(DataRefusal::Origin);
             return Err(NotWarmed::Forbidden);
         };
-        let errand = || match Arc::clone(&self.warming).try_acquire_owned() {
-            Ok(permit) => Ok(Errand { headers: headers::warming(), purpose: Purpose::Warm, _permit: Some(permit) }),
-            Err(_) => {
+        let errand = || match self.warming.try_take() {
+            Some(permit) => Ok(Errand { headers: headers::warming(), purpose: Purpose::Warm, _permit: Some(permit) }),
+            None => {
                 self.metrics.data.refused(DataRefusal::Busy);
                 Err(NotWarmed::Busy)
             }
@@ -119,7 +146,7 @@ impl Cache {
 
     /// The bytes of `url` that are here, if all of them are, and fresh.
     pub(crate) fn contains(&self, url: &Uri) -> Option<u64> {
-        let key = self.allowed.key(url)?;
+        let key = self.rules.load().allowed.key(url)?;
         self.store.fresh(&key, Instant::now()).map(|object| object.len())
     }
 }

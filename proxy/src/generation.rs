@@ -4,6 +4,7 @@
 //! [`Shared`] is what the process has once: the oracle, the counters, the log, the data cache.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
@@ -11,8 +12,8 @@ use arc_swap::ArcSwap;
 use config::Config;
 use parking_lot::RwLock;
 use policy::ClassId;
-use tokio::sync::Semaphore;
 
+use crate::accept::Port;
 use crate::data::Cache;
 use crate::guard::Guard;
 use crate::identity::Certificates;
@@ -22,6 +23,8 @@ use crate::oracle::Oracle;
 use crate::path::Located;
 use crate::peer::Registry;
 use crate::record::Recorder;
+use crate::reload::Book;
+use crate::runtime::Room;
 use crate::spend::Purses;
 use crate::upstream::Network;
 
@@ -40,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) spool: Arc<crate::spool::Store>,
     pub(crate) classes: Arc<Classes>,
     /// What is shown to others, and whom we believe.
-    pub(crate) certificates: Certificates,
+    pub(crate) certificates: ArcSwap<Certificates>,
     /// What runs here for other sidecars.
     pub(crate) peers: Arc<Registry>,
     /// Asynchronous jobs that were accepted, and where they run.
@@ -50,9 +53,13 @@ pub(crate) struct Shared {
     /// The next job's number.
     pub(crate) jobs: AtomicU64,
     /// Room for jobs that run on without their client.
-    pub(crate) running_on: Arc<Semaphore>,
+    pub(crate) running_on: Arc<Room>,
     /// What keeps the service, where we do.
     pub(crate) keeping: OnceLock<Arc<Keeping>>,
+    /// Where listeners are now.
+    pub(crate) listening: ArcSwap<Vec<(Port, SocketAddr)>>,
+    /// Which configuration is in force, and which was refused.
+    pub(crate) book: Book,
     /// Whether `/readyz` says yes.
     pub(crate) ready: AtomicBool,
 }
@@ -61,8 +68,15 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) config: Config,
-    /// In the order of the configuration.
+    /// By their places. At the place of one that was removed is what it was last.
     pub(crate) networks: Vec<Arc<Network>>,
+}
+
+impl Generation {
+    /// The networks that jobs can be sent to.
+    pub(crate) fn networks_in_force(&self) -> impl Iterator<Item = &Arc<Network>> {
+        self.networks.iter().filter(|network| !self.config.retired.contains(network.id))
+    }
 }
 
 /// The register of classes. It is bounded: when it is full, a new name becomes its route's `other`, and that is counted.

@@ -25,6 +25,9 @@ impl Guard {
 
     /// Who places a job that comes now, in a configuration that gives the rule this share.
     pub(crate) fn seat(&self, job: &Job, view: &View, modelled: bool, share: f64, now_s: f64) -> Seat {
+        if !policy::plan::is_compared(job, view, modelled) {
+            return Seat::POLICY;
+        }
         let mut dog = self.dog.lock();
         dog.share(share);
         dog.seat(job, view, modelled, now_s)
@@ -37,6 +40,9 @@ impl Guard {
 
     /// A job has ended; `None` if it came to nothing that its placing could be judged by.
     pub(crate) fn ended(&self, seat: Seat, came: Option<&Came>) {
+        if !seat.is_compared() {
+            return;
+        }
         let verdict = {
             let mut dog = self.dog.lock();
             let verdict = match came {

@@ -11,18 +11,18 @@ mod files;
 mod fresh;
 mod jobs;
 mod live;
+mod papers;
 mod status;
 mod wire;
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use certs::{CertError, Expected, NamelessError, Pair, Reason, Role, SpiffeId, Trust};
+use certs::{Expected, Pair, Reason, Role, SpiffeId, Trust};
 use config::Config;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
@@ -35,61 +35,20 @@ use crate::metrics::{Certificate, Metrics, Side};
 
 use files::Watched;
 use live::{Live, Shown};
+use papers::{identity_of, pair_of, peers, trust_of};
 
 pub(crate) use files::told;
 pub(crate) use fresh::keep_fresh;
 pub(crate) use jobs::JobsTls;
+pub(crate) use papers::{IdentityError, Papers};
 pub(crate) use status::CertificatesPage;
 pub(crate) use wire::{Linked, Wire};
 
 /// How long a refusal of one kind is not told again.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
-/// Why an identity cannot be had from what the configuration says.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    /// A file of it cannot be used.
-    #[error("`{key}` of `[identity]` cannot be used, {}", path.display())]
-    File {
-        /// Its key in the configuration.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: CertError,
-    },
-    /// The certificate is no sidecar's.
-    #[error("{} is not a sidecar's certificate; `adumbra certs issue` makes one", path.display())]
-    Nameless {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: NamelessError,
-    },
-    /// A name in the configuration cannot be part of an identity.
-    #[error("network `{network}` cannot be part of an identity; give it one by `networks.{network}.identity`")]
-    Network {
-        /// Which.
-        network: String,
-        /// Why.
-        #[source]
-        source: certs::IdError,
-    },
-    /// An identity in the configuration that is none.
-    #[error("`{uri}` is not an identity")]
-    Uri {
-        /// What is written.
-        uri: String,
-        /// Why.
-        #[source]
-        source: certs::IdError,
-    },
-}
-
 /// Every certificate that the process shows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     /// To sidecars.
     pub(crate) identity: Option<Arc<Identity>>,
@@ -101,8 +60,6 @@ pub(crate) struct Certificates {
 #[derive(Debug)]
 pub(crate) struct Identity {
     own: SpiffeId,
-    /// Who may send here.
-    peers: Arc<[SpiffeId]>,
     current: ArcSwap<Current>,
     live: Arc<Live>,
     pair_files: Mutex<Watched>,
@@ -120,6 +77,8 @@ struct Current {
     version: u64,
     pair: Pair,
     trust: Arc<Trust>,
+    /// Who may send here.
+    peers: Arc<[SpiffeId]>,
     server: Arc<ServerConfig>,
 }
 
@@ -147,6 +106,16 @@ pub(crate) struct Verified {
     pub(crate) renewed: watch::Receiver<u64>,
 }
 
+impl Certificates {
+    /// Whether these are the same ones: files that have changed since are taken up by each itself.
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+            one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+        }
+        same(self.identity.as_ref(), others.identity.as_ref()) && same(self.jobs.as_ref(), others.jobs.as_ref())
+    }
+}
+
 impl Verified {
     /// Who it is, and what changes when it should be shown another certificate.
     pub(crate) fn parts(peer: Option<Self>) -> (Option<Arc<SpiffeId>>, Option<watch::Receiver<u64>>) {
@@ -155,43 +124,85 @@ impl Verified {
 }
 
 impl Identity {
-    /// Reads everything that `config` names; `None` if it names no identity.
-    pub(crate) fn start(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Self>>, IdentityError> {
-        let Some(files) = &config.identity else { return Ok(None) };
-        let file = |key, path: &PathBuf| {
-            let path = path.clone();
-            move |source| IdentityError::File { key, path, source }
-        };
-        let pair_paths = vec![files.certificate.clone(), files.key.clone()];
-        let trust_paths = std::iter::once(&files.trust).chain(&files.crl).cloned().collect();
-        let pair_files = Watched::read(pair_paths).map_err(file("certificate", &files.certificate))?;
-        let trust_files = Watched::read(trust_paths).map_err(file("trust", &files.trust))?;
-        let pair = pair_of(pair_files.contents()).map_err(file("certificate", &files.certificate))?;
-        let trust = trust_of(trust_files.contents()).map_err(file("trust", &files.trust))?;
-        let own =
-            pair.identity().map_err(|source| IdentityError::Nameless { path: files.certificate.clone(), source })?;
-        pair.vouched_for_by(&trust).map_err(file("certificate", &files.certificate))?;
-        let home = &config.network(config.home).name;
-        if own.network() != home {
-            tracing::warn!(%own, %home, "the certificate names another network than `home`; others know us by the certificate");
-        }
-        let peers: Arc<[SpiffeId]> = peers(config, files, &own)?.into();
+    /// The identity that these papers prove.
+    pub(crate) fn new(papers: Papers, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let Papers { own, pair, trust, peers, pair_files, trust_files } = papers;
         let (version, _nobody_yet) = watch::channel(0);
-        metrics.certificate_expires(Certificate::Identity, None, Some(pair.validity().not_after));
-        metrics.certificate_expires(Certificate::Trust, None, trust.due());
         fresh::warn_of_authorities(&trust, |validity| fresh::vouches_not(validity, SystemTime::now()));
-        let current = Current::new(0, pair, Arc::new(trust), &peers);
-        Ok(Some(Arc::new(Self {
+        Arc::new(Self {
             own,
-            peers,
-            current: ArcSwap::from_pointee(current),
+            current: ArcSwap::from_pointee(Current::new(0, pair, Arc::new(trust), peers)),
             live: Live::new(Arc::clone(metrics)),
             pair_files: Mutex::new(pair_files),
             trust_files: Mutex::new(trust_files),
             version,
             told: Mutex::default(),
             metrics: Arc::clone(metrics),
-        })))
+        })
+    }
+
+    /// Whether these papers are the same sidecar's, and hold now: whoever knows us by one identity does not know us by another.
+    ///
+    /// # Errors
+    /// They are not, or do not.
+    pub(crate) fn is_proved_by(&self, papers: &Papers) -> Result<(), IdentityError> {
+        let (own, new) = (self.own.to_string(), papers.own.to_string());
+        if own != new {
+            return Err(IdentityError::Another { new, own });
+        }
+        let (validity, moment) = (papers.pair.validity(), SystemTime::now());
+        if validity.is_over(moment) || validity.is_to_come(moment) {
+            return Err(IdentityError::Time);
+        }
+        Ok(())
+    }
+
+    /// The papers are in force from now on. Whoever is not believed by them is cut, which is done beside.
+    pub(crate) fn take(self: &Arc<Self>, papers: Papers) {
+        let Papers { pair, trust, peers, pair_files, trust_files, own: _ } = papers;
+        let now = self.current.load_full();
+        let is_new = self.pair_files.lock().contents() != pair_files.contents();
+        let expires = |pair: &Pair| Some(pair.validity().not_after);
+        self.metrics.certificate_expires(Certificate::Identity, expires(&now.pair), expires(&pair));
+        self.metrics.certificate_expires(Certificate::Trust, now.trust.due(), trust.due());
+        *self.pair_files.lock() = pair_files;
+        *self.trust_files.lock() = trust_files;
+        let version = now.version + u64::from(is_new);
+        self.current.store(Arc::new(Current::new(version, pair, Arc::new(trust), peers)));
+        if is_new {
+            self.version.send_replace(version);
+        }
+        let reviewing = Arc::clone(self);
+        tokio::task::spawn_blocking(move || reviewing.review(live::Review::All));
+    }
+
+    /// Judges the open connections again.
+    fn review(&self, which: live::Review) {
+        let current = self.current.load_full();
+        self.live.review(&current.trust, &current.peers, which);
+    }
+
+    /// It is shown from now on, and so is when it ends.
+    pub(crate) fn put_in_force(&self) {
+        let now = self.current.load();
+        self.metrics.certificate_expires(Certificate::Identity, None, Some(now.pair.validity().not_after));
+        self.metrics.certificate_expires(Certificate::Trust, None, now.trust.due());
+    }
+
+    /// Whether those may send here who may by `config`.
+    ///
+    /// # Errors
+    /// It names somebody who cannot be.
+    pub(crate) fn expects_those_of(&self, config: &Config) -> Result<bool, IdentityError> {
+        let Some(files) = &config.identity else { return Ok(false) };
+        Ok(peers(config, files, &self.own)? == *self.current.load().peers)
+    }
+
+    /// It shows its certificate no more, and what is said of it ends.
+    pub(crate) fn retire(&self) {
+        let now = self.current.load();
+        self.metrics.certificate_expires(Certificate::Identity, Some(now.pair.validity().not_after), None);
+        self.metrics.certificate_expires(Certificate::Trust, now.trust.due(), None);
     }
 
     /// Shakes hands with whoever has connected to the listener for sidecars.
@@ -202,7 +213,7 @@ impl Identity {
         let renewed = self.version.subscribe();
         let current = self.current.load_full();
         let stream = TlsAcceptor::from(Arc::clone(&current.server)).accept(socket).await.map_err(certs::explained)?;
-        let expected = Expected::new(Arc::clone(&current.trust), Arc::clone(&self.peers), Role::Client);
+        let expected = Expected::new(Arc::clone(&current.trust), Arc::clone(&current.peers), Role::Client);
         let (id, entry) = self.enter(stream.get_ref().1.peer_certificates(), expected, &current)?;
         Ok((Linked::new(stream, entry), Verified { id, renewed }))
     }
@@ -220,8 +231,8 @@ impl Identity {
         let role = expected.role();
         let entry = self.live.enter(Shown { chain, expected, ends: Mutex::new(ends), role });
         let now = self.current.load();
-        if !Arc::ptr_eq(&now.trust, &began.trust) {
-            self.live.review(&now.trust, live::Review::All);
+        if !Arc::ptr_eq(&now.trust, &began.trust) || !Arc::ptr_eq(&now.peers, &began.peers) {
+            self.live.review(&now.trust, &now.peers, live::Review::All);
         }
         Ok((id, entry))
     }
@@ -248,10 +259,10 @@ impl Identity {
 }
 
 impl Current {
-    fn new(version: u64, pair: Pair, trust: Arc<Trust>, peers: &Arc<[SpiffeId]>) -> Self {
-        let expected = Expected::new(Arc::clone(&trust), Arc::clone(peers), Role::Client);
+    fn new(version: u64, pair: Pair, trust: Arc<Trust>, peers: Arc<[SpiffeId]>) -> Self {
+        let expected = Expected::new(Arc::clone(&trust), Arc::clone(&peers), Role::Client);
         let server = certs::peer_server_config(&pair, &expected);
-        Self { version, pair, trust, server }
+        Self { version, pair, trust, peers, server }
     }
 }
 
@@ -308,38 +319,4 @@ impl Dialled {
     pub(crate) fn not_believed(&self, reason: Reason, at: &str) {
         self.identity.refused(Side::Connect, reason, &at, "it took the handshake and then not the connection");
     }
-}
-
-fn pair_of(contents: &[Vec<u8>]) -> Result<Pair, CertError> {
-    match contents {
-        [certificate, key, ..] => Pair::new(certificate, key),
-        _ => Err(CertError::NoCertificate),
-    }
-}
-
-fn trust_of(contents: &[Vec<u8>]) -> Result<Trust, CertError> {
-    let (bundle, lists) = contents.split_first().ok_or(CertError::NoCertificate)?;
-    Trust::new(bundle, lists)
-}
-
-/// Who may send here: whom the file names, else our own service on each other network.
-fn peers(config: &Config, files: &config::value::Identity, own: &SpiffeId) -> Result<Vec<SpiffeId>, IdentityError> {
-    if let Some(named) = &files.peers {
-        return named.iter().map(|uri| parse(uri.as_str())).collect();
-    }
-    let others = config.network_ids().filter(|id| *id != config.home).map(|id| config.network(id));
-    others.map(|network| identity_of(network, own)).collect()
-}
-
-fn identity_of(network: &config::value::Network, own: &SpiffeId) -> Result<SpiffeId, IdentityError> {
-    match &network.identity {
-        Some(uri) => parse(uri.as_str()),
-        None => {
-            own.on(&network.name).map_err(|source| IdentityError::Network { network: network.name.clone(), source })
-        }
-    }
-}
-
-fn parse(uri: &str) -> Result<SpiffeId, IdentityError> {
-    SpiffeId::parse(uri).map_err(|source| IdentityError::Uri { uri: uri.to_owned(), source })
 }

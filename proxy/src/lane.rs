@@ -20,7 +20,9 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use arc_swap::ArcSwap;
 use config::value::Run;
+use parking_lot::Mutex;
 use policy::Caps;
 use rustix::process::Signal;
 use tokio::sync::watch;
@@ -43,11 +45,11 @@ pub(crate) struct Keeping {
     recipe: Recipe,
     run: Run,
     /// The home network, whose endpoints the processes are.
-    network: Arc<Network>,
+    network: ArcSwap<Network>,
     metrics: Arc<Metrics>,
     means: Means,
     /// What holds a worker that nobody has claimed.
-    resting: Caps,
+    resting: Mutex<Caps>,
     live: Live,
     /// Held by the one worker that is being started.
     starting: tokio::sync::Mutex<()>,
@@ -73,11 +75,22 @@ impl Keeping {
     pub(crate) fn status(&self) -> Kept {
         Kept {
             pid: self.live.pid(),
-            up: self.network.endpoints[0].is_present(),
+            up: self.network().endpoints[0].is_present(),
             enforced: self.means.enforced(),
             lacks: self.means.lacks().to_vec(),
             left_behind: self.means.left_behind(),
         }
+    }
+
+    /// The home network as the configuration in force has it. Its endpoints are always the same.
+    fn network(&self) -> Arc<Network> {
+        self.network.load_full()
+    }
+
+    /// Goes by this from now on; processes that run stay as they are.
+    pub(crate) fn turn(&self, network: &Arc<Network>, resting: Caps) {
+        self.network.store(Arc::clone(network));
+        *self.resting.lock() = resting;
     }
 
     /// Whether the live process has been up.
@@ -109,9 +122,9 @@ impl Service {
             means: recipe.means(),
             recipe,
             run,
-            network: Arc::clone(network),
+            network: ArcSwap::new(Arc::clone(network)),
             metrics: Arc::clone(metrics),
-            resting,
+            resting: Mutex::new(resting),
             live: Live::new(),
             starting: tokio::sync::Mutex::default(),
         });
@@ -158,7 +171,7 @@ impl Drop for Service {
 async fn keep(keeping: Arc<Keeping>, stopping: Stopping) {
     let mut tasks = JoinSet::new();
     tasks.spawn(live::keep(Arc::clone(&keeping), stopping.clone()));
-    if let Some(crew) = &keeping.network.crew {
+    if let Some(crew) = &keeping.network().crew {
         for at in 0..crew.len() {
             tasks.spawn(keeper::keep(Arc::clone(&keeping), Arc::clone(crew), at, stopping.clone()));
         }

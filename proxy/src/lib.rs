@@ -23,6 +23,7 @@ mod throttle;
 mod generation;
 mod identity;
 mod peer;
+pub mod reload;
 mod upstream;
 
 pub mod lane;

@@ -7,6 +7,7 @@
 //! Each file below holds the families of one part and the methods that count them.
 
 mod cells;
+mod configuration;
 mod data;
 mod edge;
 mod family;
@@ -29,16 +30,17 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use lane::ProcessesSoFar;
-pub(crate) use learning::ModelFile;
+pub(crate) use learning::{ModelFile, Refit};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    Asynchronous, Certificate, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Refit, Reload,
-    ServedEnd, ShadowEnd, Side, UpstreamConnection,
+    Asynchronous, Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd,
+    Reload, ServedEnd, ShadowEnd, Side, UpstreamConnection,
 };
 
+use configuration::ConfigCounters;
 use edge::EdgeCounters;
-use family::{Axis, Scraped};
+use family::{Axis, Names, Scraped};
 use guard::GuardCounters;
 use jobs::JobCounters;
 use lane::LaneCounters;
@@ -60,16 +62,19 @@ pub(crate) struct Metrics {
     peers: PeerCounters,
     learning: LearningCounters,
     log: LogCounters,
+    config: ConfigCounters,
+    names: Names,
 }
 
 impl Metrics {
-    /// Every metric at 0, for networks of these names in the order of the configuration.
+    /// Every metric at 0, for networks of these names by their places.
     ///
     /// There is room for as many networks as a configuration may have: one that has no name yet is counted as `#` and its
     /// place, and shown once there is something to show.
     pub(crate) fn new(networks: &[String]) -> Self {
-        let network = Axis::with_reserve("network", networks, MAX_NETWORKS);
-        Self {
+        let names = Names::default();
+        let network = Axis::with_reserve("network", &names, MAX_NETWORKS);
+        let metrics = Self {
             data: DataCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
@@ -79,6 +84,17 @@ impl Metrics {
             peers: PeerCounters::new(&network),
             learning: LearningCounters::new(&network),
             log: LogCounters::new(),
+            config: ConfigCounters::new(),
+            names,
+        };
+        metrics.name_networks(networks);
+        metrics
+    }
+
+    /// The networks at these places have these names, for good: a place is never another's.
+    pub(crate) fn name_networks(&self, networks: &[String]) {
+        for (name, network) in self.names.iter().zip(networks) {
+            name.get_or_init(|| network.clone());
         }
     }
 
@@ -90,7 +106,7 @@ impl Metrics {
     fn families(&self) -> impl Iterator<Item = &dyn Scraped> {
         let edge = self.edge.families().into_iter().chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
-        let rest = self.learning.families().into_iter().chain(self.log.families());
+        let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
         jobs.chain(self.guard.families())
             .chain(self.shadows.families())
             .chain(self.lane.families())

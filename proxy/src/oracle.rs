@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use config::Config;
 use crossbeam_queue::ArrayQueue;
 use policy::Model;
@@ -42,8 +42,15 @@ const NICE: i32 = 19;
 #[derive(Debug)]
 pub(crate) struct Oracle {
     school: Arc<School>,
-    names: Names,
+    names: ArcSwap<Names>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is to go by.
+#[derive(Debug)]
+struct Turn {
+    config: config::value::Oracle,
+    names: Arc<Names>,
 }
 
 /// What the oracle and its thread share.
@@ -58,6 +65,8 @@ struct School {
     labels: ArrayQueue<Box<Labelled>>,
     /// What the model in force is off by just now.
     corrections: Corrections,
+    /// What the thread is to go by from now on, until it has seen it.
+    turn: ArcSwapOption<Turn>,
     metrics: Arc<Metrics>,
     stop: AtomicBool,
 }
@@ -74,12 +83,13 @@ impl Oracle {
     /// the oracle is dropped.
     ///
     /// # Errors
-    /// The directory of versions cannot be made or read, or the thread cannot be started.
+    /// The thread cannot be started.
     pub(crate) fn start(config: &Config, classes: &Arc<Classes>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let school = Arc::new(School::new(QUEUE, metrics));
-        let names = || Names::new(config, Arc::clone(classes));
-        let mut trainer = Trainer::new(&config.oracle, config.home, names(), policy::learn::refit);
-        if let Some(shelf) = Shelf::open(&config.oracle)? {
+        let names = Arc::new(Names::new(config, Arc::clone(classes)));
+        let mut trainer = Trainer::new(&config.oracle, config.home, Arc::clone(&names), policy::learn::refit);
+        if let Some(state) = &config.state.directory {
+            let shelf = Shelf::open(state, config.oracle.keep);
             trainer.begin_with(shelf, &school, std::time::Instant::now());
         }
         let thread = std::thread::Builder::new().name("oracle".to_owned()).spawn({
@@ -93,7 +103,7 @@ impl Oracle {
                 trainer.end(&school, std::time::Instant::now());
             }
         })?;
-        Ok(Self { school, names: names(), thread: Some(thread) })
+        Ok(Self { school, names: ArcSwap::new(names), thread: Some(thread) })
     }
 
     /// The model in force: read once a job.
@@ -113,13 +123,21 @@ impl Oracle {
 
     /// The model in force as a file, if there is one.
     pub(crate) fn document(&self) -> Option<String> {
-        self.model().map(|model| self.names.text(&model))
+        self.model().map(|model| self.names.load().text(&model))
     }
 
     /// How long the model in force has been there; 0 if there is none.
     pub(crate) fn age_s(&self) -> f64 {
         let since_s = Duration::from_millis(self.school.since_ms.load(Ordering::Relaxed)).as_secs_f64();
         if self.school.model.load().is_some() { (clock::now_s() - since_s).max(0.0) } else { 0.0 }
+    }
+
+    /// Goes by this configuration from now on. What was learned stays, as far as there is room for it.
+    pub(crate) fn turn(&self, config: &Config) {
+        let before = self.names.load();
+        let names = Arc::new(before.following(config));
+        self.names.store(Arc::clone(&names));
+        self.school.turn.store(Some(Arc::new(Turn { config: config.oracle.clone(), names })));
     }
 
     /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
@@ -160,6 +178,7 @@ impl School {
             trusted: AtomicU64::new(0),
             labels: ArrayQueue::new(queue),
             corrections: Corrections::default(),
+            turn: ArcSwapOption::empty(),
             metrics,
             stop: AtomicBool::new(false),
         }

@@ -144,6 +144,10 @@ fn plan(
         classify::classify(&generation, &shared.located, class_of, request, mark, upgrading, id);
     let about = about(shared, request);
     job.located = about.as_ref().and_then(|about| about.task.on(&generation));
+    if let Some(about) = about.as_ref().filter(|_| route.is_none()) {
+        // No route says where it may go, but one did of what it is about.
+        job.residency = about.task.residency();
+    }
     let mut view = view(shared, &generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
     shared.oracle.correct(&mut view, job.class);
@@ -188,13 +192,13 @@ fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
 pub(crate) fn view(shared: &Shared, generation: &Generation, job: &Job, now_s: f64) -> View {
     let bytes = job.body_bytes.unwrap_or(0);
     let mut state = PerNetwork::default();
-    for network in &generation.networks {
+    for network in generation.networks_in_force() {
         state[network.id] = network.view(bytes, Some(job.draw), now_s);
         state[network.id].spend_left = shared.purses.left(network.id, network.config.spend);
     }
     View {
         home: generation.config.home,
-        networks: generation.networks.iter().map(|network| network.id).collect(),
+        networks: generation.config.network_ids().collect(),
         state,
         pricing: generation.config.pricing,
         shadowing: generation.config.shadow.limits,

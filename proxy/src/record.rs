@@ -133,7 +133,23 @@ struct Desk {
     recent: Mutex<Recent>,
     classes: Arc<Classes>,
     metrics: Arc<Metrics>,
+    /// Where the thread is to write from now on, until it has seen it.
+    turn: Mutex<Option<Pages>>,
     stop: AtomicBool,
+}
+
+/// Where decisions are written, if anywhere: open already.
+#[derive(Debug)]
+pub(crate) struct Pages(Option<File>);
+
+impl Pages {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn open(log: &config::value::Log) -> std::io::Result<Self> {
+        log.decisions.as_deref().map(File::open).transpose().map(Self)
+    }
 }
 
 impl Recorder {
@@ -146,12 +162,13 @@ impl Recorder {
         classes: Arc<Classes>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let file = log.decisions.as_deref().map(File::open).transpose()?;
+        let Pages(file) = Pages::open(log)?;
         let desk = Arc::new(Desk {
             queue: ArrayQueue::new(QUEUE),
             recent: Mutex::new(Recent::new(log.keep)),
             classes,
             metrics,
+            turn: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn({
@@ -159,6 +176,14 @@ impl Recorder {
             move || desk.work(file)
         })?;
         Ok(Self { desk, thread: Some(thread) })
+    }
+
+    /// Goes on with these pages, if there are other ones, and keeps as many decisions.
+    pub(crate) fn turn(&self, pages: Option<Pages>, keep: usize) {
+        if pages.is_some() {
+            *self.desk.turn.lock() = pages;
+        }
+        self.desk.recent.lock().hold(keep);
     }
 
     /// Hands a record over; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
@@ -199,6 +224,9 @@ impl Desk {
         let mut writer = Writer::new(&self.classes);
         loop {
             let stop = self.stop.load(Ordering::Acquire);
+            if let Some(Pages(next)) = self.turn.lock().take() {
+                file = next;
+            }
             while let Some(record) = self.queue.pop() {
                 if let Some(file) = &mut file {
                     file.push(&record, &mut writer, &self.metrics);

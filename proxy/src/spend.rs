@@ -11,8 +11,8 @@
 mod journal;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,13 +41,16 @@ struct Desk {
     purses: [Purse; MAX_NETWORKS],
     metrics: Arc<Metrics>,
     journal: Mutex<Option<Journal>>,
+    /// What was spent before on networks that are not here now: one may be added.
+    unclaimed: Mutex<Vec<(String, u64, f64)>>,
     stop: AtomicBool,
 }
 
 /// One network's account.
 #[derive(Debug)]
 struct Purse {
-    name: String,
+    /// Whose it is, once a network has its place.
+    name: OnceLock<String>,
     account: Mutex<Account>,
 }
 
@@ -74,7 +77,12 @@ impl Purses {
     /// with that keeps the sidecar from running: it is said, counted, and tried again.
     pub(crate) fn start(config: &config::Config, metrics: &Arc<Metrics>) -> Self {
         let purse = |place: usize| Purse {
-            name: config.networks.get(place).map(|network| network.name.clone()).unwrap_or_default(),
+            name: config
+                .networks
+                .get(place)
+                .map(|network| network.name.clone())
+                .map(OnceLock::from)
+                .unwrap_or_default(),
             account: Mutex::new(Account { spend: Spend::new(SpendCaps::NONE), unsaved: BTreeMap::new() }),
         };
         let journal = config.state.directory.as_deref().map(Journal::at);
@@ -82,6 +90,7 @@ impl Purses {
             purses: std::array::from_fn(purse),
             metrics: Arc::clone(metrics),
             journal: Mutex::new(journal),
+            unclaimed: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         desk.read();
@@ -94,6 +103,19 @@ impl Purses {
             spawned.inspect_err(|error| tracing::error!(%error, "what is spent cannot be written down")).ok()
         });
         Self { desk, thread }
+    }
+
+    /// The networks at these places have these names. What was spent on a new one before counts.
+    pub(crate) fn name_networks(&self, names: &[String]) {
+        let new: Vec<_> = self.desk.purses.iter().zip(names).filter(|(purse, _)| purse.name.get().is_none()).collect();
+        if new.is_empty() {
+            return;
+        }
+        for (purse, name) in new {
+            purse.name.get_or_init(|| name.clone());
+        }
+        let unclaimed = std::mem::take(&mut *self.desk.unclaimed.lock());
+        self.desk.restore(unclaimed);
     }
 
     /// What may still be spent on a network; `None` without a cap.
@@ -193,9 +215,13 @@ impl Desk {
         self.keep_waiting();
     }
 
+    fn purse(&self, name: &str) -> Option<&Purse> {
+        self.purses.iter().find(|purse| purse.name.get().is_some_and(|known| known == name))
+    }
+
     fn give_back(&self, parts: Vec<Part>) {
         for part in parts {
-            if let Some(purse) = self.purses.iter().find(|purse| purse.name == part.name) {
+            if let Some(purse) = self.purse(&part.name) {
                 let mut account = purse.account.lock();
                 part.minutes.into_iter().for_each(|(at, money)| *account.unsaved.entry(at).or_default() += money);
             }
@@ -205,8 +231,9 @@ impl Desk {
     fn restore(&self, spent: Vec<(String, u64, f64)>) {
         let now_s = clock::unix_s();
         for (name, minute, money) in spent {
-            if let Some(purse) = self.purses.iter().find(|purse| !purse.name.is_empty() && purse.name == name) {
-                purse.account.lock().spend.restore(minute, money, now_s);
+            match self.purse(&name) {
+                Some(purse) => purse.account.lock().spend.restore(minute, money, now_s),
+                None => self.unclaimed.lock().push((name, minute, money)),
             }
         }
     }
@@ -232,19 +259,21 @@ struct Part {
 impl Purse {
     /// All of it, and what of that waits to be written.
     fn take_whole(&self) -> Option<(Part, Part)> {
+        let name = self.name.get()?;
         let mut account = self.account.lock();
-        let part = |minutes, open| Part { name: self.name.clone(), minutes, open };
+        let part = |minutes, open| Part { name: name.clone(), minutes, open };
         let open = account.spend.spent(clock::unix_s()).committed;
         let unsaved = std::mem::take(&mut account.unsaved).into_iter().collect();
         let whole = part(account.spend.minutes().collect(), open);
-        (!self.name.is_empty()).then(|| (whole, part(unsaved, open)))
+        Some((whole, part(unsaved, open)))
     }
 
     fn take_unsaved(&self) -> Option<Part> {
+        let name = self.name.get()?.clone();
         let mut account = self.account.lock();
         let open = account.spend.spent(clock::unix_s()).committed;
         let minutes = std::mem::take(&mut account.unsaved).into_iter().collect();
-        (!self.name.is_empty()).then(|| Part { name: self.name.clone(), minutes, open })
+        Some(Part { name, minutes, open })
     }
 }
 

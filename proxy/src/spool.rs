@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
@@ -40,7 +41,7 @@ const MEMORY_BYTES: u64 = 256 << 20;
 /// Where bodies are kept: bounds over all of them.
 #[derive(Debug)]
 pub(crate) struct Store {
-    bounds: config::value::Spool,
+    bounds: ArcSwap<config::value::Spool>,
     disk: Arc<Budget>,
     memory: Arc<Budget>,
     queue_bytes: usize,
@@ -51,12 +52,19 @@ impl Store {
     /// An empty store with these bounds.
     pub(crate) fn new(bounds: &config::value::Spool) -> Arc<Self> {
         Arc::new(Self {
-            bounds: bounds.clone(),
+            bounds: ArcSwap::from_pointee(bounds.clone()),
             disk: Budget::new(bounds.disk_bytes),
             memory: Budget::new(MEMORY_BYTES.max(bounds.memory_bytes as u64)),
             queue_bytes: QUEUE_BYTES,
             open: disk::anonymous,
         })
+    }
+
+    /// Goes by these bounds from now on. Copies that there are stay as they are.
+    pub(crate) fn turn(&self, bounds: &config::value::Spool) {
+        self.disk.hold(bounds.disk_bytes);
+        self.memory.hold(MEMORY_BYTES.max(bounds.memory_bytes as u64));
+        self.bounds.store(Arc::new(bounds.clone()));
     }
 
     /// Begins a copy of `body`: what is sent on, and the copy to come.
@@ -75,7 +83,7 @@ impl Store {
             return (Tee { inner: body, copying: Copying(None), uncopied: None }, Spool::empty());
         }
         let copy = Copy::new(Arc::clone(self), body.size_hint().exact(), part);
-        let copying = if body.size_hint().lower() > self.bounds.body_bytes {
+        let copying = if body.size_hint().lower() > self.bounds.load().body_bytes {
             copy.fail(Unspooled::TooLong);
             None
         } else {

@@ -12,12 +12,12 @@ mod error;
 mod exchange;
 pub(crate) mod flight;
 mod flow;
+mod making;
 mod pool;
 mod send;
 mod turn;
 mod upload;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -37,12 +37,12 @@ pub(crate) use endpoint::{Endpoint, Report};
 pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit, Ticket};
+pub(crate) use making::Making;
 pub(crate) use send::{Lane, Purpose};
 pub(crate) use upload::{Outgoing, Upload};
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
-use crate::identity::Identity;
 use crate::lane::{Crew, Seat};
 use crate::metrics::Metrics;
 
@@ -52,18 +52,19 @@ pub(crate) struct Network {
     pub(crate) id: NetworkId,
     /// What the configuration says of it.
     pub(crate) config: cfg::Network,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    /// The roots that they are verified by, as they were read.
+    pub(crate) roots: Option<Arc<[u8]>>,
     /// How many of them, from the first, take live jobs. Those behind them are for shadows only.
     live: usize,
     /// The workers behind those endpoints, where we start them.
     pub(crate) crew: Option<Arc<Crew>>,
     /// Whether the link to it is a real one: home is not across any.
     home: bool,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    workers: usize,
     /// Dispatches whose progress is asked for.
-    watched: AtomicU32,
-    /// Idle connections, by worker: no worker ever touches another's.
-    pools: Box<[Mutex<pool::Pool>]>,
+    watched: Arc<AtomicU32>,
     metrics: Arc<Metrics>,
 }
 
@@ -99,43 +100,6 @@ impl State {
 }
 
 impl Network {
-    /// The network `id` of `config`, reached by `workers` workers.
-    pub(crate) fn new(
-        config: &config::Config,
-        id: NetworkId,
-        workers: usize,
-        identity: Option<&Arc<Identity>>,
-        metrics: Arc<Metrics>,
-    ) -> io::Result<Self> {
-        let network = config.network(id).clone();
-        let (for_shadows, crew) = shadow_endpoints(config, id, &metrics);
-        let live = network.endpoints.len();
-        let endpoints = network.endpoints.iter().chain(&for_shadows);
-        let endpoints = endpoints.map(|at| Endpoint::new(at, &network, identity)).collect::<io::Result<Vec<_>>>()?;
-        let budget = &network.budget;
-        Ok(Self {
-            id,
-            state: Mutex::new(State {
-                ledger: ledger::Ledger::new(network.capacity),
-                aside: ledger::Ledger::new(0),
-                link: Link::default(),
-                forecast: Forecast::default(),
-                others: Others::default(),
-                budget: ShadowBudget::new(budget.in_flight, budget.per_second, budget.bytes_per_second)
-                    .within(budget.share),
-                sheddable: Vec::new(),
-            }),
-            watched: AtomicU32::new(0),
-            pools: (0..workers).map(|_| Mutex::new(pool::Pool::new(endpoints.len()))).collect(),
-            live,
-            crew,
-            home: id == config.home,
-            config: network,
-            endpoints,
-            metrics,
-        })
-    }
-
     /// What the policy may know of it at `now_s`, for a job of `bytes` to send and of this draw, if it is for a job. What may be
     /// spent on it is for others to say.
     pub(crate) fn view(&self, bytes: u64, draw: Option<f64>, now_s: f64) -> NetworkView {
@@ -247,7 +211,7 @@ impl Network {
 
     /// Requests of ours there now, as its reports count them.
     fn ours_in_reports(&self) -> u32 {
-        self.endpoints[..self.live].iter().map(Endpoint::in_flight).fold(0, u32::saturating_add)
+        self.endpoints[..self.live].iter().map(|endpoint| endpoint.in_flight()).fold(0, u32::saturating_add)
     }
 
     fn others_in_flight(&self) -> u32 {
@@ -256,7 +220,7 @@ impl Network {
 
     /// Something that its sidecars have reported, over all of them.
     fn reported(&self, what: impl Fn(endpoint::Report) -> u32) -> u32 {
-        self.endpoints.iter().filter_map(Endpoint::reported).map(what).fold(0, u32::saturating_add)
+        self.endpoints.iter().filter_map(|endpoint| endpoint.reported()).map(what).fold(0, u32::saturating_add)
     }
 
     /// Jobs of our own in flight there.
@@ -316,7 +280,7 @@ impl Network {
         let now_s = clock::now_s();
         let view = self.view(0, None, now_s);
         let link = self.state.lock().link;
-        let endpoint = |endpoint: &Endpoint| EndpointStatus {
+        let endpoint = |endpoint: &Arc<Endpoint>| EndpointStatus {
             address: endpoint.label(),
             healthy: endpoint.would_admit(now_s),
             in_flight: endpoint.in_flight(),
@@ -335,6 +299,11 @@ impl Network {
             caps: self.config.spend,
             endpoints: self.endpoints[..self.live].iter().map(endpoint).collect(),
         }
+    }
+
+    /// How many threads send requests.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
     }
 
     /// Whether it stands where this sidecar stands.
@@ -360,26 +329,6 @@ impl Network {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.config.name
-    }
-}
-
-/// Where shadows run at home, if not on what runs live jobs, and the workers if we are to start them.
-fn shadow_endpoints(
-    config: &config::Config,
-    id: NetworkId,
-    metrics: &Arc<Metrics>,
-) -> (Vec<cfg::Endpoint>, Option<Arc<Crew>>) {
-    let lane = &config.lane;
-    match lane.kind {
-        _ if id != config.home => (Vec::new(), None),
-        cfg::LaneKind::Shared => (Vec::new(), None),
-        cfg::LaneKind::Address => (lane.upstreams.clone(), None),
-        cfg::LaneKind::Process => {
-            // Each process listens where there is room when it starts.
-            let nowhere = cfg::Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 };
-            let first = config.network(id).endpoints.len();
-            (vec![nowhere; lane.workers], Some(Crew::new(lane.workers, first, Arc::clone(metrics))))
-        }
     }
 }
 

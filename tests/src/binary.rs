@@ -106,6 +106,17 @@ impl Binary {
         peak.and_then(|kib| kib.trim().parse::<u64>().ok()).expect("a peak in KiB") * 1024
     }
 
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("adumbra.toml")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        crate::stranger::signal(&self.child, signal);
+    }
+
     /// What it logged.
     #[must_use]
     pub fn log(&self) -> String {

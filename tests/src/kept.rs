@@ -160,6 +160,12 @@ impl Kept {
         self.addresses = addresses;
     }
 
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> std::path::PathBuf {
+        self.files.path().join("adumbra.toml")
+    }
+
     /// Where jobs come in.
     #[must_use]
     pub fn jobs(&self) -> SocketAddr {

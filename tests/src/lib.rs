@@ -5,6 +5,7 @@
 //! read off it.
 
 pub mod binary;
+pub mod edited;
 pub mod kept;
 pub mod sidecar;
 
@@ -28,6 +29,7 @@ pub mod wire;
 
 pub use binary::Binary;
 pub use client::Client;
+pub use edited::Edited;
 pub use kept::{Kept, Stage};
 pub use origin::{Exchange, Origin};
 pub use raw::{Answer, Decided, Raw};

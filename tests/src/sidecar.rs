@@ -166,6 +166,17 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
+    /// One that was started in another way.
+    #[must_use]
+    pub fn of(app: App) -> Self {
+        Self { app: Some(app) }
+    }
+
+    /// Has the configuration read again.
+    pub fn reload(&self) {
+        self.app().reload();
+    }
+
     fn app(&self) -> &App {
         self.app.as_ref().expect("only `stop` takes it, and it takes the sidecar too")
     }

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use policy::units::MAX_NETWORKS;
+
 use crate::MAX_TEXT;
 
 /// What is wrong with a configuration.
@@ -153,6 +155,24 @@ pub enum Fault {
         /// The earlier route.
         earlier: String,
     },
+    /// A change that cannot be made while the process runs.
+    #[error("`{key}` cannot change while adumbra runs")]
+    NeedsRestart {
+        /// The key.
+        key: &'static str,
+    },
+    /// A new network, and others have had all places since the process was started.
+    #[error("there is no place for a new network: {MAX_NETWORKS} have been here since the start, {} of them removed", retired.len())]
+    NoPlace {
+        /// The names of those that were removed: their places are kept for them.
+        retired: Vec<String>,
+    },
+    /// It can be read, and something it needs is not as it must be.
+    #[error("this cannot be put in force: {why}")]
+    Unfit {
+        /// What is in the way.
+        why: String,
+    },
 }
 
 impl Fault {
@@ -184,6 +204,9 @@ impl Fault {
             Self::NobodyMaySend => "nobody-may-send",
             Self::OwnListener { .. } => "own-listener",
             Self::Unreachable { .. } => "unreachable",
+            Self::NeedsRestart { .. } => "needs-restart",
+            Self::NoPlace { .. } => "no-place",
+            Self::Unfit { .. } => "unfit",
         }
     }
 
@@ -228,6 +251,13 @@ impl Fault {
                 "write the address of the service, or of the other network's sidecar".to_owned()
             }
             Self::Unreachable { earlier } => format!("move it above `{earlier}`, or remove it"),
+            Self::NeedsRestart { .. } => "restart to change it, or put back what was there".to_owned(),
+            Self::NoPlace { retired } => {
+                format!("restart to add it; until then, only what was removed can come back: {}", listed(retired))
+            }
+            Self::Unfit { .. } => {
+                "see to that, or put back what was there; then save the file or send SIGHUP".to_owned()
+            }
         }
     }
 }

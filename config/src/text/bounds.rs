@@ -3,10 +3,11 @@
 
 use policy::view::Pricing;
 
+use super::RESTART;
 use super::form::{BYTES, COUNT, FILE, LONG, MORE, ORIGIN, SOME_BYTES, TIME_VALUE};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Data, Limits, Log, Oracle, Spool};
+use crate::value::{Config, Data, Limits, Log, Oracle, Spool};
 
 pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
     let mut table = root.table("pricing", "What time is worth, in the currency of the networks' prices.");
@@ -65,7 +66,7 @@ pub(super) fn spool(root: &mut Table<'_>) -> Spool {
     }
 }
 
-pub(super) fn data(root: &mut Table<'_>) -> Data {
+pub(super) fn data(root: &mut Table<'_>, previous: Option<&Config>) -> Data {
     let mut table = root.table("data", "The data cache: inputs of jobs, fetched before the job arrives.");
     let about = "Origins that may be fetched from, as `scheme://host:port`. Without it, none.";
     let origins = table.list("origins", &ORIGIN, about).unwrap_or_default();
@@ -75,16 +76,18 @@ pub(super) fn data(root: &mut Table<'_>) -> Data {
             table.report().fault_with(origin, Fault::Repeated { given }, earlier, "first here");
         }
     }
+    let memory_bytes = table.or("memory", &BYTES, "'64MiB'", "Bytes kept in memory.");
+    table.fixed("memory", RESTART, previous.is_some_and(|previous| previous.data.memory_bytes != memory_bytes));
     Data {
         origins: origins.into_iter().map(|origin| origin.value).collect(),
-        memory_bytes: table.or("memory", &BYTES, "'64MiB'", "Bytes kept in memory."),
+        memory_bytes,
         object_bytes: table.or("object", &BYTES, "'16MiB'", "Bytes of one object at the most."),
         timeout: table.or("timeout", &LONG, "'30s'", "How long one fetch may take."),
         warming: table.or("warming", &COUNT, "8", "Fetches for warming at once. 0: nothing is warmed.") as usize,
     }
 }
 
-pub(super) fn oracle(root: &mut Table<'_>) -> Oracle {
+pub(super) fn oracle(root: &mut Table<'_>, previous: Option<&Config>) -> Oracle {
     let mut table = root.table("oracle", "How the model that predicts is kept fresh.");
     let refit_every = table.or("refit_every", &LONG, "'5s'", "How often a refit is tried.");
     let refit_after = table.or("refit_after", &MORE, "20", "New outcomes a refit needs.") as usize;
@@ -92,16 +95,10 @@ pub(super) fn oracle(root: &mut Table<'_>) -> Oracle {
     let window = table.or("window", &MORE, "20000", "Outcomes kept.") as usize;
     let (low, high) = ("first_after", "window");
     table.ordered((low, first_after), (high, window), Fault::OutOfOrder { low, high });
-    let about = "A directory of this sidecar's own, where versions of the model are kept, so that a restart begins with \
-                 the last; it is made if it is not there. Without it, a restart begins with none.";
-    Oracle {
-        refit_every,
-        refit_after,
-        first_after,
-        window,
-        directory: table.maybe("directory", &FILE.like("\"/var/lib/adumbra/models\""), about),
-        keep: table.or("keep", &MORE, "8", "How many versions are kept in `directory`.") as usize,
-    }
+    let keep = "How many versions of the model are kept, in `models` under `state.directory`.";
+    let keep = table.or("keep", &MORE, "8", keep) as usize;
+    table.fixed("keep", RESTART, previous.is_some_and(|previous| previous.oracle.keep != keep));
+    Oracle { refit_every, refit_after, first_after, window, keep }
 }
 
 pub(super) fn log(root: &mut Table<'_>) -> Log {

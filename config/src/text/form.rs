@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use crate::errors::Fault;
+use crate::reference::Accepts;
 
 pub(super) use address::{ENDPOINT, LISTENER, ORIGIN};
 pub(super) use identity::IDENTITY;
@@ -64,6 +65,29 @@ impl<T> Form<T> {
         let read = (self.reader)(value.get_ref());
         let Ok(value) = read else { panic!("the default {text} is not {}", self.name) };
         value
+    }
+
+    /// Which values of TOML it takes, by trying: its own example, the words that it is said to take, and a few others.
+    pub(crate) fn accepts(&self) -> Accepts {
+        let takes = |toml: &str| DeValue::parse(toml).is_ok_and(|value| self.read(value.get_ref()).is_ok());
+        let is_text = self.example.starts_with('"') && takes(self.example);
+        let written = self.write.split('`').skip(1).step_by(2);
+        let mut words: Vec<_> = written.filter(|word| takes(&format!("{word:?}"))).map(str::to_owned).collect();
+        // Words that are only examples of what it takes are none of a closed set.
+        let is_closed = words.iter().any(|word| self.example.contains(&format!("{word:?}"))) && !takes("\"nonsense\"");
+        if !is_closed {
+            words.clear();
+        }
+        let whole = ["0", "1", "2"].into_iter().any(takes);
+        Accepts {
+            text: is_text || !words.is_empty(),
+            words,
+            whole,
+            number: whole && takes("0.5"),
+            flag: takes("true"),
+            list: self.example.starts_with('[') && takes(self.example),
+            is_listed: false,
+        }
     }
 
     /// That `value` is of a type that cannot have this form.

@@ -1,11 +1,12 @@
-//! What keeps decisions from doing harm, whatever was predicted: `[guard]`, `[networks.NAME.spend]`, and where what is spent is
-//! kept, `[state]`.
+//! What keeps decisions from doing harm, whatever was predicted: `[guard]`, `[networks.NAME.spend]`, and where what
+//! must outlive the process is kept, `[state]`.
 
 use policy::SpendCaps;
 
+use super::RESTART;
 use super::form::{FILE, MONEY, SHARE};
 use super::table::Table;
-use crate::value::{Guard, State};
+use crate::value::{Config, Guard, State};
 
 pub(super) fn guard(root: &mut Table<'_>) -> Guard {
     let about = "The comparison with the fixed rule, *spill when full*, which takes over where the policy costs more.";
@@ -27,9 +28,12 @@ pub(super) fn spend(mut table: Table<'_>) -> SpendCaps {
     }
 }
 
-pub(super) fn state(root: &mut Table<'_>) -> State {
+pub(super) fn state(root: &mut Table<'_>, previous: Option<&Config>) -> State {
     let mut table = root.table("state", "What must outlive the process.");
-    let about = "A directory for it, which is made if it is not there; of this sidecar alone. Without it, what was spent is \
-                 forgotten with the process.";
-    State { directory: table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), about) }
+    let about = "A directory for it, which is made if it is not there; of this sidecar alone. It keeps what was spent and \
+                 learned, and the last configuration in force, from which the sidecar starts when the file has become \
+                 unusable. Without it, all of that is forgotten with the process.";
+    let directory = table.maybe("directory", &FILE.like("\"/var/lib/adumbra\""), about);
+    table.fixed("directory", RESTART, previous.is_some_and(|previous| previous.state.directory != directory));
+    State { directory }
 }

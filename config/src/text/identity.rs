@@ -53,7 +53,7 @@ pub(super) fn check_somebody_may_send(
     root: &Table<'_>,
     identity: Option<&Identity>,
     listeners: &Listeners,
-    networks: &Networks,
+    networks: &Networks<'_>,
 ) {
     let nobody_is_named = identity.is_some_and(|identity| identity.peers.is_none());
     if nobody_is_named && networks.all().len() < 2 && listeners.takes_peers() {

@@ -1,12 +1,13 @@
 //! `[lane]` and `[run]`: how shadows run at home, and how `adumbra run` keeps what it starts.
 
+use super::RESTART;
 use super::form::{ENDPOINT, LANE_KIND, LONG, MORE};
 use super::listen::Listeners;
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Lane, LaneKind, Run};
+use crate::value::{Config, Lane, LaneKind, Run};
 
-pub(super) fn lane(root: &mut Table<'_>, listeners: &Listeners) -> Lane {
+pub(super) fn lane(root: &mut Table<'_>, listeners: &Listeners, previous: Option<&Config>) -> Lane {
     let mut table = root.table("lane", "How shadows run at home, and what enforces their caps there.");
     let kind = table.or(
         "kind",
@@ -21,6 +22,12 @@ pub(super) fn lane(root: &mut Table<'_>, listeners: &Listeners) -> Lane {
         "2",
         "Worker processes, of the command that `adumbra run` is given; each runs one shadow at a time. Only for `process`.",
     );
+    let processes = |kind| kind == LaneKind::Process;
+    let before = previous.map(|previous| &previous.lane);
+    let other_kind = before.is_some_and(|lane| lane.kind != kind && (processes(kind) || processes(lane.kind)));
+    table.fixed("kind", "A change to or from `process` needs a restart.", other_kind);
+    let more = before.is_some_and(|lane| processes(kind) && processes(lane.kind) && lane.workers != workers as usize);
+    table.fixed("workers", RESTART, more);
     let upstreams = table.list(
         "upstreams",
         &ENDPOINT.like("\"http://127.0.0.1:3001\""),
@@ -41,9 +48,9 @@ pub(super) fn lane(root: &mut Table<'_>, listeners: &Listeners) -> Lane {
     Lane { kind, workers: workers as usize, upstreams }
 }
 
-pub(super) fn run(root: &mut Table<'_>) -> Run {
+pub(super) fn run(root: &mut Table<'_>, previous: Option<&Config>) -> Run {
     let mut table = root.table("run", "How `adumbra run` keeps the service and its workers.");
-    Run {
+    let run = Run {
         start: table.or(
             "start",
             &LONG,
@@ -64,5 +71,14 @@ pub(super) fn run(root: &mut Table<'_>) -> Run {
             "The longest wait before one that keeps dying is started again; the first is a fifth of a second, and each \
              is twice the one before.",
         ),
+    };
+    let before = previous.map(|previous| previous.run);
+    for (key, changed) in [
+        ("start", before.is_some_and(|before| before.start != run.start)),
+        ("grace", before.is_some_and(|before| before.grace != run.grace)),
+        ("back_off", before.is_some_and(|before| before.back_off != run.back_off)),
+    ] {
+        table.fixed(key, RESTART, changed);
     }
+    run
 }

@@ -15,22 +15,31 @@ use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
 use crate::nearest::nearest;
-use crate::value::{Budget, Endpoint, Health, Kind, Network, Protocol, Timeouts};
+use crate::value::{Budget, Config, Endpoint, Health, Kind, Network, Protocol, Timeouts};
 
 const _: () = assert!(MAX_NETWORKS == 8, "the reference says that there are up to 8 networks");
 
-/// The networks of a file: their names, and what could be read of them.
-pub(super) struct Networks {
+/// The networks of a file: their names and places, and what could be read of them.
+pub(super) struct Networks<'p> {
     names: Vec<String>,
+    places: Vec<Option<NetworkId>>,
     read: Vec<Option<Network>>,
+    /// Those of the configuration before, whose places stay theirs.
+    before: &'p [Network],
 }
 
-impl Networks {
+impl<'p> Networks<'p> {
     /// The networks; the one called `home` may be left to `adumbra run`, and has no endpoint then.
-    pub(super) fn read(root: &mut Table<'_>, listeners: &Listeners, home: Option<&str>) -> Self {
+    pub(super) fn read(
+        root: &mut Table<'_>,
+        listeners: &Listeners,
+        home: Option<&str>,
+        previous: Option<&'p Config>,
+    ) -> Self {
         let about = "A place where jobs can run, all its replicas together, under a name of your choice; up to 8.";
         let tables = root.named_tables("networks", about);
-        let mut networks = Self { names: Vec::new(), read: Vec::new() };
+        let before = previous.map_or(&[][..], |previous| &previous.networks[..]);
+        let mut networks = Self { names: Vec::new(), places: Vec::new(), read: Vec::new(), before };
         if tables.is_empty() && !root.has("networks") {
             let example = "a table `[networks.private]` with `upstreams = [\"http://127.0.0.1:3000\"]`".to_owned();
             root.fault("networks", Fault::Missing { key: "networks", example });
@@ -39,20 +48,42 @@ impl Networks {
             let fault = Fault::TooMany { what: "networks", found: tables.len(), most: MAX_NETWORKS };
             root.report().fault(&surplus.place, fault);
         }
+        let (mut next, too_many) = (before.len(), tables.len() > MAX_NETWORKS);
+        let mut without_place = Vec::new();
+        let left_to_run = previous.map(Config::is_for_run);
         for Named { name, place, value: mut table } in tables {
             if let Err(fault) = NAME.read(&DeValue::String(name.into())) {
                 root.report().fault(&place, fault);
             }
+            let known = before.iter().position(|network| network.name == name);
+            let at = known.unwrap_or(next);
+            next += usize::from(known.is_none());
             networks.names.push(name.to_owned());
-            networks.read.push(network(name, &mut table, listeners, home == Some(name)));
+            networks.places.push(NetworkId::new(at));
+            let read = network(name, &mut table, listeners, home == Some(name));
+            if home == Some(name) {
+                let left = read.as_ref().map(|network| network.endpoints.is_empty());
+                table.fixed("upstreams", "", left.zip(left_to_run).is_some_and(|(now, before)| now != before));
+            }
+            networks.read.push(read);
+            if NetworkId::new(at).is_none() && !too_many {
+                without_place.push(place);
+            }
         }
+        without_place.iter().for_each(|place| networks.no_place(root.report(), place));
         networks
+    }
+
+    /// Reports that there is no place for a new network.
+    fn no_place(&self, report: &Report, place: &Placed<()>) {
+        let removed = self.before.iter().filter(|network| !self.names.contains(&network.name));
+        report.fault(place, Fault::NoPlace { retired: removed.map(|network| network.name.clone()).collect() });
     }
 
     /// The network called `name`; that there is none is reported at `place`.
     pub(super) fn find(&self, name: &str, report: &Report, place: &Placed<()>) -> Option<NetworkId> {
         if let Some(at) = self.names.iter().position(|known| known == name) {
-            return NetworkId::new(at);
+            return self.places[at];
         }
         let nearest = nearest(name, self.names.iter().map(String::as_str)).map(str::to_owned);
         report.fault(place, Fault::UnknownNetwork { name: name.to_owned(), nearest, known: self.names.clone() });
@@ -61,12 +92,24 @@ impl Networks {
 
     /// All of them.
     pub(super) fn all(&self) -> NetworkSet {
-        (0..self.names.len()).filter_map(NetworkId::new).collect()
+        self.places.iter().copied().flatten().collect()
     }
 
-    /// What the configuration says, if all of it could be read.
-    pub(super) fn finish(self) -> Option<Vec<Network>> {
-        self.read.into_iter().collect()
+    /// What the configuration says, if all of it could be read: all networks at their places, and those that are there only
+    /// because they were before.
+    pub(super) fn finish(self) -> Option<(Vec<Network>, NetworkSet)> {
+        let mut all = self.before.to_vec();
+        let mut retired: NetworkSet = (0..all.len()).filter_map(NetworkId::new).collect();
+        for (place, network) in self.places.into_iter().zip(self.read) {
+            let (place, network) = (place?, network?);
+            retired = retired.without(place);
+            match all.get_mut(place.index()) {
+                Some(before) => *before = network,
+                // New ones are met in the order of their places.
+                None => all.push(network),
+            }
+        }
+        Some((all, retired))
     }
 }
 

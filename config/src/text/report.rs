@@ -53,6 +53,14 @@ impl Report {
         }
     }
 
+    /// Adds a note to the row of a key that has been described.
+    pub(crate) fn note(&self, table: &str, key: &str, note: &'static str) {
+        let Some(rows) = &self.rows else { return };
+        if let Some(row) = rows.borrow_mut().iter_mut().rev().find(|row| row.table == table && row.key == key) {
+            row.note = note;
+        }
+    }
+
     /// Reports `fault` at `place`.
     pub(crate) fn fault<T>(&self, place: &Placed<T>, fault: Fault) {
         self.push(place, fault, None);

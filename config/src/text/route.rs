@@ -12,20 +12,25 @@ use super::network::Networks;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Asynchronous, Extract, Match, Poll, Route};
+use crate::value::{Asynchronous, Config, Extract, Match, Poll, Route};
 
 const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
 /// The routes, if all of them could be read.
-pub(super) fn routes(root: &mut Table<'_>, networks: &Networks) -> Option<Vec<Route>> {
+pub(super) fn routes(root: &mut Table<'_>, networks: &Networks<'_>, previous: Option<&Config>) -> Option<Vec<Route>> {
     let about = "A kind of request, and what may be done with it. The first route that matches takes a request; one that \
-                 no route matches goes home as it is.";
+                 no route matches goes home as it is, unless it is about a job that was answered 202: it follows that.";
     let mut read: Vec<Read> = Vec::new();
     let mut complete = true;
     for mut table in root.tables("routes", about) {
         let faults = root.report().count();
         let route = route(&mut table, networks);
         let place = table.place("name");
+        let before = previous.into_iter().flat_map(|previous| &previous.routes);
+        let known = before.into_iter().find(|known| route.as_ref().is_some_and(|route| route.name == known.name));
+        let moved =
+            known.zip(route.as_ref()).is_some_and(|(known, route)| moves_extracts(&known.extract, &route.extract));
+        table.fixed("extract", "", moved);
         // Only now is it known that no key was left over.
         drop(table);
         let Some(route) = route else {
@@ -37,6 +42,11 @@ pub(super) fn routes(root: &mut Table<'_>, networks: &Networks) -> Option<Vec<Ro
         read.push(route);
     }
     complete.then(|| read.into_iter().map(|read| read.route.value).collect())
+}
+
+/// Whether a place that had one number has another now: what was learned of the one would be taken for the other's.
+fn moves_extracts(before: &[Extract], now: &[Extract]) -> bool {
+    before.iter().zip(now).any(|(before, now)| before != now)
 }
 
 /// A route that has been read, and whether nothing was wrong with it: else what it matches is not what was meant.
@@ -59,7 +69,7 @@ impl Read {
     }
 }
 
-fn route(table: &mut Table<'_>, networks: &Networks) -> Option<Route> {
+fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
     let name = table.required("name", &NAME.like("\"render\""), "Its name in the log and the metrics.");
     let matches = matches(table.table("match", "Which requests it takes: all that is said must hold. Empty: any."));
     let class_by = table.maybe(
@@ -188,7 +198,7 @@ fn matches(mut table: Table<'_>) -> Match {
     }
 }
 
-fn residency(table: &mut Table<'_>, networks: &Networks) -> NetworkSet {
+fn residency(table: &mut Table<'_>, networks: &Networks<'_>) -> NetworkSet {
     let about = "The networks that its jobs, their shadows and their inputs may leave a byte on. Without it, all.";
     let Some(names) = table.list("residency", &NAME, about) else { return networks.all() };
     if table.is_empty_list("residency") {

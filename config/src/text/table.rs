@@ -168,6 +168,15 @@ impl<'a> Table<'a> {
         self.report.fault(&self.place(key), fault);
     }
 
+    /// Says that the value of `key` cannot change while the process runs, which `note` says in the reference, and reports it
+    /// if it is `changed`.
+    pub(crate) fn fixed(&self, key: &'static str, note: &'static str, changed: bool) {
+        self.report.note(&self.path, key, note);
+        if changed && !self.is_bad(key) {
+            self.fault(key, Fault::NeedsRestart { key });
+        }
+    }
+
     /// Reports `fault` if `low` is more than `high`, unless one of the two was bad anyway.
     pub(crate) fn ordered<T: PartialOrd>(&self, low: (&'static str, T), high: (&'static str, T), fault: Fault) {
         if low.1 > high.1 && !self.is_bad(low.0) && !self.is_bad(high.0) {

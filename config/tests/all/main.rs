@@ -3,6 +3,7 @@
 mod arbitrary;
 mod documents;
 mod fixes;
+mod following;
 mod identity;
 mod matching;
 mod mistakes;

@@ -104,6 +104,14 @@ impl Learner {
         }
     }
 
+    /// Goes at this pace from now on, with room for `capacity` rows. What was learned stays, as far as there is room for it.
+    pub fn turn(&mut self, pace: Pace, capacity: usize) {
+        // More was asked for after a model was taken back, and still is.
+        self.needed = pace.refit_after + self.needed.saturating_sub(self.pace.refit_after);
+        self.pace = pace;
+        self.window.hold(capacity);
+    }
+
     /// The next model gets this number, if it is not beyond it already.
     pub fn count_from(&mut self, next: u64) {
         self.next = self.next.max(next);
@@ -205,10 +213,10 @@ impl Learner {
     #[must_use]
     pub fn is_due(&self, now_s: f64) -> bool {
         let calm = match self.attempted_s {
-            None => self.window.len() >= self.pace.first_after,
+            None => true,
             Some(at_s) => self.fresh >= self.needed && now_s - at_s >= self.pace.refit_every_s,
         };
-        self.fresh > 0 && (calm || self.is_urgent)
+        self.fresh > 0 && self.window.len() >= self.pace.first_after && (calm || self.is_urgent)
     }
 
     /// An attempt begins: what is new from now on counts for the next.
@@ -281,6 +289,36 @@ mod tests {
         assert!(!learner.is_due(60.0));
         take(&mut learner, 1);
         assert!(!learner.is_due(4.9) && learner.is_due(5.0));
+        // An alarm does not wait for news and time, and is no reason to learn from too little.
+        learner.attempting(5.0);
+        learner.is_urgent = true;
+        assert!(!learner.is_due(5.0), "there is nothing new");
+        take(&mut learner, 1);
+        assert!(learner.is_due(5.0));
+        let mut young = Learner { is_urgent: true, ..Learner::new(PACE, 1000) };
+        take(&mut young, 39);
+        assert!(!young.is_due(60.0));
+    }
+
+    #[test]
+    fn another_pace_and_another_window_hold_from_now_on() {
+        let mut learner = Learner::new(PACE, 1000);
+        let take = |learner: &mut Learner, n: usize| {
+            for _ in 0..n {
+                learner.take(took(0, PRIVATE, 1.0)).expect("a label that can be");
+            }
+        };
+        take(&mut learner, 100);
+        learner.attempting(0.0);
+        take(&mut learner, 10);
+        assert!(!learner.is_due(60.0));
+        learner.turn(Pace { refit_after: 10, refit_every_s: 60.0, ..PACE }, 50);
+        assert!(!learner.is_due(59.0) && learner.is_due(60.0), "what came before counts");
+        take(&mut learner, 1);
+        assert_eq!(learner.window().len(), 50);
+        learner.turn(PACE, 1000);
+        take(&mut learner, 5);
+        assert_eq!(learner.window().len(), 55);
     }
 
     /// Runs jobs whose time is drawn around `median_s(i)`, and calls `seen` with what came of each label.

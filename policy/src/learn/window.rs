@@ -34,6 +34,11 @@ impl Window {
         Self { capacity, held: 0, taken: 0, classes: BTreeMap::new() }
     }
 
+    /// Has room for `capacity` rows from now on. If it holds more, they go as the next rows come.
+    pub fn hold(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Takes a row in, or says why not (not finite, negative, beyond every bound).
     pub fn push(&mut self, row: Row) -> Result<(), BadRow> {
         Self::check(&row)?;

@@ -78,7 +78,7 @@ fn each_gate_shuts_its_own_network_and_speaks_only_where_nothing_is_left_to_choo
     let spared = plan(&job(), &view, Some(&model), 0.0);
     assert_eq!((spared.target, spared.reason), (EDGE, Reason::Cheaper), "{:?}", spared.costs);
     view.state[EDGE].healthy = false;
-    view.state[SPOT].in_flight = 32;
+    view.state[SPOT].in_flight = 8 * view.state[SPOT].capacity;
     let alone = plan(&job(), &view, Some(&model), 0.0);
     assert_eq!((alone.target, alone.reason), (PRIVATE, Reason::Capacity), "the one that came closest");
     view.state[SPOT].healthy = false;

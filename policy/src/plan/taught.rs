@@ -39,13 +39,13 @@ impl<'a> Taught<'a> {
     }
 
     /// The share of jobs to explore `network` with, of which `allowed` is the most.
-    pub(super) fn to_explore(&self, network: NetworkId, allowed: f64) -> f64 {
+    pub(super) fn to_explore(self, network: NetworkId, allowed: f64) -> f64 {
         let labels = self.model.map_or(0.0, |model| f64::from(model.ratio(self.job.class, network).labels));
         if labels < LABELS_ENOUGH.max(allowed * self.all) { allowed } else { 0.0 }
     }
 
     /// The share of jobs to sample, of which `allowed` is the most.
-    pub(super) fn to_sample(&self, allowed: f64) -> f64 {
+    pub(super) fn to_sample(self, allowed: f64) -> f64 {
         if self.is_opaque() {
             OPAQUE_SAMPLED * allowed
         } else if self.pairs < PAIRS_ENOUGH.max(allowed * self.all / 4.0) {

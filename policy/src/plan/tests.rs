@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::learn::{Row, Window, refit};
 use crate::level::{LevelCaps, Levels};
-use crate::testing::{CAPS, PRIVATE, PUBLIC, job, model, view};
+use crate::testing::{CAPS, PRIVATE, PUBLIC, job, model, took, view};
 use crate::units::{ClassId, MAX_NETWORKS, Urgency};
 use crate::view::{NetworkView, Price, Pricing, ShadowLimits};
 
@@ -101,8 +102,9 @@ fn a_route_that_may_not_act_is_placed_as_if_there_were_no_model() {
         fill_home(&mut view);
         let spilled = plan(&job, &view, Some(&model), 0.0);
         assert_eq!((spilled.target, spilled.reason), (PUBLIC, Reason::Spill));
-        let sampled = matches!(at_home.shadowing, Shadowing::Sample { .. });
-        assert_eq!(sampled, mode == ShadowMode::Observe);
+        let sampled = |model| matches!(plan(&job, &view, model, 0.0).shadowing, Shadowing::Sample { .. });
+        assert_eq!(sampled(None), mode == ShadowMode::Observe);
+        assert!(!sampled(Some(&model)), "enough pairs have taught what its class is like");
     }
 }
 
@@ -272,11 +274,23 @@ fn exploration_gives_both_networks_labels_and_keeps_to_its_share() {
     check(0.0, None, 0, 0);
     check(f64::NAN, None, 0, 0);
     check(0.02, None, 120, 180);
-    let close = model(&[(4.0, 4.0)], 0.1, 0.05);
-    check(0.05, Some(&close), 30, 70);
+    check(0.05, Some(&labelled(60, 5, 4.0)), 30, 70);
     // Twenty times as slow: not tried out on a client.
-    let dear = model(&[(1.0, 20.0)], 0.1, 0.05);
-    check(0.05, Some(&dear), 0, 0);
+    check(0.05, Some(&labelled(60, 5, 80.0)), 0, 0);
+    // What is known already is not tried out again.
+    check(0.05, Some(&labelled(60, 60, 4.0)), 0, 0);
+}
+
+/// A model that has seen so many jobs of four seconds at home, and so many on the public network, where they take `public_s`.
+fn labelled(private: u64, public: u64, public_s: f64) -> Model {
+    let mut window = Window::new(1000);
+    for i in 0..private {
+        window.push(Row { pair: i, ..took(0, PRIVATE, 4.0) }).expect("a label that can be");
+    }
+    for i in 0..public {
+        window.push(Row { pair: 1000 + i, ..took(0, PUBLIC, public_s) }).expect("a label that can be");
+    }
+    refit(&window, PRIVATE, None).expect("enough labels")
 }
 
 fn any_share() -> BoxedStrategy<f64> {

@@ -69,5 +69,5 @@ pub(crate) fn with_money(generation: &Generation, purses: &Purses) -> Vec<Networ
 
 /// How every network of a generation is now.
 pub(crate) fn statuses(generation: &Generation) -> Vec<NetworkStatus> {
-    generation.networks.iter().map(|network| network.status()).collect()
+    generation.networks_in_force().map(|network| network.status()).collect()
 }

@@ -43,6 +43,8 @@ impl Port {
             kept: None,
             located: &crate::path::Located::default(),
             certificates: &crate::identity::Certificates::default(),
+            book: &Book::default(),
+            listening: &[],
             standing: policy::Watchdog::new(0.0).standing(),
             spend_kept: &crate::spend::Kept::default(),
             networks: &|| statuses(&self.generation),

@@ -14,13 +14,19 @@ use super::{CliError, load};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The configuration, TOML
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "schema")]
+    file: Option<PathBuf>,
+    /// Print a JSON schema of configurations, for editors that complete and check them while one writes
+    #[arg(long, conflicts_with = "file")]
+    schema: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let config = load(&args.file)?;
-    let text = format!("{} is valid\n\n{}", args.file.display(), summary(&config));
+    let Some(file) = &args.file else {
+        return io::stdout().write_all(super::schema::text().as_bytes()).map_err(CliError::Output);
+    };
+    let config = load(file)?;
+    let text = format!("{} is valid\n\n{}", file.display(), summary(&config));
     io::stdout().write_all(printable(&text).as_bytes()).map_err(CliError::Output)
 }
 

@@ -13,8 +13,8 @@ use config::Config;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CliError, load};
-use crate::app::App;
+use super::{CliError, open};
+use crate::app::{App, Configured};
 use crate::lane::Recipe;
 
 /// What `run` does without a file: one network, and nothing but the service on it. There is no other network to shadow on
@@ -23,7 +23,7 @@ const DEFAULT: &str = "home = \"private\"\n[listen]\njobs = \"127.0.0.1:8080\"\n
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The configuration, TOML, in which home has no `upstreams`; without it, jobs come in at 127.0.0.1:8080
+    /// The configuration, TOML, in which home has no `upstreams`, read again when it changes; without it, jobs come in at 127.0.0.1:8080
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The service's command, with {port} where the port goes that it must listen on at 127.0.0.1
@@ -33,14 +33,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     let recipe = Recipe::new(args.command.clone())?;
-    let config = match &args.config {
-        Some(path) => load(path)?,
-        None => default(),
+    let configured = match &args.config {
+        Some(path) => Configured::from(open(path)?),
+        None => default().into(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Signals)?;
     // Before anything is started: whoever sends a signal early means what is about to start, too.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
-    let app = App::run(config, recipe)?;
+    let app = App::run(configured, recipe)?;
     super::serve::say_where(&app, &mut io::stderr().lock()).map_err(CliError::Output)?;
     let code = runtime.block_on(async {
         tokio::select! {

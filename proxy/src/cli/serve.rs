@@ -3,22 +3,26 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CliError, load};
+use super::{CliError, open};
 use crate::app::App;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The configuration, TOML; `adumbra check FILE` says what is wrong with one
+    /// The configuration, TOML, read again when it changes; `adumbra check FILE` says what is wrong with one
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let app = App::start(load(&args.config)?)?;
+    let configured = open(&args.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Signals)?;
+    // Before anything is started: whoever sends a signal early means what is about to start, too.
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let app = App::start(configured)?;
     say_where(&app, &mut io::stdout().lock()).map_err(CliError::Output)?;
-    let signal = until_told_to_stop()?;
+    let signal = runtime.block_on(signals.until_told_to_stop(&app));
     tracing::info!(signal, "stopping: jobs in flight may end");
     app.stop();
     Ok(())
@@ -36,20 +40,31 @@ pub(super) fn say_where(app: &App, out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// Waits for SIGTERM or SIGINT, and says which it was.
-fn until_told_to_stop() -> Result<&'static str, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Signals)?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
-        // By default it would end the process on the spot, and whoever sends it means no such thing.
-        let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::Signals);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT, and says which it was. SIGHUP has the configuration read again.
+    async fn until_told_to_stop(&mut self, app: &App) -> &'static str {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok("SIGTERM"),
-                _ = interrupt.recv() => return Ok("SIGINT"),
-                _ = hang_up.recv() => tracing::warn!("SIGHUP does nothing: this version reads its configuration at its start only"),
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => app.reload(),
             }
         }
-    })
+    }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn egress(cache: &Arc<Cache>, mut request: Request<Incoming>) -
     let Some(uri) = wanted else {
         return refuse(cache, Problem::OriginUnnamed, "the egress listener only fetches from other origins");
     };
-    let Some(key) = cache.allowed.key(&uri) else {
+    let Some(key) = cache.rules.load().allowed.key(&uri) else {
         cache.metrics.data.refused(DataRefusal::Origin);
         let detail = format!("{} is not in `data.origins` by exactly that name", origin_of(&uri));
         return refuse(cache, Problem::OriginForbidden, &detail);
@@ -157,7 +157,8 @@ async fn straight(cache: &Cache, key: &Key, head: request::Parts, body: Option<I
     let mut request = Request::new(Upload::new(body));
     *request.method_mut() = head.method;
     *request.headers_mut() = headers::onward(&head.headers);
-    match fetch::send(&cache.way, key, request).await {
+    let rules = cache.rules.load_full();
+    match fetch::send(&rules.way, key, request).await {
         Ok((parts, stream)) => pass(parts, stream),
         Err(why) => {
             cache.metrics.data.refused(DataRefusal::Failed);

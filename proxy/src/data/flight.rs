@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, response};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::Cache;
@@ -66,7 +66,7 @@ pub(super) struct Errand {
     pub(super) headers: HeaderMap,
     pub(super) purpose: Purpose,
     /// Held while the fetch runs.
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub(super) _permit: Option<crate::runtime::Taken>,
 }
 
 /// How somebody who needs something gets it.

@@ -63,10 +63,7 @@ async fn keep_identity(identity: Arc<Identity>, every: Duration) {
         let reviewing = Arc::clone(&identity);
         let which = if trusts_anew { Review::All } else { Review::Over };
         // Many signatures take long, and this thread accepts connections.
-        let reviewed = tokio::task::spawn_blocking(move || {
-            let current = reviewing.current.load_full();
-            reviewing.live.review(&current.trust, which);
-        });
+        let reviewed = tokio::task::spawn_blocking(move || reviewing.review(which));
         if reviewed.await.is_err() {
             tracing::error!("the open connections could not be judged again");
         }
@@ -142,7 +139,7 @@ impl Identity {
         warn_of_authorities(&trust, |validity| vouches_not(validity, SystemTime::now()));
         let (old, new) = (now.trust.due(), trust.due());
         self.metrics.certificate_expires(Certificate::Trust, old, new);
-        self.current.store(Arc::new(Current::new(now.version, now.pair.clone(), trust, &self.peers)));
+        self.current.store(Arc::new(Current::new(now.version, now.pair.clone(), trust, Arc::clone(&now.peers))));
         Ok(())
     }
 
@@ -160,7 +157,8 @@ impl Identity {
         }
         let (old, new) = (now.pair.validity().not_after, validity.not_after);
         self.metrics.certificate_expires(Certificate::Identity, Some(old), Some(new));
-        self.current.store(Arc::new(Current::new(now.version + 1, pair, Arc::clone(&now.trust), &self.peers)));
+        let (trust, peers) = (Arc::clone(&now.trust), Arc::clone(&now.peers));
+        self.current.store(Arc::new(Current::new(now.version + 1, pair, trust, peers)));
         // Connections that showed the old one take no new requests from here on.
         self.version.send_replace(now.version + 1);
         Ok(())

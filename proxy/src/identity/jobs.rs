@@ -33,13 +33,23 @@ impl JobsTls {
     pub(crate) fn start(files: &TlsFiles, metrics: &Arc<Metrics>) -> Result<Arc<Self>, CertError> {
         let watched = Watched::read(vec![files.certificate.clone(), files.key.clone()])?;
         let current = current(watched.contents())?;
-        metrics.certificate_expires(Certificate::Jobs, None, Some(current.validity.not_after));
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(current),
             files: Mutex::new(watched),
             reload_every: files.reload_every,
             metrics: Arc::clone(metrics),
         }))
+    }
+
+    /// It is shown from now on, instead of the one `before` it.
+    pub(crate) fn put_in_force(&self, before: Option<&Self>) {
+        let old = before.map(|before| before.validity().not_after);
+        self.metrics.certificate_expires(Certificate::Jobs, old, Some(self.validity().not_after));
+    }
+
+    /// It is shown no more, and what is said of it ends.
+    pub(crate) fn retire(&self) {
+        self.metrics.certificate_expires(Certificate::Jobs, Some(self.validity().not_after), None);
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use certs::{Expected, Refusal, Role, Trust};
+use certs::{Expected, Refusal, Role, SpiffeId, Trust};
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
@@ -49,8 +49,9 @@ impl Live {
         Entry { wire, place: Some((Arc::clone(self), at, role)) }
     }
 
-    /// Cuts whoever is not believed by `trust`: of all, or of those whose time is over.
-    pub(super) fn review(&self, trust: &Arc<Trust>, which: Review) {
+    /// Cuts whoever is not believed by `trust`, or came to us and is not among the `peers`: of all, or of those whose time is
+    /// over.
+    pub(super) fn review(&self, trust: &Arc<Trust>, peers: &Arc<[SpiffeId]>, which: Review) {
         let now = SystemTime::now();
         let concerned = |shown: &Shown| which == Review::All || *shown.ends.lock() < now;
         let doubted: Vec<_> = {
@@ -59,7 +60,11 @@ impl Live {
         };
         for (wire, shown) in doubted {
             // A moment of its own for each: judging many takes a while.
-            match shown.expected.by(trust).verify_until(&shown.chain, UnixTime::now()) {
+            let expected = match shown.role {
+                Role::Client => Expected::new(Arc::clone(trust), Arc::clone(peers), Role::Client),
+                Role::Server => shown.expected.by(trust),
+            };
+            match expected.verify_until(&shown.chain, UnixTime::now()) {
                 Ok((_, until)) => *shown.ends.lock() = until,
                 Err(refusal) => self.cut(&wire, &shown, &refusal),
             }

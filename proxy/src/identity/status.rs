@@ -67,7 +67,7 @@ impl IdentityPage {
         let believed = |role| current.trust.verify(current.pair.chain(), role, now).is_ok();
         Self {
             id: identity.own.to_string(),
-            peers: identity.peers.iter().map(ToString::to_string).collect(),
+            peers: current.peers.iter().map(ToString::to_string).collect(),
             pair: PairPage::new(current.pair.validity().not_after, pair_error),
             believable: believed(certs::Role::Client) && believed(certs::Role::Server),
             authorities: current.trust.authorities().map(AuthorityPage::of).collect(),

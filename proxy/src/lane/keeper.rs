@@ -92,10 +92,10 @@ fn start(
     address: &mut Option<SocketAddr>,
 ) -> Result<(Child, Arc<Cage>), NotStarted> {
     let cage = Cage::new(&keeping.means, &format!("worker-{at}"))?;
-    cage.set(&limits(&keeping.resting))?;
+    cage.set(&limits(&keeping.resting.lock()))?;
     let free = free_address(*address)?;
     *address = Some(free);
-    keeping.network.endpoints[endpoint].awaits(free);
+    keeping.network().endpoints[endpoint].awaits(free);
     let command = cage.command(keeping.recipe.program(), keeping.recipe.on(free.port()));
     let mut child = spawn(command, Stdio::piped)?;
     let name = format!("worker {at}");
@@ -117,17 +117,17 @@ async fn live(
     cage: &Arc<Cage>,
     alone: tokio::sync::MutexGuard<'_, ()>,
 ) -> (Option<Duration>, ProcessEnd) {
-    let start = comes_up(&mut child, &keeping.network, endpoint, keeping.run.start).await;
+    let start = comes_up(&mut child, &keeping.network(), endpoint, keeping.run.start).await;
     drop(alone);
     let mut since = None;
     if let Start::Up = start {
         since = Some(Instant::now());
-        keeping.network.endpoints[endpoint].arrived();
+        keeping.network().endpoints[endpoint].arrived();
         crew.is_ready(life, cage);
         tracing::debug!(worker = life.at, pid = child.id(), "a worker is up");
         drop(child.wait().await);
     }
-    keeping.network.endpoints[endpoint].left();
+    keeping.network().endpoints[endpoint].left();
     let oom_kills = cage.usage().oom_kills.unwrap_or(0);
     empty(cage).await;
     drop(child.wait().await);

@@ -92,7 +92,7 @@ pub(super) async fn keep(keeping: Arc<Keeping>, mut stopping: Stopping) {
             }
         };
         *keeping.live.group.lock() = None;
-        keeping.network.endpoints[AT].left();
+        keeping.network().endpoints[AT].left();
         keeping.metrics.process_ended(Kept::Live, life.how);
         let served = life.served.map(|since| since.elapsed());
         let wait = back_off.died(served);
@@ -122,7 +122,7 @@ struct Life {
 fn start(keeping: &Keeping, cage: &Cage, address: &mut Option<SocketAddr>) -> std::io::Result<Child> {
     let free = free_address(*address)?;
     *address = Some(free);
-    keeping.network.endpoints[AT].awaits(free);
+    keeping.network().endpoints[AT].awaits(free);
     let command = cage.command(keeping.recipe.program(), keeping.recipe.on(free.port()));
     let child = spawn(command, Stdio::inherit)?;
     *keeping.live.group.lock() = group(&child);
@@ -130,10 +130,10 @@ fn start(keeping: &Keeping, cage: &Cage, address: &mut Option<SocketAddr>) -> st
 }
 
 async fn watch(keeping: &Keeping, child: &mut Child) -> Life {
-    match comes_up(child, &keeping.network, AT, keeping.run.start).await {
+    match comes_up(child, &keeping.network(), AT, keeping.run.start).await {
         Start::Up => {
             let since = Instant::now();
-            keeping.network.endpoints[AT].arrived();
+            keeping.network().endpoints[AT].arrived();
             keeping.live.was_up.send_replace(true);
             tracing::info!(pid = child.id(), "the service is up");
             let ended = child.wait().await.ok();

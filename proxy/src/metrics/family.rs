@@ -3,9 +3,12 @@
 //! prometheus-client's own `Family` finds a series through a lock and a hash map, and would make any series it is asked
 //! for. Here all there can be are made at the start: a cell's place is arithmetic, and the set is bounded by its shape.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
+use policy::MAX_NETWORKS;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -24,11 +27,16 @@ const RESERVE: char = '#';
 pub(super) struct Axis {
     pub(super) key: &'static str,
     pub(super) values: Vec<String>,
+    /// What values in reserve come to be called.
+    names: Option<Names>,
 }
+
+/// The names of places that were in reserve, each given once.
+pub(super) type Names = Arc<[OnceLock<String>; MAX_NETWORKS]>;
 
 impl Axis {
     pub(super) fn new<'a>(key: &'static str, values: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { key, values: values.into_iter().map(str::to_owned).collect() }
+        Self { key, values: values.into_iter().map(str::to_owned).collect(), names: None }
     }
 
     /// The values of a closed set.
@@ -36,11 +44,25 @@ impl Axis {
         Self::new(key, W::ALL.iter().map(|value| value.word()))
     }
 
-    /// An axis with room for `places` values of which `names` are known by now.
-    pub(super) fn with_reserve(key: &'static str, names: &[String], places: usize) -> Self {
-        let value = |place| names.get(place).cloned().unwrap_or_else(|| format!("{RESERVE}{place}"));
-        Self { key, values: (0..places).map(value).collect() }
+    /// An axis with room for `places` values, which get their `names` when they are known.
+    pub(super) fn with_reserve(key: &'static str, names: &Names, places: usize) -> Self {
+        let values = (0..places).map(|place| format!("{RESERVE}{place}")).collect();
+        Self { key, values, names: Some(Arc::clone(names)) }
     }
+
+    /// What the values in reserve of any of these are called.
+    pub(super) fn names(axes: &[&Self]) -> Option<Names> {
+        axes.iter().find_map(|axis| axis.names.clone())
+    }
+}
+
+/// The labels by the names that their values have now.
+pub(super) fn named<'l>(labels: &'l Labels, names: Option<&Names>) -> Cow<'l, Labels> {
+    let name = |value: &str| names?.get(value.strip_prefix(RESERVE)?.parse::<usize>().ok()?)?.get().cloned();
+    if !in_reserve(labels) {
+        return Cow::Borrowed(labels);
+    }
+    Cow::Owned(labels.iter().map(|(key, value)| (*key, name(value).unwrap_or_else(|| value.clone()))).collect())
 }
 
 /// What a family is called and what it means.
@@ -83,6 +105,7 @@ pub(super) struct Family<const N: usize> {
     kind: Kind,
     lengths: [usize; N],
     series: Box<[Labels]>,
+    names: Option<Names>,
     cells: Cells,
 }
 
@@ -103,7 +126,8 @@ impl<const N: usize> Family<N> {
 
     fn new(head: Head, kind: Kind, axes: [&Axis; N]) -> Self {
         let series = combinations(&axes);
-        Self { head, kind, lengths: axes.map(|axis| axis.values.len()), cells: Cells::new(series.len()), series }
+        let (names, lengths) = (Axis::names(&axes), axes.map(|axis| axis.values.len()));
+        Self { head, kind, lengths, cells: Cells::new(series.len()), names, series }
     }
 
     /// Adds `by` to the series at these places of the axes.
@@ -147,6 +171,7 @@ impl<const N: usize> Scraped for Family<N> {
         let mut metric = self.head.describe(encoder, kind)?;
         for (place, labels) in self.series.iter().enumerate() {
             let value = self.cells.sum(place);
+            let labels = &*named(labels, self.names.as_ref());
             if value == 0 && in_reserve(labels) {
                 continue;
             }

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::cells::Cells;
-use super::family::{Axis, Head, Labels, Scraped, combinations, in_reserve, with_labels};
+use super::family::{Axis, Head, Labels, Names, Scraped, combinations, in_reserve, named, with_labels};
 
 /// A sum is kept in millionths, as a whole number: exact enough, and one addition.
 const PARTS: f64 = 1e6;
@@ -18,6 +18,7 @@ pub(super) struct Histogram {
     head: Head,
     bounds: &'static [f64],
     series: Box<[Labels]>,
+    names: Option<Names>,
     /// For each series: its buckets, the one without a bound, the sum in parts.
     cells: Cells,
 }
@@ -26,7 +27,7 @@ impl Histogram {
     /// `bounds` are the buckets' upper bounds, ascending and finite.
     pub(super) fn new(head: Head, bounds: &'static [f64], axes: &[&Axis]) -> Self {
         let series = combinations(axes);
-        Self { head, bounds, cells: Cells::new(series.len() * (bounds.len() + 2)), series }
+        Self { head, bounds, cells: Cells::new(series.len() * (bounds.len() + 2)), names: Axis::names(axes), series }
     }
 
     /// Counts one value, which is not negative. What is not a number is left out.
@@ -55,6 +56,7 @@ impl Scraped for Histogram {
             let buckets: Vec<_> = bounds.zip(first..).map(|(bound, cell)| (bound, self.cells.sum(cell))).collect();
             // Counted from the buckets, so that the two always agree.
             let count = buckets.iter().map(|(_, count)| count).sum();
+            let labels = &*named(labels, self.names.as_ref());
             if count == 0 && in_reserve(labels) {
                 continue;
             }

@@ -7,12 +7,31 @@ use prometheus_client::registry::Unit;
 use super::Metrics;
 use super::family::{Axis, Family, Head, Level, Scraped};
 use super::histogram::Histogram;
-use super::words::{Fell, Refit, Word, words};
+use super::words::{Fell, Word, words};
 
 /// Bounds for |ln(actual / predicted)|; 0.693 is wrong by a factor of two.
 const LOG_ERROR: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.5, 0.693, 1.0, 1.5, 2.0, 3.0];
 /// Bounds for refits.
 const REFIT_SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// What became of an attempt at a new model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refit {
+    /// It is in force.
+    Swapped,
+    /// Too little to learn from.
+    TooFew,
+    /// The one in force predicts the newest outcomes better.
+    Worse,
+    /// It is no better than the one in force, and has seen much less.
+    Thin,
+    /// It says the same as one that was taken back.
+    TakenBack,
+    /// What was grown did not pass its check; the model in force stays.
+    Invalid,
+    /// Growing it panicked; the model in force stays.
+    Panicked,
+}
 
 /// What became of a version of the model on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +66,15 @@ impl ModelFile {
     }
 }
 
+words!(Refit:
+    Refit::Swapped => "swapped",
+    Refit::TooFew => "too_few",
+    Refit::Worse => "worse",
+    Refit::Thin => "thin",
+    Refit::TakenBack => "taken_back",
+    Refit::Invalid => "invalid",
+    Refit::Panicked => "panicked",
+);
 words!(ModelFile:
     ModelFile::Saved => "saved",
     ModelFile::Unsaved => "unsaved",

@@ -116,6 +116,17 @@ pub(crate) enum Reload {
     Failed,
 }
 
+/// What became of a configuration that was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigReload {
+    /// It is in force.
+    Applied,
+    /// It was in force already.
+    Unchanged,
+    /// It is not, and the one before stays.
+    Refused,
+}
+
 /// How a connection to a network was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpstreamConnection {
@@ -133,25 +144,6 @@ pub(super) enum Fell {
     Below,
     Inside,
     Above,
-}
-
-/// What became of an attempt at a new model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refit {
-    /// It is in force.
-    Swapped,
-    /// Too little to learn from.
-    TooFew,
-    /// The one in force predicts the newest outcomes better.
-    Worse,
-    /// It is no better than the one in force, and has seen much less.
-    Thin,
-    /// It says the same as one that was taken back.
-    TakenBack,
-    /// What was grown did not pass its check; the model in force stays.
-    Invalid,
-    /// Growing it panicked; the model in force stays.
-    Panicked,
 }
 
 /// What a request for an input found at the data cache.
@@ -274,6 +266,11 @@ words!(Certificate:
     Certificate::Trust => "trust",
 );
 words!(Reload: Reload::Taken => "ok", Reload::Failed => "failed");
+words!(ConfigReload:
+    ConfigReload::Applied => "applied",
+    ConfigReload::Unchanged => "unchanged",
+    ConfigReload::Refused => "refused",
+);
 words!(Refused:
     Refused::NoCertificate => "no_certificate",
     Refused::UnknownIssuer => "unknown_issuer",
@@ -291,15 +288,6 @@ words!(UpstreamConnection:
     UpstreamConnection::Failed => "failed",
 );
 words!(Fell: Fell::Below => "below", Fell::Inside => "inside", Fell::Above => "above");
-words!(Refit:
-    Refit::Swapped => "swapped",
-    Refit::TooFew => "too_few",
-    Refit::Worse => "worse",
-    Refit::Thin => "thin",
-    Refit::TakenBack => "taken_back",
-    Refit::Invalid => "invalid",
-    Refit::Panicked => "panicked",
-);
 words!(Lookup:
     Lookup::Hit => "hit",
     Lookup::Joined => "joined",
@@ -422,10 +410,11 @@ mod tests {
         check::<Side>();
         check::<Certificate>();
         check::<Reload>();
+        check::<ConfigReload>();
         check::<certs::Reason>();
         check::<UpstreamConnection>();
         check::<Fell>();
-        check::<Refit>();
+        check::<super::super::learning::Refit>();
         check::<super::super::learning::ModelFile>();
         check::<policy::learn::BadRow>();
         check::<Lookup>();

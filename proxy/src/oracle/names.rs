@@ -33,6 +33,11 @@ impl Names {
         }
     }
 
+    /// The names of another configuration, and the same register.
+    pub(super) fn following(&self, config: &Config) -> Self {
+        Self::new(config, Arc::clone(&self.classes))
+    }
+
     /// The model with names.
     pub(super) fn of(&self, model: &Model) -> Named {
         let name = |class: ClassId| {

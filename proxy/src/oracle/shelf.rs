@@ -20,6 +20,8 @@ use crate::metrics::{Metrics, ModelFile};
 
 /// Not more often than this is a version written, the first apart: refits may come every few seconds.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// What the directory is called, in `state.directory`.
+const DIRECTORY: &str = "models";
 /// What a version is called: this, its number, and the next.
 const BEGINS: &str = "model-";
 const ENDS: &str = ".json";
@@ -42,16 +44,15 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Opens the directory; makes it if it is not there.
-    pub(super) fn open(config: &config::value::Oracle) -> io::Result<Option<Self>> {
-        let Some(directory) = config.directory.clone() else { return Ok(None) };
-        fs::create_dir_all(&directory)?;
-        let mut shelf = Self { directory, keep: config.keep, lock: None, saved: None, has_failed: false };
-        shelf.versions()?;
+    /// Opens the directory in that of all state; makes it if it is not there. Nothing that goes wrong with it keeps the
+    /// sidecar from running: it is said, counted when a model is to be written, and tried again then.
+    pub(super) fn open(state: &Path, keep: usize) -> Self {
+        let directory = state.join(DIRECTORY);
+        let mut shelf = Self { directory, keep, lock: None, saved: None, has_failed: false };
         if let Err(error) = shelf.lock() {
-            tracing::warn!(directory = %shelf.directory.display(), %error, "models are read here, and not kept for now");
+            tracing::error!(directory = %shelf.directory.display(), %error, "models are not kept here for now");
         }
-        Ok(Some(shelf))
+        shelf
     }
 
     /// The newest version that can be read and fits; and the number that the next is to have.
@@ -147,6 +148,7 @@ impl Shelf {
 
     fn lock(&mut self) -> io::Result<()> {
         if self.lock.is_none() {
+            fs::create_dir_all(&self.directory)?;
             let file = File::options().write(true).create(true).truncate(false).open(self.directory.join("lock"))?;
             match file.try_lock() {
                 Ok(()) => self.lock = Some(file),

@@ -12,7 +12,7 @@ use policy::{Model, NetworkId};
 
 use super::names::Names;
 use super::shelf::Shelf;
-use super::{Labelled, School};
+use super::{Labelled, School, Turn};
 use crate::clock;
 use crate::metrics::Refit;
 
@@ -23,20 +23,23 @@ pub(super) type Grow = fn(&Window, NetworkId, Option<&Model>) -> Result<Model, R
 #[derive(Debug)]
 pub(super) struct Trainer {
     learner: Learner,
-    names: Names,
+    names: Arc<Names>,
     home: NetworkId,
     grow: Grow,
     shelf: Option<Shelf>,
 }
 
+fn pace(config: &config::value::Oracle) -> Pace {
+    Pace {
+        first_after: config.first_after,
+        refit_after: config.refit_after,
+        refit_every_s: config.refit_every.as_secs_f64(),
+    }
+}
+
 impl Trainer {
-    pub(super) fn new(config: &config::value::Oracle, home: NetworkId, names: Names, grow: Grow) -> Self {
-        let pace = Pace {
-            first_after: config.first_after,
-            refit_after: config.refit_after,
-            refit_every_s: config.refit_every.as_secs_f64(),
-        };
-        Self { learner: Learner::new(pace, config.window), names, home, grow, shelf: None }
+    pub(super) fn new(config: &config::value::Oracle, home: NetworkId, names: Arc<Names>, grow: Grow) -> Self {
+        Self { learner: Learner::new(pace(config), config.window), names, home, grow, shelf: None }
     }
 
     /// Keeps versions on `shelf`, and puts the newest that can be used in force.
@@ -53,8 +56,17 @@ impl Trainer {
         self.shelf = Some(shelf);
     }
 
+    /// Goes by another configuration.
+    fn turn(&mut self, turn: &Turn) {
+        self.learner.turn(pace(&turn.config), turn.config.window);
+        self.names = Arc::clone(&turn.names);
+    }
+
     /// Takes in what waits, and grows a model if it is time.
     pub(super) fn step(&mut self, school: &School, now: Instant) {
+        if let Some(turn) = school.turn.swap(None) {
+            self.turn(&turn);
+        }
         self.look_at_force(school);
         // No more than the queue can hold, so that a flood of labels cannot keep a refit away.
         for _ in 0..school.labels.capacity() {

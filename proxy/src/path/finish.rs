@@ -25,7 +25,7 @@ const WAITING_BYTES: usize = 256 * 1024;
 
 /// Answers a job, and sees it through whether or not anybody waits.
 pub(super) async fn answer(course: Arc<Course>, settle: Settle, request: Request<Body>, owner: &Owner) -> Answered {
-    let Ok(room) = Arc::clone(&course.shared.running_on).try_acquire_owned() else {
+    let Some(room) = course.shared.running_on.try_take() else {
         course.shared.metrics.finish_refused();
         return Box::pin(carry_out(course, settle, request)).await;
     };

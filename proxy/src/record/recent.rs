@@ -32,6 +32,12 @@ impl Recent {
         Self { keep, kept: VecDeque::new() }
     }
 
+    /// Keeps no more than `keep` from now on.
+    pub(super) fn hold(&mut self, keep: usize) {
+        self.keep = keep;
+        self.kept.drain(..self.kept.len().saturating_sub(keep));
+    }
+
     /// Keeps a record, and drops the oldest if there are too many.
     pub(super) fn push(&mut self, record: Box<Record>, classes: &Classes) {
         if self.keep == 0 {

@@ -5,7 +5,7 @@ use policy::job::EXTRACTED;
 use policy::{ClassId, Progress, ProgressSource, ShadowMode, Urgency};
 
 use super::*;
-use crate::upstream::Network;
+use crate::upstream::{Making, Network};
 
 /// A configuration with a private and a public network and one route.
 pub(crate) fn generation() -> Arc<Generation> {
@@ -27,7 +27,9 @@ pub(crate) fn generation() -> Arc<Generation> {
         extract = { x_size = "query:size" }
     "#;
     let config = config::parse(text, "test").unwrap_or_else(|errors| panic!("{errors}"));
-    let network = |id| Network::new(&config, id, 1, None, Arc::default()).map(Arc::new).expect("a network");
+    let metrics = Arc::default();
+    let making = Making { config: &config, identity: None, workers: 1, metrics: &metrics };
+    let network = |id| Network::new(making, id, None).expect("a network");
     let networks = config.network_ids().map(network).collect();
     Arc::new(Generation { config, networks })
 }
@@ -186,6 +188,7 @@ fn what_does_not_fit_is_dropped_and_counted() {
         recent: Mutex::new(Recent::new(1)),
         classes: Arc::new(Classes::default()),
         metrics: Arc::clone(&metrics),
+        turn: Mutex::default(),
         stop: AtomicBool::new(false),
     });
     let recorder = Recorder { desk, thread: None };

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pingora_limits::inflight::Guard as AddressGuard;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
+use super::room::Taken;
 use crate::generation::Shared;
 
 /// What a connection holds while it is open.
 pub(super) struct Place {
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _taken: Taken,
     pub(super) _address: AddressGuard,
     /// The connections of its worker.
     pub(super) open: Arc<AtomicUsize>,

@@ -188,3 +188,20 @@ fn a_job_pays_for_all_of_its_dispatches_and_one_that_held_no_slot_is_free() {
     close(purses.spent(public()).hour, 2.75);
     close(purses.spent(public()).committed, 0.0);
 }
+
+#[test]
+fn what_was_spent_on_a_network_counts_when_a_reload_brings_it() {
+    let directory = tempfile::tempdir().expect("there is room");
+    killed(directory.path(), 3.0, 0.0);
+    let alone = config(Some(directory.path()));
+    let alone = config::Config { networks: alone.networks[..1].to_vec(), ..alone };
+    let purses = Purses::start(&alone, &Arc::new(Metrics::default()));
+    close(purses.spent(public()).hour, 0.0);
+    let names = ["private".to_owned(), "public".to_owned()];
+    for _ in 0..2 {
+        purses.name_networks(&names);
+        close(purses.spent(public()).hour, 3.0);
+    }
+    purses.name_networks(&["private".to_owned(), "public".to_owned(), "new".to_owned()]);
+    close(purses.spent(public()).hour, 3.0);
+}

@@ -7,12 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicU64,
-    bound: u64,
+    bound: AtomicU64,
 }
 
 impl Budget {
     pub(crate) fn new(bound: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), bound })
+        Arc::new(Self { used: AtomicU64::new(0), bound: AtomicU64::new(bound) })
+    }
+
+    /// From now on it is this many bytes. Holders keep what they have.
+    pub(crate) fn hold(&self, bound: u64) {
+        self.bound.store(bound, Ordering::Relaxed);
     }
 
     #[cfg(test)]
@@ -37,7 +42,8 @@ impl Share {
     /// Takes `bytes` more, if the budget has them.
     #[must_use]
     pub(crate) fn grow(&self, bytes: u64) -> bool {
-        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.budget.bound);
+        let more =
+            |used: u64| used.checked_add(bytes).filter(|used| *used <= self.budget.bound.load(Ordering::Relaxed));
         let granted = self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         if granted {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -197,8 +197,9 @@ impl Copy {
                 };
                 next
             };
-            if let Err(error) = disk.write(&self.store.bounds.directory, offset, &batch) {
-                let directory = self.store.bounds.directory.display();
+            let bounds = self.store.bounds.load_full();
+            if let Err(error) = disk.write(&bounds.directory, offset, &batch) {
+                let directory = bounds.directory.display();
                 tracing::warn!(%error, %directory, "cannot write to the spool; the job cannot be switched any more");
                 if self.part == Part::Dropped {
                     return self.fail(Unspooled::NoRoom);

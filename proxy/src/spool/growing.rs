@@ -73,7 +73,7 @@ impl Growing {
     /// Appends `data`, to memory while it fits there and nothing has gone to disk. What fails changes nothing.
     pub(super) fn push(&mut self, data: &Bytes, store: &Store) -> Result<Writer, Unspooled> {
         let bytes = data.len() as u64;
-        if self.length + bytes > store.bounds.body_bytes {
+        if self.length + bytes > store.bounds.load().body_bytes {
             return Err(Unspooled::TooLong);
         }
         if !self.held.as_ref().is_some_and(|held| held.grow(bytes)) {
@@ -89,7 +89,7 @@ impl Growing {
     }
 
     fn append(&mut self, data: &Bytes, store: &Store) -> Result<Writer, Unspooled> {
-        if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.memory_bytes {
+        if self.spill.is_none() && self.memory.len() + data.len() <= store.bounds.load().memory_bytes {
             self.memory.push(data);
             return Ok(Writer::NotNeeded);
         }

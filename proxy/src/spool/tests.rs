@@ -73,8 +73,14 @@ fn store(change: impl FnOnce(&mut Store)) -> Arc<Store> {
     let mut store = Arc::into_inner(Store::new(&bounds())).expect("nobody else has it");
     change(&mut store);
     // The bound may have been changed, and the budget has its own copy of it.
-    store.disk = Budget::new(store.bounds.disk_bytes);
+    store.disk = Budget::new(store.bounds.load().disk_bytes);
     Arc::new(store)
+}
+
+fn bound(store: &mut Store, change: impl FnOnce(&mut config::value::Spool)) {
+    let mut bounds = config::value::Spool::clone(&store.bounds.load());
+    change(&mut bounds);
+    store.bounds = ArcSwap::from_pointee(bounds);
 }
 
 async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<u64, B::Error> {
@@ -195,7 +201,7 @@ async fn a_tee_dropped_before_its_end_wakes_who_waits() {
 
 #[tokio::test]
 async fn a_body_over_the_bound_passes_without_a_copy() {
-    let store = store(|store| store.bounds.body_bytes = 1000);
+    let store = store(|store| bound(store, |bounds| bounds.body_bytes = 1000));
     let (mut tee, spool) = store.tee(Frames::of([999, 1, 1, 500]));
     assert!(tee.frame().await.is_some() && tee.frame().await.is_some());
     assert_eq!(spool.settled(), None);
@@ -209,7 +215,7 @@ async fn a_body_over_the_bound_passes_without_a_copy() {
 
 #[tokio::test]
 async fn the_disk_budget_is_over_all_bodies_and_given_back() {
-    let store = store(|store| store.bounds.disk_bytes = 1 << 20);
+    let store = store(|store| bound(store, |bounds| bounds.disk_bytes = 1 << 20));
     let (mut first, first_spool) = store.tee(Frames::of([100_000; 10]));
     drain(&mut first).await.expect("nothing broke");
     assert_eq!(first_spool.complete().await, Ok(1_000_000));
@@ -270,7 +276,7 @@ async fn an_abandoned_copy_is_not_made_any_further() {
 
 #[tokio::test]
 async fn a_directory_that_is_not_there_is_no_room() {
-    let store = store(|store| store.bounds.directory = "/nonexistent/spool".into());
+    let store = store(|store| bound(store, |bounds| bounds.directory = "/nonexistent/spool".into()));
     let (mut tee, spool) = store.tee(Frames::of([200_000; 5]));
     assert_eq!(drain(&mut tee).await.expect("nothing broke"), 1_000_000);
     assert_eq!(spool.complete().await, Err(Unspooled::NoRoom));
@@ -459,7 +465,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let store = store(|store| {
-                store.bounds.memory_bytes = memory_bytes;
+                bound(store, |bounds| bounds.memory_bytes = memory_bytes);
                 store.queue_bytes = usize::MAX;
             });
             let frames = Frames::of(lens);
@@ -484,8 +490,8 @@ async fn what_was_held_of_a_copy_that_fails_and_what_comes_after_it_are_the_body
     }
     type Change = fn(&mut Store);
     let small: [(Change, Unspooled); 4] = [
-        (|store| store.bounds.body_bytes = 700_000, Unspooled::TooLong),
-        (|store| store.bounds.disk_bytes = 300_000, Unspooled::NoRoom),
+        (|store| bound(store, |bounds| bounds.body_bytes = 700_000), Unspooled::TooLong),
+        (|store| bound(store, |bounds| bounds.disk_bytes = 300_000), Unspooled::NoRoom),
         (|store| store.queue_bytes = 1, Unspooled::Slow),
         (|store| store.open = broken, Unspooled::NoRoom),
     ];

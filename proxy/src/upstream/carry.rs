@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
 use super::Network;
@@ -18,7 +19,7 @@ use super::absolute::Absolute;
 use super::connect::{ConnectError, Stream};
 use super::error::SendError;
 use super::exchange::{Answer, Busy, over_h1};
-use super::pool::{H1, H2, Pings, StreamPlace, still_open};
+use super::pool::{H1, H2, Pings, Pool, StreamPlace, still_open};
 use super::send::{Lane, Purpose};
 use crate::body::Body;
 use crate::identity::{Carries, Wire};
@@ -93,13 +94,18 @@ impl Network {
             return Box::pin(self.h2(via, request)).await;
         }
         loop {
-            let kept = self.pools[via.worker].lock().take_h1(via.endpoint, via.lane);
+            let kept = self.pool(via).take_h1(via.lane);
             let Some(mut kept) = kept else { return Box::pin(self.h1(via, request)).await };
             if still_open(&mut kept).await {
                 self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
                 return Ok((Carrier::One(kept), true));
             }
         }
+    }
+
+    /// The idle connections that `via` may use.
+    fn pool(&self, via: Via) -> MutexGuard<'_, Pool> {
+        self.endpoints[via.endpoint].pool(via.worker)
     }
 
     fn wants_h2(&self, at: usize, request: &Request<Body>) -> bool {
@@ -124,7 +130,7 @@ impl Network {
         if let Some(kept) = self.kept_h2(via) {
             return Ok(kept);
         }
-        let opening = self.pools[via.worker].lock().opening_h2(via.endpoint, via.lane);
+        let opening = self.pool(via).opening_h2(via.lane);
         // Whoever has waited for so long tries it without being alone.
         let alone = tokio::time::timeout(self.config.timeouts.connect, opening.lock()).await.ok();
         if let Some(kept) = self.kept_h2(via) {
@@ -142,7 +148,7 @@ impl Network {
 
     fn kept_h2(&self, via: Via) -> Option<(Carrier, bool)> {
         let version = self.endpoints[via.endpoint].version();
-        let kept = self.pools[via.worker].lock().h2(via.endpoint, via.lane, version)?;
+        let kept = self.pool(via).h2(via.lane, version)?;
         self.metrics.upstream_connection(self.id, UpstreamConnection::Reused);
         Some((Carrier::Two(kept), true))
     }
@@ -186,7 +192,7 @@ impl Network {
         if let Some(wire) = wire {
             self.taken(via.endpoint, &wire, ended).await.map_err(|source| self.no_connection(request, source))?;
         }
-        self.pools[via.worker].lock().add_h2(via.endpoint, via.lane, connection.clone());
+        self.pool(via).add_h2(via.lane, connection.clone());
         Ok(connection)
     }
 
@@ -198,7 +204,7 @@ impl Network {
 
     /// What gave no answer in time may be dead, and a request on a kept connection would learn that no sooner.
     pub(super) fn distrust(&self, via: Via) {
-        self.pools[via.worker].lock().forget_all_h2(via.endpoint, via.lane);
+        self.pool(via).forget_all_h2(via.lane);
     }
 
     /// Waits until a sidecar has taken a new connection, so that nothing is sent to one that turns us away: what was sent
@@ -266,7 +272,7 @@ impl Network {
         };
         if failed.0.is_some() {
             // It takes no more streams, even where it has not noticed yet.
-            self.pools[via.worker].lock().forget_h2(via.endpoint, via.lane, &connection);
+            self.pool(via).forget_h2(via.lane, &connection);
         }
         Err(failed)
     }

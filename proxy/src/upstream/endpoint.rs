@@ -9,11 +9,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use config::value as cfg;
 use http::HeaderValue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use policy::health::Breaker;
 use tokio::time::Instant;
 
 use super::connect::{ConnectError, Stream, Tls};
+use super::pool::Pool;
 use crate::identity::{Carries, Dialled, Identity};
 
 /// Addresses that one connection tries.
@@ -41,14 +42,60 @@ pub(crate) struct Endpoint {
     /// Whether TLS last negotiated HTTP/2; `true` before the first, so that not everybody who comes first opens one.
     speaks_h2: AtomicBool,
     breaker: Mutex<Breaker>,
-    /// A breaker that has seen nothing, for a process that is new.
-    fresh: Breaker,
     /// Whether its process is there, where we start it; `true` where somebody else does.
     present: AtomicBool,
     /// What the last active check said; `true` before the first.
     checked_well: AtomicBool,
     pub(super) in_flight: AtomicU32,
     reported: Mutex<Option<Report>>,
+    /// Idle connections, by worker: no worker ever touches another's.
+    pools: Box<[Mutex<Pool>]>,
+    /// How it is reached: with another answer, it is another endpoint.
+    way: Way,
+}
+
+/// All that says how an endpoint is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    at: cfg::Endpoint,
+    kind: cfg::Kind,
+    protocol: cfg::Protocol,
+    /// The network's roots, as they were read.
+    roots: Option<Arc<[u8]>>,
+    /// What is shown to a sidecar by TLS, and who it must be.
+    identity: Option<(Arc<Identity>, Option<cfg::SpiffeUri>)>,
+}
+
+impl Way {
+    /// `identity` is what sidecars are shown, where they are reached by TLS.
+    pub(super) fn new(
+        at: &cfg::Endpoint,
+        network: &cfg::Network,
+        roots: Option<Arc<[u8]>>,
+        identity: Option<&Arc<Identity>>,
+    ) -> Self {
+        let shown = identity.filter(|_| at.tls && network.kind == cfg::Kind::Sidecar);
+        Self {
+            at: at.clone(),
+            kind: network.kind,
+            protocol: network.protocol,
+            roots: roots.filter(|_| at.tls),
+            identity: shown.map(|identity| (Arc::clone(identity), network.identity.clone())),
+        }
+    }
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        let shown = match (&self.identity, &other.identity) {
+            (Some((one, expects)), Some((another, expected))) => Arc::ptr_eq(one, another) && expects == expected,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        shown
+            && (&self.at, self.kind, self.protocol, &self.roots)
+                == (&other.at, other.kind, other.protocol, &other.roots)
+    }
 }
 
 /// What a sidecar says of its load.
@@ -61,29 +108,44 @@ pub(crate) struct Report {
 }
 
 impl Endpoint {
-    /// `identity` is what sidecars are shown, where they are reached by TLS.
-    pub(super) fn new(
-        endpoint: &cfg::Endpoint,
-        network: &cfg::Network,
-        identity: Option<&Arc<Identity>>,
-    ) -> io::Result<Self> {
-        let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
-        let fresh = Breaker::new(network.health.failures, network.health.open_for.as_secs_f64());
+    /// For as many `workers` as send requests.
+    pub(super) fn new(way: Way, network: &cfg::Network, workers: usize) -> io::Result<Self> {
+        let at = &way.at;
+        let literal = at.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, at.port));
         Ok(Self {
-            authority: authority(endpoint).map_err(io::Error::other)?,
-            tls: if endpoint.tls { Some(tls(endpoint, network, identity)?) } else { None },
-            host: endpoint.host.clone(),
-            port: endpoint.port,
+            authority: authority(at).map_err(io::Error::other)?,
+            tls: if at.tls { Some(tls(&way, network)?) } else { None },
+            host: at.host.clone(),
+            port: at.port,
             addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
             next: AtomicUsize::new(0),
             speaks_h2: AtomicBool::new(true),
-            breaker: Mutex::new(fresh),
-            fresh,
+            breaker: Mutex::new(Breaker::new(network.health.failures, network.health.open_for.as_secs_f64())),
             present: AtomicBool::new(true),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),
             reported: Mutex::new(None),
+            pools: (0..workers).map(|_| Mutex::default()).collect(),
+            way,
         })
+    }
+
+    /// Whether it is reached in this way.
+    pub(super) fn is_reached(&self, way: &Way) -> bool {
+        self.way == *way
+    }
+
+    /// The idle connections of a worker's.
+    pub(super) fn pool(&self, worker: usize) -> MutexGuard<'_, Pool> {
+        self.pools[worker].lock()
+    }
+
+    /// Its breaker goes by these numbers from now on. Where nobody asks for its health any more, only jobs tell.
+    pub(super) fn retune(&self, health: &cfg::Health) {
+        self.breaker.lock().retune(health.failures, health.open_for.as_secs_f64());
+        if health.path.is_none() && self.way.kind == cfg::Kind::Upstream {
+            self.checked_well.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The name or literal it was given as.
@@ -163,6 +225,11 @@ impl Endpoint {
         self.host.parse::<IpAddr>().is_err()
     }
 
+    /// Whether it is a name that nobody has resolved yet.
+    pub(crate) fn is_unresolved(&self) -> bool {
+        self.is_name() && self.addresses.load().is_empty()
+    }
+
     /// Resolves the name again. What was known stays if nothing comes of it: a dead name server takes nothing down.
     pub(crate) async fn resolve(&self) -> io::Result<()> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
@@ -180,7 +247,7 @@ impl Endpoint {
 
     /// The process takes requests, and what was held against the one before it is forgotten.
     pub(crate) fn arrived(&self) {
-        *self.breaker.lock() = self.fresh;
+        self.breaker.lock().forget();
         self.checked_well.store(true, Ordering::Relaxed);
         self.present.store(true, Ordering::Release);
     }
@@ -248,20 +315,20 @@ fn authority(endpoint: &cfg::Endpoint) -> Result<HeaderValue, http::header::Inva
     HeaderValue::try_from(if endpoint.port == usual { host } else { format!("{host}:{}", endpoint.port) })
 }
 
-fn tls(endpoint: &cfg::Endpoint, network: &cfg::Network, identity: Option<&Arc<Identity>>) -> io::Result<Tls> {
-    let host = endpoint.host.clone();
-    if network.kind == cfg::Kind::Sidecar {
+fn tls(way: &Way, network: &cfg::Network) -> io::Result<Tls> {
+    let host = way.at.host.clone();
+    if way.kind == cfg::Kind::Sidecar {
         // The configuration has been checked for it.
-        let identity = identity.ok_or_else(|| io::Error::other("there is no `[identity]` to show to sidecars"))?;
+        let shown = way.identity.as_ref();
+        let (identity, _) = shown.ok_or_else(|| io::Error::other("there is no `[identity]` to show to sidecars"))?;
         return Ok(Tls::Peer { dialled: Dialled::new(identity, network).map_err(io::Error::other)?, host });
     }
-    let alpn: &[&[u8]] = match network.protocol {
+    let alpn: &[&[u8]] = match way.protocol {
         cfg::Protocol::Auto => &[b"h2", b"http/1.1"],
         cfg::Protocol::Http1 => &[b"http/1.1"],
         cfg::Protocol::Http2 => &[b"h2"],
     };
-    let roots = network.ca.as_ref().map(std::fs::read).transpose()?;
-    let config = |alpn: &[&[u8]]| certs::client_config(roots.as_deref(), alpn).map_err(io::Error::other);
+    let config = |alpn: &[&[u8]]| certs::client_config(way.roots.as_deref(), alpn).map_err(io::Error::other);
     Ok(Tls::Named { config: config(alpn)?, upgrade: config(&[b"http/1.1"])?, host })
 }
 
@@ -284,7 +351,11 @@ mod tests {
 
     fn named(addresses: &[SocketAddr]) -> Endpoint {
         let addresses = ArcSwap::from_pointee(addresses.to_vec());
+        let at = cfg::Endpoint { tls: false, host: "service.example".to_owned(), port: 80 };
+        let (kind, protocol) = (cfg::Kind::Upstream, cfg::Protocol::Auto);
         Endpoint {
+            pools: Box::default(),
+            way: Way { at, kind, protocol, roots: None, identity: None },
             host: "service.example".to_owned(),
             port: 80,
             authority: HeaderValue::from_static("service.example"),
@@ -293,7 +364,6 @@ mod tests {
             next: AtomicUsize::new(0),
             speaks_h2: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new(3, 10.0)),
-            fresh: Breaker::new(3, 10.0),
             present: AtomicBool::new(true),
             checked_well: AtomicBool::new(true),
             in_flight: AtomicU32::new(0),

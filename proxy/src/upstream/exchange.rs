@@ -164,8 +164,8 @@ impl Answer {
         let Some(mut connection) = self.held.with(Flow::take_connection).flatten() else { return };
         connection.drive(cx);
         if connection.is_idle() {
-            let mut pool = self.busy.network.pools[self.via.worker].lock();
-            pool.put_h1(self.via.endpoint, self.via.lane, connection);
+            let endpoint = &self.busy.network.endpoints[self.via.endpoint];
+            endpoint.pool(self.via.worker).put_h1(self.via.lane, connection);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Connections that are open and idle, by endpoint and lane. One pool for each worker, so nothing is contended.
+//! Connections to one endpoint that are open and idle, by lane. One pool for each worker, so nothing is contended.
 //!
 //! An HTTP/1 connection is not given a task of its own: whoever waits for its answer also drives it. That saves two
 //! wake-ups for each request, and dropping the answer is all it takes to close the connection behind it.
@@ -165,10 +165,10 @@ impl Drop for StreamPlace {
     }
 }
 
-/// What one worker has open to one network.
-#[derive(Debug)]
+/// What one worker has open to one endpoint.
+#[derive(Debug, Default)]
 pub(super) struct Pool {
-    places: Vec<[Place; Lane::COUNT]>,
+    places: [Place; Lane::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -180,13 +180,9 @@ struct Place {
 }
 
 impl Pool {
-    pub(super) fn new(endpoints: usize) -> Self {
-        Self { places: (0..endpoints).map(|_| Default::default()).collect() }
-    }
-
     /// The connection that was used last: the others may then grow old and be closed.
-    pub(super) fn take_h1(&mut self, endpoint: usize, lane: Lane) -> Option<H1> {
-        let idle = &mut self.places[endpoint][lane as usize].h1;
+    pub(super) fn take_h1(&mut self, lane: Lane) -> Option<H1> {
+        let idle = &mut self.places[lane as usize].h1;
         let oldest_s = clock::now_s() - IDLE_FOR_S;
         if idle.last().is_some_and(|newest| newest.idle_since_s < oldest_s) {
             idle.clear();
@@ -194,8 +190,8 @@ impl Pool {
         idle.pop()
     }
 
-    pub(super) fn put_h1(&mut self, endpoint: usize, lane: Lane, mut connection: H1) {
-        let idle = &mut self.places[endpoint][lane as usize].h1;
+    pub(super) fn put_h1(&mut self, lane: Lane, mut connection: H1) {
+        let idle = &mut self.places[lane as usize].h1;
         if idle.len() < IDLE_MOST {
             connection.idle_since_s = clock::now_s();
             connection.turns.rest();
@@ -205,8 +201,8 @@ impl Pool {
 
     /// A connection with room for one more stream; the oldest one, so that the others may grow stale. Those that showed
     /// another certificate of ours than `version` end with their streams: it may expire before they would.
-    pub(super) fn h2(&mut self, endpoint: usize, lane: Lane, version: u64) -> Option<H2> {
-        let open = &mut self.places[endpoint][lane as usize].h2;
+    pub(super) fn h2(&mut self, lane: Lane, version: u64) -> Option<H2> {
+        let open = &mut self.places[lane as usize].h2;
         let now_s = clock::now_s();
         open.retain(|c| c.version == version && !c.sender.is_closed() && !c.use_of_it.is_stale(now_s));
         let room = open.iter().find(|c| c.use_of_it.streams() < STREAMS_MOST);
@@ -215,24 +211,24 @@ impl Pool {
     }
 
     /// Held while a connection is opened.
-    pub(super) fn opening_h2(&self, endpoint: usize, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(&self.places[endpoint][lane as usize].opening_h2)
+    pub(super) fn opening_h2(&self, lane: Lane) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.places[lane as usize].opening_h2)
     }
 
-    pub(super) fn add_h2(&mut self, endpoint: usize, lane: Lane, connection: H2) {
-        let open = &mut self.places[endpoint][lane as usize].h2;
+    pub(super) fn add_h2(&mut self, lane: Lane, connection: H2) {
+        let open = &mut self.places[lane as usize].h2;
         if open.len() < H2_MOST {
             open.push(connection);
         }
     }
 
-    pub(super) fn forget_h2(&mut self, endpoint: usize, lane: Lane, connection: &H2) {
-        self.places[endpoint][lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.use_of_it, &connection.use_of_it));
+    pub(super) fn forget_h2(&mut self, lane: Lane, connection: &H2) {
+        self.places[lane as usize].h2.retain(|kept| !Arc::ptr_eq(&kept.use_of_it, &connection.use_of_it));
     }
 
     /// Gives no more streams to any connection there is; those on them stay.
-    pub(super) fn forget_all_h2(&mut self, endpoint: usize, lane: Lane) {
-        self.places[endpoint][lane as usize].h2.clear();
+    pub(super) fn forget_all_h2(&mut self, lane: Lane) {
+        self.places[lane as usize].h2.clear();
     }
 }
 
@@ -261,20 +257,20 @@ mod tests {
 
     #[tokio::test]
     async fn lanes_share_no_connection_and_an_old_certificate_takes_no_new_request() {
-        let mut pool = Pool::new(1);
+        let mut pool = Pool::default();
         let lanes = [Lane::Live, Lane::Shadow, Lane::Control];
         let mut open = Vec::new();
         for (place, lane) in lanes.into_iter().enumerate() {
-            assert!(pool.h2(0, lane, 1).is_none(), "{lane:?} was given another lane's");
+            assert!(pool.h2(lane, 1).is_none(), "{lane:?} was given another lane's");
             let (connection, far) = connection(1).await;
-            pool.add_h2(0, lane, connection.clone());
+            pool.add_h2(lane, connection.clone());
             open.push((connection, far));
-            let given = pool.h2(0, lane, 1).expect("there is one now");
+            let given = pool.h2(lane, 1).expect("there is one now");
             assert!(Arc::ptr_eq(&given.use_of_it, &open[place].0.use_of_it));
         }
         for lane in lanes {
-            assert!(pool.h2(0, lane, 2).is_none(), "{lane:?} was given one that showed an old certificate");
-            assert!(pool.h2(0, lane, 1).is_none(), "it is let go, to end with its streams");
+            assert!(pool.h2(lane, 2).is_none(), "{lane:?} was given one that showed an old certificate");
+            assert!(pool.h2(lane, 1).is_none(), "it is let go, to end with its streams");
         }
     }
 }

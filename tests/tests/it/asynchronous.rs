@@ -1,5 +1,7 @@
 //! Jobs that are answered `202` and done later.
 
+mod endpoints;
+
 use std::time::Duration;
 
 use tests::{Origin, Raw, Reply, Setup, Sidecar, eventually};
@@ -67,6 +69,27 @@ async fn later_requests_go_to_the_network_that_runs_the_job_until_and_after_it_i
     let mut other = asked(&sidecar, post("/jobs")).await;
     private.next().await.release(Reply::ok("home")).await;
     assert_eq!(other.answer().await.text(), "home", "a new job is not about the old one");
+}
+
+#[tokio::test]
+async fn a_later_request_that_no_route_takes_follows_its_job_as_well() {
+    let (private, public) = (Origin::held().await, Origin::held().await);
+    let sidecar = Setup::two(private.url(), public.url())
+        .route(&format!("name = \"jobs\"\nmatch = {{ path = \"/jobs\", methods = [\"POST\"] }}\n{RULE}"))
+        .route("name = \"kept\"\nmatch = { path = \"/jobs/7/kept\" }\nresidency = [\"private\"]")
+        .start();
+    sidecar.swap_model(tests::model::settled(1000.0, 1.0));
+    let mut client = asked(&sidecar, post("/jobs")).await;
+    public.next().await.release(accepted("/jobs/7")).await;
+    assert_eq!(client.answer().await.status, 202);
+    // What a route keeps at home stays there, whatever it is about; and so does what is about nothing.
+    for (at, there) in
+        [("/jobs/7", &public), ("/jobs/7/kept", &private), ("/jobs/8", &private), ("/jobs/7/log", &public)]
+    {
+        let mut client = asked(&sidecar, format!("GET {at} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        there.next().await.release(Reply::ok("there")).await;
+        assert_eq!(client.answer().await.text(), "there", "{at}");
+    }
 }
 
 #[tokio::test]
@@ -251,142 +274,4 @@ async fn what_a_client_deletes_is_over_and_teaches_nothing() {
     assert_eq!(client.answer().await.decision().network, "public");
     assert_counted(&sidecar, "deleted", 1.0).await;
     sidecar.metric_becomes(r#"adumbra_network_in_flight{network="public"}"#, 0.0).await;
-}
-
-/// Two networks, of which the far one is two endpoints, and cheaper until the test says otherwise.
-async fn sent_to_one_of_two(lines: &str) -> (Origin, [Origin; 2], Sidecar) {
-    let private = Origin::held().await;
-    let public = [Origin::held().await, Origin::held().await];
-    let urls = format!(r#"["{}", "{}"]"#, public[0].url(), public[1].url());
-    let setup = Setup::two(private.url(), "").set("networks.public.upstreams", urls);
-    let sidecar = setup.set("networks.public.health", "{ failures = 1 }").every(lines).start();
-    sidecar.swap_model(tests::model::settled(1000.0, 1.0));
-    (private, public, sidecar)
-}
-
-#[tokio::test]
-async fn a_job_is_asked_for_and_deleted_at_the_very_endpoint_that_accepted_it() {
-    let (_private, [first, second], sidecar) = sent_to_one_of_two(RULE).await;
-    let mut busy = asked(&sidecar, post("/jobs")).await;
-    let held = first.next().await;
-    let mut client = asked(&sidecar, post("/jobs")).await;
-    second.next().await.release(accepted("/jobs/7")).await;
-    assert_eq!(client.answer().await.status, 202);
-    // From here on the other one has less to do.
-    held.release(Reply::ok("busy")).await;
-    assert_eq!(busy.answer().await.text(), "busy");
-    for request in ["GET /jobs/7", "GET /jobs/7/log", "DELETE /jobs/7"] {
-        let mut client = asked(&sidecar, format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
-        let (method, _) = request.split_once(' ').expect("a method");
-        let reply = if method == "DELETE" { Reply::bare(204) } else { Reply::of(202, "") };
-        second.next().await.release(reply).await;
-        assert_eq!(client.answer().await.decision().said(), ("public", "located", "send"), "{request}");
-    }
-    assert_counted(&sidecar, "deleted", 1.0).await;
-    assert_eq!((first.begun(), second.begun()), (1, 4));
-}
-
-#[tokio::test]
-async fn another_endpoint_that_does_not_know_a_job_says_nothing_of_it() {
-    let (_private, [first, second], sidecar) = sent_to_one_of_two(RULE).await;
-    let mut busy = asked(&sidecar, post("/jobs")).await;
-    let held = first.next().await;
-    let mut client = asked(&sidecar, post("/jobs")).await;
-    second.next().await.release(accepted("/jobs/7")).await;
-    assert_eq!(client.answer().await.status, 202);
-    held.release(Reply::ok("busy")).await;
-    assert_eq!(busy.answer().await.text(), "busy");
-    // It goes, and is known to have gone after the first that meets it.
-    drop(second);
-    let ask = "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n";
-    let mut unlucky = asked(&sidecar, ask).await;
-    assert!(unlucky.answer().await.status >= 500);
-    let mut client = asked(&sidecar, ask).await;
-    first.next().await.release(Reply::of(404, "")).await;
-    assert_eq!(client.answer().await.status, 404);
-    let mut client = asked(&sidecar, ask).await;
-    first.next().await.release(Reply::ok(r#"{"state":"done"}"#)).await;
-    assert_eq!(client.answer().await.status, 200);
-    assert_counted(&sidecar, "done", 1.0).await;
-    assert_counted(&sidecar, "failed", 0.0).await;
-}
-
-/// The same, with a shadow on the far one's second endpoint while its first is busy.
-async fn shadowed_on_the_second(strip: &str) -> ([Origin; 2], Sidecar, Raw, [tests::Exchange; 2]) {
-    let (private, public, sidecar) = {
-        let private = Origin::held().await;
-        let public = [Origin::held().await, Origin::held().await];
-        let urls = format!(r#"["{}", "{}"]"#, public[0].url(), public[1].url());
-        let setup = Setup::two(private.url(), "").set("networks.public.upstreams", urls);
-        let budget = format!(
-            r#"{{ in_flight = 64, per_second = 1000.0, bytes_per_second = "1GiB", strip_headers = [{strip}] }}"#
-        );
-        (private, public, setup.set("networks.public.shadows", budget).every(RULE).start())
-    };
-    sidecar.swap_model(tests::model::open(1000.0));
-    let mut busy = asked(&sidecar, post("/jobs")).await;
-    let (lead, shadow) = (private.next().await, public[0].next().await);
-    let client = asked(&sidecar, post("/jobs")).await;
-    let both = [private.next().await, public[1].next().await];
-    lead.release(Reply::ok("busy")).await;
-    assert_eq!(busy.answer().await.text(), "busy");
-    drop(shadow);
-    eventually("one shadow is left", async || sidecar.sum("adumbra_shadows_in_flight", &[]).await == 1.0).await;
-    (public, sidecar, client, both)
-}
-
-#[tokio::test]
-async fn a_shadow_that_lost_is_deleted_at_the_very_endpoint_that_accepted_it_and_with_no_more_than_it_was_sent() {
-    for (strip, sent) in [("", true), (r#""authorization""#, false)] {
-        let ([first, second], sidecar, mut client, [lead, shadow]) = shadowed_on_the_second(strip).await;
-        lead.release(accepted("/jobs/lead")).await;
-        assert_eq!(client.answer().await.decision().network, "private");
-        assert_eq!(shadow.request.has("authorization"), sent);
-        shadow.release(accepted("/jobs/shadow")).await;
-        let delete = second.next().await;
-        assert_eq!((delete.request.method.as_str(), delete.request.target.as_str()), ("DELETE", "/jobs/shadow"));
-        assert_eq!(delete.request.has("authorization"), sent);
-        delete.release(Reply::of(404, "")).await;
-        assert_counted(&sidecar, "twin_deleted", 1.0).await;
-        assert_eq!((first.begun(), second.begun()), (1, 2));
-    }
-}
-
-#[tokio::test]
-async fn an_adopted_shadow_is_asked_for_at_the_very_endpoint_that_accepted_it() {
-    let ([first, second], sidecar, mut client, [_lead, shadow]) = shadowed_on_the_second("").await;
-    shadow.release(accepted("/jobs/shadow")).await;
-    assert_eq!(client.answer().await.decision().said(), ("public", "shadow_finished", "adopt"));
-    let mut client = asked(&sidecar, "GET /jobs/shadow HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    second.next().await.release(Reply::ok(r#"{"state":"done"}"#)).await;
-    assert_eq!(client.answer().await.decision().said(), ("public", "located", "send"));
-    assert_counted(&sidecar, "done", 1.0).await;
-    assert_eq!((first.begun(), second.begun()), (1, 2));
-}
-
-#[tokio::test]
-async fn a_far_sidecar_asks_the_very_endpoint_that_accepted_a_job_and_counts_none_of_its_own() {
-    for adopted in [false, true] {
-        let private = Origin::held().await;
-        let public = [Origin::held().await, Origin::held().await];
-        let urls = format!(r#"["{}", "{}"]"#, public[0].url(), public[1].url());
-        let far = Setup::alone("").set("networks.private.upstreams", urls).start();
-        let near = Setup::with_peer(private.url(), &far).every(RULE).start();
-        near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
-        let model = if adopted { tests::model::open(1000.0) } else { tests::model::settled(1000.0, 1.0) };
-        let mut busy = asked(&far, post("/other")).await;
-        let held = public[0].next().await;
-        near.swap_model(model);
-        let mut client = asked(&near, post("/jobs")).await;
-        public[1].next().await.release(accepted("/jobs/7")).await;
-        assert_eq!((client.answer().await.status, private.begun()), (202, usize::from(adopted)));
-        held.release(Reply::ok("busy")).await;
-        assert_eq!(busy.answer().await.text(), "busy");
-        home_is_cheaper(&near);
-        let mut client = asked(&near, "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        public[1].next().await.release(Reply::ok(r#"{"state":"done"}"#)).await;
-        assert_eq!(client.answer().await.decision().said(), ("public", "located", "send"));
-        assert_counted(&near, "done", 1.0).await;
-        assert_eq!(far.sum("adumbra_asynchronous_jobs_total", &[]).await, 0.0);
-    }
 }

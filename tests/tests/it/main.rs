@@ -17,6 +17,8 @@ mod limits;
 mod model;
 mod ownership;
 mod progress;
+mod reload;
+mod schema;
 mod shadows;
 mod spend;
 mod strangers;

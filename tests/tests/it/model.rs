@@ -9,13 +9,13 @@ use tests::{Origin, Raw, Setup, eventually};
 
 const VERSION: &str = "adumbra_model_version";
 
-/// A sidecar that learns from its first jobs and keeps its models in `directory`.
+/// A sidecar that learns from its first jobs and keeps its models in `models` in `directory`.
 fn learning(origin: &Origin, directory: &Path) -> Setup {
     Setup::alone(origin.url())
         .set("oracle.first_after", 40)
         .set("oracle.refit_after", 20_000)
         .set("oracle.refit_every", r#""10ms""#)
-        .set("oracle.directory", format!("{:?}", directory.display().to_string()))
+        .set("state.directory", format!("{:?}", directory.display().to_string()))
         .every("shadow = \"on\"\nrepeatable = true\nclass_by = \"query:kind\"")
 }
 
@@ -45,8 +45,8 @@ async fn decisions(sidecar: &Binary, n: usize) -> Vec<serde_json::Value> {
 async fn a_model_is_back_after_kill_9_and_a_damaged_one_gives_way_to_the_one_before() {
     let origin = Origin::named("private").await;
     let directory = tempfile::tempdir().expect("there is room for files");
-    let kept = directory.path().join("models");
-    let first = Binary::start(learning(&origin, &kept)).await;
+    let (state, kept) = (directory.path(), directory.path().join("models"));
+    let first = Binary::start(learning(&origin, state)).await;
     assert_eq!(first.metric(VERSION).await, 0.0);
     jobs(&first, 60).await;
     eventually("a model is in force", async || first.metric(VERSION).await == 1.0).await;
@@ -54,7 +54,7 @@ async fn a_model_is_back_after_kill_9_and_a_damaged_one_gives_way_to_the_one_bef
     let grown = first.page("/model").await;
     first.kill().await;
 
-    let second = Binary::start(learning(&origin, &kept)).await;
+    let second = Binary::start(learning(&origin, state)).await;
     assert_eq!((second.metric(VERSION).await, second.metric(&files("loaded")).await), (1.0, 1.0));
     let read = second.page("/model").await;
     let of = |text: &str| policy::model::file::read(text).expect("a model");
@@ -73,7 +73,7 @@ async fn a_model_is_back_after_kill_9_and_a_damaged_one_gives_way_to_the_one_bef
     std::fs::write(kept.join("model-00000002.json"), &text[..text.len() / 3]).expect("it can be written");
     std::fs::write(kept.join("model-00000003.json"), text.replacen("\"version\":1", "\"version\":7", 1))
         .expect("it can be");
-    let third = Binary::start(learning(&origin, &kept)).await;
+    let third = Binary::start(learning(&origin, state)).await;
     assert_eq!(third.metric(VERSION).await, 1.0);
     for result in ["loaded", "truncated", "checksum"] {
         assert_eq!(third.metric(&files(result)).await, 1.0, "{result}");
@@ -82,6 +82,47 @@ async fn a_model_is_back_after_kill_9_and_a_damaged_one_gives_way_to_the_one_bef
     assert!(log.contains("model-00000002.json") && log.contains("its end is missing"), "{log}");
     assert!(log.contains("model-00000003.json") && log.contains("its checksum is"), "{log}");
     third.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_swaps_under_load_fail_no_request_and_close_no_connection() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 375;
+    let origin = Origin::named("private").await;
+    let setup = Setup::two(origin.url(), origin.url()).every("shadow = \"on\"\nrepeatable = true");
+    let sidecar = setup.set("shadow.enabled", "true").start();
+    let first = tests::model::settled(10.0, 1000.0);
+    let second = tests::model::next_settled(&first, 10.0, 1000.0);
+    sidecar.swap_model(first.clone());
+    let jobs = sidecar.jobs();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut client = Raw::connect(jobs).await;
+                for _ in 0..EACH {
+                    client.write("GET /same HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                    let answer = client.answer().await;
+                    assert_eq!((answer.status, answer.text().as_str()), (200, "private"));
+                }
+            })
+        })
+        .collect();
+    let mut swaps = 0;
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(1));
+    while swaps < 100 || clients.iter().any(|client| !client.is_finished()) {
+        sidecar.swap_model(if swaps % 2 == 0 { second.clone() } else { first.clone() });
+        swaps += 1;
+        pace.tick().await;
+    }
+    for client in clients {
+        client.await.expect("every request was answered");
+    }
+    let answered = r#"adumbra_jobs_total{network="private",outcome="answered"}"#;
+    sidecar.metric_becomes(answered, (CLIENTS * EACH) as f64).await;
+    for line in sidecar.decisions(1000).await {
+        assert!(line["model"] == first.version() || line["model"] == second.version(), "{line}");
+    }
+    println!("{swaps} swaps during {} requests", CLIENTS * EACH);
 }
 
 /// Runs `adumbra model …` in `directory`.
@@ -212,12 +253,12 @@ async fn what_cannot_be_used_is_said_with_its_line_and_what_to_do() {
 async fn a_model_trained_offline_decides_the_first_job_of_the_sidecar_it_was_made_for() {
     let origin = Origin::named("private").await;
     let directory = tempfile::tempdir().expect("there is room for files");
-    let (at, kept) = (directory.path(), directory.path().join("models"));
+    let at = directory.path();
     tokio::task::spawn_blocking(program).await.expect("no panic");
-    std::fs::create_dir(&kept).expect("there is room for files");
+    std::fs::create_dir(at.join("models")).expect("there is room for files");
     let rows: String = (0..100).map(|i| format!("{},{}.{}\n", ["a", "b"][i % 2], 3 + i % 2 * 4, i % 7)).collect();
     std::fs::write(at.join("jobs.csv"), format!("class,service_s\n{rows}")).expect("it can be written");
-    let setup = learning(&origin, &kept);
+    let setup = learning(&origin, at);
     std::fs::write(at.join("adumbra.toml"), setup.text()).expect("it can be written");
     prints(at, &["train", "jobs.csv", "-o", "models/model-1.json", "--config", "adumbra.toml"]);
     let said = prints(at, &["verify", "models/model-1.json", "--config", "adumbra.toml"]);

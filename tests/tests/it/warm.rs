@@ -242,5 +242,6 @@ async fn a_sidecar_that_asks_has_no_more_warmed_than_a_job_may_declare() {
     let list: String = (0..40).map(|n| format!("{}/{n}\n", data.url())).collect();
     let head = "POST /.well-known/adumbra/warm HTTP/1.1\r\nhost: adumbra\r\ncontent-length:";
     let answer = Raw::ask(far.peers(), format!("{head} {}\r\n\r\n{list}", list.len())).await;
-    assert_eq!((answer.text().as_str(), data.begun()), (r#"{"warmed":16}"#, 16));
+    // `data of /0` to `data of /15`: what was fetched is told in bytes, too.
+    assert_eq!((answer.text().as_str(), data.begun()), (r#"{"fetched_bytes":166,"warmed":16}"#, 16));
 }

@@ -340,9 +340,10 @@ async fn a_stream_that_pauses_too_long_breaks_off_and_a_slow_reader_does_not() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\ndata: 1\n\n";
     let origin = Origin::start([("/x", vec![send(head), Step::Wait, send("data: 2\n\n")])]).await;
     let cache = cache_of(&origin, |data| data.timeout = Duration::from_millis(500));
-    let key = cache.allowed.key(&origin.url("/x")).expect("allowed");
+    let key = cache.rules.load().allowed.key(&origin.url("/x")).expect("allowed");
     let ask = || async {
-        let (_, stream) = fetch::send(&cache.way, &key, Request::new(Upload::new(None))).await.expect("an answer");
+        let (_, stream) =
+            fetch::send(&cache.rules.load().way, &key, Request::new(Upload::new(None))).await.expect("an answer");
         stream
     };
     let mut pauses = ask().await;

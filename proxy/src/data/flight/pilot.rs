@@ -45,11 +45,12 @@ impl Pilot {
 
     /// Fetches, and says what comes of it.
     pub(super) async fn fly(self, errand: Errand) {
-        let deadline = Instant::now() + self.cache.way.timeout;
+        let rules = self.cache.rules.load_full();
+        let deadline = Instant::now() + rules.way.timeout;
         let asked_at = std::time::Instant::now();
         let mut request = Request::new(Upload::new(None));
         *request.headers_mut() = errand.headers.clone();
-        let asking = timeout_at(deadline, fetch::send(&self.cache.way, &self.flight.key, request)).await;
+        let asking = timeout_at(deadline, fetch::send(&rules.way, &self.flight.key, request)).await;
         let answer = match asking.unwrap_or(Err(FetchError::Timeout)) {
             Ok(answer) => answer,
             Err(why) => return self.fail(why),
@@ -86,7 +87,7 @@ impl Pilot {
             terms,
             purpose: errand.purpose,
             asked_at,
-            most_bytes: self.cache.object_bytes,
+            most_bytes: self.cache.rules.load().object_bytes,
             name_bytes: 2 * self.flight.key.path.as_str().len(),
         };
         let begun = Object::begin(begin, self.cache.memory.share(), &self.cache.metrics);

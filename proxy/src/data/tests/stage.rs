@@ -244,7 +244,7 @@ impl Egress {
 
     /// Those who wait for `url`'s flight.
     pub(crate) fn tickets(&self, url: &Uri) -> usize {
-        let key = self.cache.allowed.key(url).expect("allowed");
+        let key = self.cache.rules.load().allowed.key(url).expect("allowed");
         self.cache.flights.tickets(&key)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use policy::learn::{Label, Row};
-use policy::{Job, NetworkId};
+use policy::{Job, NetworkId, NetworkSet};
 
 use super::polls::Polls;
 use super::roll::Roll;
@@ -83,7 +83,12 @@ impl Task {
 
     /// Where it runs, in a configuration that still has that network.
     pub(in crate::path) fn on(&self, generation: &Generation) -> Option<NetworkId> {
-        generation.networks.iter().find(|network| network.name() == &*self.network).map(|network| network.id)
+        generation.networks_in_force().find(|network| network.name() == &*self.network).map(|network| network.id)
+    }
+
+    /// Where it might run.
+    pub(in crate::path) fn residency(&self) -> NetworkSet {
+        self.job.residency
     }
 
     /// The very endpoint that runs it, in a configuration that still has it.
