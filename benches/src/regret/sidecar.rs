@@ -107,8 +107,6 @@ impl Sidecar {
                 link_queued_bytes: if n == 0 { 0.0 } else { ground.queued_bytes(lot, n) },
                 shadow_room: has_room,
                 warm_bytes: ground.warm_bytes(lot, n),
-                outlook: policy::forecast::Outlook::default(),
-                correction: policy::residual::Correction::default(),
                 price: Price {
                     per_slot_s: place.price_per_slot_s,
                     per_gib_moved: place.price_per_gib,
