@@ -293,16 +293,6 @@ fn labelled(private: u64, public: u64, public_s: f64) -> Model {
     refit(&window, PRIVATE, None).expect("enough labels")
 }
 
-/// A model of one class, whose labels are all from home.
-fn model_of_home(median_s: f64) -> Model {
-    let mut window = crate::learn::Window::new(1000);
-    for i in 0..60 {
-        let seconds = median_s * (1.0 + f64::from(i % 7) / 50.0);
-        window.push(crate::testing::took(0, PRIVATE, seconds)).expect("a label that can be");
-    }
-    crate::learn::refit(&window, PRIVATE, None).expect("enough labels")
-}
-
 fn any_share() -> BoxedStrategy<f64> {
     prop_oneof![4 => 0.0..1.0_f64, 1 => any::<f64>(), 1 => Just(f64::NAN), 1 => Just(1.0)].boxed()
 }
