@@ -102,7 +102,10 @@ pub fn congestion_per_s(view: &View, network: NetworkId, horizon_s: f64) -> f64 
         return 0.0;
     }
     let from = known(state.price.congestion_from).min(1.0);
-    let expected = state.outlook.over(f64::from(state.in_flight), horizon_s) / f64::from(state.capacity);
+    // A load that is expected to fall is there all the same when the next job comes: only a rise counts ahead. Counting both
+    // cost a hundredth on the traces of bursts.
+    let now = f64::from(state.in_flight);
+    let expected = state.outlook.over(now, horizon_s).max(now) / f64::from(state.capacity);
     let over = expected - from;
     let share = if from < 1.0 { (over / (1.0 - from)).clamp(0.0, 1.0) } else { f64::from(u8::from(over >= 0.0)) };
     most * known(view.pricing.time_value_per_s(Urgency::DEFAULT)) * share

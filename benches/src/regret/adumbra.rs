@@ -3,13 +3,13 @@
 //! The proxy's `contest` is the model: a lead and perhaps a shadow, looked at until something settles it; the lead goes on,
 //! or the shadow becomes the job, or the job is sent afresh.
 
+mod seen;
+
 use policy::budget::Load;
 use policy::learn::{Label, Row, stopped};
 use policy::plan::{Shadowing, plan_as, size};
 use policy::watchdog::{Came, Seat};
-use policy::{
-    Action, Decision, Evidence, NetworkSet, Observation, Phase, Plan, Prediction, ProgressSource, Step, View, decide,
-};
+use policy::{Action, Decision, Evidence, NetworkSet, Phase, Plan, Prediction, Step, View, decide};
 
 use super::Part;
 use super::census::Census;
@@ -237,7 +237,7 @@ impl Adumbra {
         if let Some((network, seen)) = &evidence.lead
             && let Some(label) = stopped(seen, false, ground.world.networks[network.index()].rtt_ms / 1e3, ground.now_s)
         {
-            self.learn(ground, i, network.index(), label);
+            self.learn(ground, i, network.index(), label, None);
         }
         self.leave(ground, i, &course);
         ground.cancel(course.lead);
@@ -271,7 +271,7 @@ impl Adumbra {
         let network = ground.runs[course.lead].network;
         self.census.leaves(sidecar, network);
         let sent_s = ground.runs[course.lead].sent_s;
-        self.sidecars[sidecar].ledgers[network].leave(course.entry, ground.now_s).unwrap_or(sent_s)
+        self.sidecars[sidecar].leave(network, course.entry, ground.now_s).unwrap_or(sent_s)
     }
 
     /// A shadow has all its answer.
@@ -311,11 +311,11 @@ impl Adumbra {
             let back_s = ground.world.networks[network].rtt_ms / 2e3;
             let took_s = (now_s - began_s.max(supplied_s) - back_s).max(1e-6);
             self.sidecars[ground.lots[i].sidecar].ledgers[network].ran(took_s);
-            self.learn(ground, i, network, Label::Took(took_s));
+            self.learn(ground, i, network, Label::Took(took_s), prediction);
         }
     }
 
-    fn learn(&mut self, ground: &Ground<'_>, i: usize, network: usize, label: Label) {
+    fn learn(&mut self, ground: &Ground<'_>, i: usize, network: usize, label: Label, foreseen: Option<Prediction>) {
         let lot = &ground.lots[i];
         let lie = lot.lie.unwrap_or(1.0);
         let label = match label {
@@ -324,7 +324,7 @@ impl Adumbra {
         };
         let (job, pair, response_bytes) = (lot.job, i as u64, Some(lot.response_bytes));
         let row = Row { job, pair, network: id(network), label, cpu_s: None, memory_bytes: None, response_bytes };
-        self.sidecars[lot.sidecar].learn(row, ground.now_s);
+        self.sidecars[lot.sidecar].learn(row, foreseen.as_ref(), ground.now_s);
     }
 
     /// Ends all shadows that could have become the job; says whether there was one.
@@ -353,53 +353,7 @@ impl Adumbra {
         self.sidecars[ground.lots[i].sidecar].shadow_ended(network);
         ground.cancel(run);
         if let Some(label) = label {
-            self.learn(ground, i, network, label);
+            self.learn(ground, i, network, label, None);
         }
     }
-
-    /// What a run shows.
-    fn seen(&self, ground: &Ground<'_>, run: RunId) -> Observation {
-        let state = &ground.runs[run];
-        // What it has waited for its body and its inputs it did not run; the policy takes the round trip off itself.
-        let rtt_s = ground.world.networks[state.network].rtt_ms / 1e3;
-        let started_s = if state.supplied_s.is_nan() { state.sent_s } else { state.supplied_s - rtt_s };
-        let mut seen = Observation { granted: state.granted.or(Some(1.0)), ..Observation::started(started_s) };
-        if matches!(state.state, State::Moving(_)) {
-            seen.phase = Phase::BlockedOnData;
-        }
-        let done = ground.done(run);
-        if ground.world.progress.shown == Shown::Visible && done > 0.0 {
-            let share = shown(done, ground.lots[state.lot].bend[state.network]);
-            seen.shows(Some(policy::Progress { share, at_s: ground.now_s, source: ProgressSource::Polled }));
-        }
-        if state.state == State::Done {
-            seen.phase = Phase::Finished { at_s: ground.now_s - state.sent_s, good: true };
-        }
-        seen
-    }
-
-    fn evidence(&self, ground: &Ground<'_>, i: usize) -> Evidence {
-        let mut evidence = Evidence::default();
-        let Some(course) = &self.courses[i] else { return evidence };
-        let network = ground.runs[course.lead].network;
-        let mut lead = self.seen(ground, course.lead);
-        let ledger = &self.sidecars[ground.lots[i].sidecar].ledgers[network];
-        lead.started_s = ledger.began_s(course.entry).unwrap_or(lead.started_s).max(lead.started_s);
-        evidence.lead = Some((id(network), lead));
-        for run in &course.shadows {
-            evidence.shadows[id(ground.runs[*run].network)] = Some(self.seen(ground, *run));
-        }
-        for network in course.refused.iter() {
-            evidence.shadows[network] =
-                Some(Observation { phase: Phase::Refused, ..Observation::started(ground.now_s) });
-        }
-        evidence
-    }
-}
-
-/// What is shown of the share `done` by a run that looks `bend` times as fast as it is until half of it is done, and makes
-/// up for it then.
-fn shown(done: f64, bend: f64) -> f64 {
-    let half = 0.5 * bend.clamp(0.2, 1.8);
-    if done < 0.5 { done / 0.5 * half } else { half + (done - 0.5) / 0.5 * (1.0 - half) }
 }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use policy::budget::{Load, ShadowBudget};
+use policy::forecast::Forecast;
 use policy::herd::Others;
 use policy::learn::{Learner, Pace, Row};
 use policy::ledger::{self, Entry, Ledger};
 use policy::units::MAX_NETWORKS;
 use policy::view::{NetworkView, Price, Pricing, ShadowLimits, View};
 use policy::watchdog::Watchdog;
-use policy::{Caps, LevelCaps, Levels, Model, NetworkId, PerNetwork};
+use policy::{Caps, LevelCaps, Levels, Model, NetworkId, PerNetwork, Prediction};
 
 use super::Part;
 use super::census::Each;
@@ -26,6 +27,7 @@ pub(super) struct Sidecar {
     pub(super) ledgers: Vec<Ledger>,
     budgets: Vec<ShadowBudget>,
     others: Vec<Others>,
+    forecasts: Vec<Forecast>,
     pub(super) model: Option<Model>,
     learner: Learner,
     /// Compares the policy with *spill when full* on a share of the jobs.
@@ -50,6 +52,7 @@ impl Sidecar {
             ledgers: world.networks.iter().map(|place| Ledger::new(place.slots)).collect(),
             budgets: vec![budget; world.networks.len()],
             others: vec![Others::default(); world.networks.len()],
+            forecasts: vec![Forecast::default(); world.networks.len()],
             model: None,
             learner: Learner::new(pace, of.window),
             watchdog: Watchdog::new(if without == Some(Part::Watchdog) { 0.0 } else { of.guard_share }),
@@ -80,6 +83,11 @@ impl Sidecar {
             let ledger = &mut self.ledgers[n];
             let others = self.others[n].now(ledger.len(), id(n), lot.job.draw, ground.now_s);
             let in_flight = ledger.len().saturating_add(others);
+            self.forecasts[n].observe(f64::from(in_flight), ground.now_s);
+            let mut correction = self.learner.residuals().correction(lot.job.class, id(n));
+            if self.without == Some(Part::Calibration) {
+                correction.widened = 0.0;
+            }
             let typical_s = ledger.typical_s();
             let wait_s = if in_flight >= place.slots {
                 ledger::wait_s(ledger.entries(), others, place.slots, typical_s, ground.now_s)
@@ -99,8 +107,6 @@ impl Sidecar {
                 link_queued_bytes: if n == 0 { 0.0 } else { ground.queued_bytes(lot, n) },
                 shadow_room: has_room,
                 warm_bytes: ground.warm_bytes(lot, n),
-                outlook: policy::forecast::Outlook::default(),
-                correction: policy::residual::Correction::default(),
                 price: Price {
                     per_slot_s: place.price_per_slot_s,
                     per_gib_moved: place.price_per_gib,
@@ -109,6 +115,8 @@ impl Sidecar {
                     ..Price::default()
                 },
                 spend_left: None,
+                outlook: self.forecasts[n].outlook(ground.now_s),
+                correction,
             };
         }
         View {
@@ -135,16 +143,23 @@ impl Sidecar {
     }
 
     pub(super) fn enter(&mut self, network: usize, predicted_s: f64, now_s: f64) -> u64 {
+        self.forecasts[network].began(now_s);
         self.ledgers[network].enter(Entry { started_s: now_s, predicted_s })
     }
 
-    /// Takes a label in, and grows a model if it is time.
-    pub(super) fn learn(&mut self, mut row: Row, now_s: f64) {
+    /// Takes a dispatch off; says when it began, as far as can be told.
+    pub(super) fn leave(&mut self, network: usize, entry: u64, now_s: f64) -> Option<f64> {
+        self.forecasts[network].ended(now_s);
+        self.ledgers[network].leave(entry, now_s)
+    }
+
+    /// Takes a label in, with what was foreseen of it if its job is over, and grows a model if it is time.
+    pub(super) fn learn(&mut self, mut row: Row, foreseen: Option<&Prediction>, now_s: f64) {
         self.labels += 1;
         if self.without == Some(Part::Pairing) {
             row.pair = u64::MAX - self.labels;
         }
-        if self.learner.take(row).is_err() {
+        if self.learner.take_beside(row, foreseen).is_err() {
             return;
         }
         if self.learner.is_due(now_s) {

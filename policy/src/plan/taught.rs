@@ -48,7 +48,7 @@ impl<'a> Taught<'a> {
     pub(super) fn to_sample(self, allowed: f64) -> f64 {
         if self.is_opaque() {
             OPAQUE_SAMPLED * allowed
-        } else if self.pairs < PAIRS_ENOUGH.max(allowed * self.all / 4.0) {
+        } else if self.pairs < PAIRS_ENOUGH.max(allowed * self.all) {
             allowed
         } else {
             0.0
