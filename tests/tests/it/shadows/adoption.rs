@@ -257,7 +257,7 @@ async fn a_route_that_only_observes_shadows_and_never_acts() {
         .set("shadow.sample_share", "1.0")
         .every("shadow = \"observe\"\nrepeatable = true")
         .start();
-    sidecar.swap_model(tests::model::settled(1000.0, 1.0));
+    sidecar.swap_model(tests::model::hardly_settled(1000.0, 1.0));
     let mut client = asked(&sidecar, GET).await;
     let (lead, shadow) = (private.next().await, public.next().await);
     shadow.release(Reply::ok("shadow")).await;
@@ -273,7 +273,7 @@ async fn a_sample_runs_on_after_the_job_and_is_never_answered_with() {
     let (private, public) = (Origin::held().await, Origin::held().await);
     let sidecar = led(Setup::two(private.url(), public.url()).set("shadow.sample_share", "1.0")).await;
     // No regret, so no lead: only the declared share is shadowed.
-    sidecar.swap_model(tests::model::settled(10.0, 10.0));
+    sidecar.swap_model(tests::model::hardly_settled(10.0, 10.0));
     let mut client = asked(&sidecar, GET).await;
     let (lead, shadow) = (private.next().await, public.next().await);
     lead.release(Reply::ok("lead")).await;
