@@ -2,7 +2,7 @@
 //!
 //! The file is looked at twice a second and whenever SIGHUP comes; its contents count, not its times, so it does not matter
 //! whether an editor writes in place, renames, or a mounted directory swaps a link
-//! ([0012](../../docs/decisions/0012-the-configuration-is-read-not-watched.md)). What has just changed is read twice, and
+//! ([0013](../../docs/decisions/0013-the-configuration-is-read-not-watched.md)). What has just changed is read twice, and
 //! what cannot be used is read once more a moment later before it is refused: somebody may be writing.
 //!
 //! A change is prepared whole (`change`), with nothing in force touched: new sockets are bound, certificates and roots read,
