@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use benches::dice::Dice;
 use policy::job::{EXTRACTED, Job, ShadowMode};
 use policy::learn::{Label, Row, Window, refit};
 use policy::view::{NetworkView, Price, Pricing, ShadowLimits};
@@ -128,7 +129,7 @@ fn print(name: &str, figure: &Figure) {
 }
 
 fn measure_plan(model: &Model) -> Figure {
-    let jobs: Vec<Job> = (0..CALLS).map(|i| synthetic_job(&mut Dice(i as u64))).collect();
+    let jobs: Vec<Job> = (0..CALLS).map(|i| synthetic_job(&mut Dice::new(i as u64))).collect();
     let view = view();
     measure(|i| {
         black_box(plan(black_box(&jobs[i]), black_box(&view), Some(model), 0.0));
@@ -139,7 +140,7 @@ fn measure_decide(model: &Model) -> Figure {
     let view = view();
     let cases: Vec<(Job, Plan, Evidence)> = (0..CALLS)
         .map(|i| {
-            let job = synthetic_job(&mut Dice(i as u64));
+            let job = synthetic_job(&mut Dice::new(i as u64));
             let mut plan = plan(&job, &view, Some(model), 0.0);
             let other = if plan.target == PRIVATE { PUBLIC } else { PRIVATE };
             plan.shadowing = Shadowing::Lead { on: NetworkSet::only(other), window_s: 2.0 };
@@ -187,7 +188,7 @@ fn measure(mut call: impl FnMut(usize)) -> Figure {
 /// A model of 100,000 synthetic rows, and how long its second fit took, champion and all.
 fn fit() -> (Model, f64) {
     let mut window = Window::new(ROWS);
-    let mut dice = Dice(1);
+    let mut dice = Dice::new(1);
     for i in 0..ROWS / 2 {
         let job = synthetic_job(&mut dice);
         let class = f64::from(job.class.0);
@@ -278,24 +279,6 @@ fn view() -> View {
             levels: Levels::default(),
             caps: LevelCaps { low: CAPS, medium: CAPS, high: CAPS },
         },
-    }
-}
-
-/// SplitMix64: the same rows in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let (a, b) = (1.0 - self.uniform(), self.uniform());
-        (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
     }
 }
 

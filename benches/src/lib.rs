@@ -30,5 +30,6 @@ pub mod trace;
 pub mod accounting;
 pub mod answer;
 pub mod child;
+pub mod dice;
 pub mod machine;
 pub mod pin;

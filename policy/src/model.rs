@@ -211,10 +211,16 @@ impl Model {
         self.ratio_in(self.facts(class), network)
     }
 
+    /// What is known of a class on each network.
+    #[must_use]
+    pub(crate) fn ratios(&self, class: ClassId) -> &PerNetwork<Ratio> {
+        &self.facts(class).ratios
+    }
+
     /// Labels of a class, on all networks.
     #[must_use]
     pub fn labels(&self, class: ClassId) -> u32 {
-        self.facts(class).ratios.0.iter().map(|ratio| ratio.labels).fold(0, u32::saturating_add)
+        self.ratios(class).0.iter().map(|ratio| ratio.labels).fold(0, u32::saturating_add)
     }
 
     /// The path that a job takes through the tree, for people: one line a node, one for the leaf, one for each network that

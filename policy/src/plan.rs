@@ -121,7 +121,7 @@ pub fn plan_as(arm: Arm, job: &Job, view: &View, model: Option<&Model>, _now_s: 
         model.map_or_else(PerNetwork::default, |model| model.predict_each(job, gate::existing(view).iter())),
     );
     let costs = costs(job, view, &gates, &predictions);
-    let taught = Taught::of(job, model);
+    let taught = Taught::of(job.class, model, &view.shadowing);
     let (target, reason) = place(arm, job, view, &gates, &costs, &taught, model.is_some());
     let level = view.shadowing.levels.of(job.urgency);
     let plan = Plan {
@@ -295,7 +295,7 @@ fn explore(
         return None;
     }
     let bearable = |network: &NetworkId| {
-        !modelled || costs[*network] <= EXPLORE_COST_MOST * best && taught.to_explore(*network, allowed) > 0.0
+        !modelled || costs[*network] <= EXPLORE_COST_MOST * best && taught.is_worth_exploring(*network)
     };
     let other = pick(with_room(view, others).iter().filter(bearable).collect(), draw(job, Draw::ExploreWhere))?;
     let dearer = costs[other] - best;

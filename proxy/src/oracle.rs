@@ -19,9 +19,9 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::Config;
 use crossbeam_queue::ArrayQueue;
-use policy::Model;
 use policy::learn::Row;
-use policy::{ClassId, Prediction, View};
+use policy::residual::Correction;
+use policy::{ClassId, Model, NetworkId, Prediction};
 
 use crate::clock;
 use crate::generation::Classes;
@@ -150,11 +150,9 @@ impl Oracle {
         self.school.take_in(row, foreseen);
     }
 
-    /// Tells `view` what the model is off by just now, for a job of this class.
-    pub(crate) fn correct(&self, view: &mut View, class: ClassId) {
-        for network in view.networks.iter() {
-            view.state[network].correction = self.school.corrections.read(class, network);
-        }
+    /// What the model is off by just now, for a job of this class on a network.
+    pub(crate) fn correction(&self, class: ClassId, network: NetworkId) -> Correction {
+        self.school.corrections.read(class, network)
     }
 }
 

@@ -150,7 +150,6 @@ fn plan(
     }
     let mut view = view(shared, &generation, &job, arrived_s);
     view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
-    shared.oracle.correct(&mut view, job.class);
     let model = shared.oracle.model();
     let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);
@@ -195,6 +194,7 @@ pub(crate) fn view(shared: &Shared, generation: &Generation, job: &Job, now_s: f
     for network in generation.networks_in_force() {
         state[network.id] = network.view(bytes, Some(job.draw), now_s);
         state[network.id].spend_left = shared.purses.left(network.id, network.config.spend);
+        state[network.id].correction = shared.oracle.correction(job.class, network.id);
     }
     View {
         home: generation.config.home,

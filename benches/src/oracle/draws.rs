@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::dice::Dice;
+
 /// How much classes differ in how they take to the other network: the study's.
 const CLASS_SIGMA: f64 = 0.4;
 /// The share of jobs that run on both networks.
@@ -19,7 +21,7 @@ pub(super) struct Draw {
 
 /// Draws for jobs of these classes.
 pub(super) fn draw(seed: u64, classes: impl Iterator<Item = u16>, two: bool, ratio_sigma: f64) -> Vec<Draw> {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
+    let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
     let mut ratios = BTreeMap::new();
     let of_job = |class| {
         let of_class = *ratios.entry(class).or_insert_with(|| (CLASS_SIGMA * dice.normal()).exp());
@@ -29,22 +31,4 @@ pub(super) fn draw(seed: u64, classes: impl Iterator<Item = u16>, two: bool, rat
         Draw { slower, runs }
     };
     classes.map(of_job).collect()
-}
-
-/// A seeded stream (SplitMix64, Steele, Lea and Flood 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let (a, b) = (1.0 - self.uniform(), self.uniform());
-        (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
-    }
 }

@@ -3,6 +3,8 @@
 //! Arms ask in different orders and different numbers of times; a stream shared between questions would give each its own
 //! world. Here the same question has the same answer in every arm, so that what differs between two arms is what they did.
 
+use crate::dice::{mixed, normal_of, unit};
+
 /// What is drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
@@ -37,24 +39,15 @@ pub enum For {
 pub fn uniform(seed: u64, of: For, which: u64, part: u64) -> f64 {
     let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for word in [of as u64, which, part] {
-        z = mix(z ^ word.wrapping_mul(0xd6e8_feb8_6659_fd93).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        z = mixed(z ^ word.wrapping_mul(0xd6e8_feb8_6659_fd93).wrapping_add(0x9e37_79b9_7f4a_7c15));
     }
-    (z >> 11) as f64 / (1_u64 << 53) as f64
+    unit(z)
 }
 
 /// A standard normal draw.
 #[must_use]
 pub fn normal(seed: u64, of: For, which: u64, part: u64) -> f64 {
-    let (a, b) = (1.0 - uniform(seed, of, which, 2 * part), uniform(seed, of, which, 2 * part + 1));
-    (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
-}
-
-/// SplitMix64's finisher (Steele, Lea and Flood 2014): every input bit moves every output bit.
-fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    normal_of(uniform(seed, of, which, 2 * part), uniform(seed, of, which, 2 * part + 1))
 }
 
 #[cfg(test)]

@@ -104,8 +104,7 @@ pub(super) struct Ground<'a> {
     pub(super) open: usize,
     /// What each job has cost so far but its time.
     pub(super) money: Vec<f64>,
-    /// Slot seconds of leads and, as granted, of shadows, by network.
-    pub(super) lead_s: f64,
+    /// Slot seconds of shadows, as granted.
     pub(super) shadow_s: f64,
 }
 
@@ -130,7 +129,6 @@ impl<'a> Ground<'a> {
             now_s: 0.0,
             open: lots.len(),
             money: vec![0.0; lots.len()],
-            lead_s: 0.0,
             shadow_s: 0.0,
         };
         for (i, lot) in lots.iter().enumerate() {
@@ -356,7 +354,6 @@ impl<'a> Ground<'a> {
         if granted.is_some() {
             self.shadow_s += held_s;
         } else {
-            self.lead_s += held_s;
             self.networks[network].running.retain(|other| *other != run);
             self.networks[network].free_since_s.push(self.now_s);
         }

@@ -158,20 +158,11 @@ fn tally(ground: &Ground<'_>, end_s: &[f64], told: &[Told]) -> Came {
         mean_s: mean(&took_s),
         p99_s: sorted.get((sorted.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::NAN),
         money: mean(&ground.money),
-        shadow_share: ground.shadow_s / (ground.lead_s + ground.shadow_s).max(f64::MIN_POSITIVE),
+        shadow_share: ground.shadow_s / (f64::from(slots) * span_s).max(f64::MIN_POSITIVE),
         shadowed: share(|told| told.shadowed),
         moved: share(|told| told.moved),
         costs,
         covered,
         squared,
-    }
-    .within(f64::from(slots) * span_s, ground.shadow_s)
-}
-
-impl Came {
-    /// Shadow work is told of the capacity there was.
-    fn within(mut self, capacity_s: f64, shadow_s: f64) -> Self {
-        self.shadow_share = shadow_s / capacity_s.max(f64::MIN_POSITIVE);
-        self
     }
 }

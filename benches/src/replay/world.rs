@@ -9,6 +9,8 @@ use policy::units::{MAX_NETWORKS, Urgency};
 use policy::view::{NetworkView, Price, Pricing, ShadowLimits, View};
 use policy::{Caps, ClassId, LevelCaps, Levels, NetworkId, NetworkSet, PerNetwork};
 
+use crate::dice::Dice;
+
 /// Home.
 pub(super) const PRIVATE: NetworkId = network(0);
 /// The other network.
@@ -106,7 +108,7 @@ impl Odds {
     /// `stuck` the share of runs that are six times as slow as they should be.
     #[must_use]
     pub fn draw(seed: u64, classes: impl Iterator<Item = u16>, job_sigma: f64, stuck: f64) -> Self {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
+        let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d);
         let mut ratios = BTreeMap::new();
         let odd = |class| {
             let of_class = *ratios.entry(class).or_insert_with(|| (CLASS_SIGMA * dice.normal()).exp());
@@ -115,24 +117,6 @@ impl Odds {
             Odd { slower, bend: [dice.normal(), dice.normal()].map(|z| (BEND_SIGMA * z).exp()), draw: dice.uniform() }
         };
         Self(classes.map(odd).collect())
-    }
-}
-
-/// A seeded stream (SplitMix64, Steele, Lea and Flood 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let (a, b) = (1.0 - self.uniform(), self.uniform());
-        (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
     }
 }
 

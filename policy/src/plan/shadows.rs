@@ -69,7 +69,7 @@ fn best(job: &Job, view: &View, plan: &Plan, predicted_s: f64) -> Option<(f64, S
 
 /// A shadow that only teaches, if this job's draw says so.
 fn sample(job: &Job, view: &View, plan: &Plan, predicted_s: Option<f64>, taught: &Taught<'_>) -> Shadowing {
-    if draw(job, Draw::Sample) >= taught.to_sample(known(view.shadowing.sample_share)) {
+    if draw(job, Draw::Sample) >= taught.share_to_sample() {
         return Shadowing::Direct;
     }
     // Where nothing is predicted, as long as its level lets any shadow run: a job that hangs must not hold a place for longer.

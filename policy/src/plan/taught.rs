@@ -5,58 +5,86 @@
 //! configuration allows are *floors* on what a network is labelled with, and not a tax on every job: on the traces of the regret
 //! bench the tax was half of the regret of the classes with one ratio.
 
-use crate::job::Job;
-use crate::model::Model;
-use crate::units::{MAX_NETWORKS, NetworkId};
+use crate::cost::known;
+use crate::model::{Model, Ratio};
+use crate::units::{ClassId, NetworkId, PerNetwork};
+use crate::view::ShadowLimits;
 
 /// Labels of a class on one network from which on its ratio is known as well as it has to be: to a tenth or so.
 const LABELS_ENOUGH: f64 = 20.0;
 /// Pairs of a class from which on it is known how much the ratio differs from job to job: to a sixth of it.
 const PAIRS_ENOUGH: f64 = 20.0;
-/// A class that has given so many labels and not one pair shows nothing in the time that a shadow has…
-const OPAQUE_AFTER: f64 = 200.0;
-/// …and only this share of what it would be sampled is, for it may begin to.
+/// A class of which so many jobs should have been sampled, and that has given not one pair, shows nothing in the time that a
+/// shadow has. Where nothing is sampled, nothing can be said…
+const OPAQUE_AFTER_SAMPLES: f64 = 4.0;
+/// …and of one that shows nothing only this share of what it would be sampled is, for it may begin to.
 const OPAQUE_SAMPLED: f64 = 0.1;
 
-/// What is known of a job's class.
+/// What is known of a job's class, and how much of its jobs may be tried out and sampled at the most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taught<'a> {
-    model: Option<&'a Model>,
-    job: &'a Job,
-    all: f64,
+    ratios: Option<&'a PerNetwork<Ratio>>,
+    labels: f64,
     pairs: f64,
+    explored: f64,
+    sampled: f64,
 }
 
 impl<'a> Taught<'a> {
-    pub(super) fn of(job: &'a Job, model: Option<&'a Model>) -> Self {
-        let networks = (0..MAX_NETWORKS).filter_map(NetworkId::new);
-        let (all, pairs) = model.map_or((0, 0), |model| {
-            networks.map(|network| model.ratio(job.class, network)).fold((0_u32, 0_u32), |(all, pairs), ratio| {
-                (all.saturating_add(ratio.labels), pairs.saturating_add(ratio.pairs))
-            })
-        });
-        Self { model, job, all: f64::from(all), pairs: f64::from(pairs) }
+    pub(super) fn of(class: ClassId, model: Option<&'a Model>, limits: &ShadowLimits) -> Self {
+        let ratios = model.map(|model| model.ratios(class));
+        let sum = |of: fn(&Ratio) -> u32| {
+            ratios.map_or(0.0, |ratios| ratios.0.iter().map(|ratio| f64::from(of(ratio))).sum())
+        };
+        let (labels, pairs) = (sum(|ratio| ratio.labels), sum(|ratio| ratio.pairs));
+        let (explored, sampled) = (known(limits.explore_share), known(limits.sample_share));
+        Self { ratios, labels, pairs, explored, sampled }
     }
 
-    /// The share of jobs to explore `network` with, of which `allowed` is the most.
-    pub(super) fn to_explore(self, network: NetworkId, allowed: f64) -> f64 {
-        let labels = self.model.map_or(0.0, |model| f64::from(model.ratio(self.job.class, network).labels));
-        if labels < LABELS_ENOUGH.max(allowed * self.all) { allowed } else { 0.0 }
+    /// Whether `network` may be tried out with a job of this class.
+    pub(super) fn is_worth_exploring(self, network: NetworkId) -> bool {
+        let there = self.ratios.map_or(0.0, |ratios| f64::from(ratios[network].labels));
+        there < LABELS_ENOUGH.max(self.explored * self.labels)
     }
 
-    /// The share of jobs to sample, of which `allowed` is the most.
-    pub(super) fn to_sample(self, allowed: f64) -> f64 {
+    /// The share of its jobs to sample.
+    pub(super) fn share_to_sample(self) -> f64 {
         if self.is_opaque() {
-            OPAQUE_SAMPLED * allowed
-        } else if self.pairs < PAIRS_ENOUGH.max(allowed * self.all) {
-            allowed
+            OPAQUE_SAMPLED * self.sampled
+        } else if self.pairs < PAIRS_ENOUGH.max(self.sampled * self.labels) {
+            self.sampled
         } else {
             0.0
         }
     }
 
     /// Whether the class's shadows are known to show nothing.
-    pub(super) fn is_opaque(&self) -> bool {
-        self.all >= OPAQUE_AFTER && self.pairs == 0.0
+    pub(super) fn is_opaque(self) -> bool {
+        self.pairs == 0.0 && self.sampled * self.labels >= OPAQUE_AFTER_SAMPLES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{Row, Window, refit};
+    use crate::testing::{PRIVATE, took, view};
+
+    #[test]
+    fn a_class_is_opaque_only_where_samples_should_have_shown_something() {
+        let check = |labels: u64, sample_share: f64, expected: bool| {
+            let mut window = Window::new(1000);
+            for pair in 0..labels {
+                window.push(Row { pair, ..took(0, PRIVATE, 4.0) }).expect("a label that can be");
+            }
+            let model = refit(&window, PRIVATE, None).expect("enough labels");
+            let limits = ShadowLimits { sample_share, ..view().shadowing };
+            let taught = Taught::of(ClassId(0), Some(&model), &limits);
+            assert_eq!(taught.is_opaque(), expected, "{labels} labels, {sample_share}");
+        };
+        check(300, 0.02, true);
+        check(100, 0.02, false);
+        check(300, 0.0, false);
+        check(300, f64::NAN, false);
     }
 }

@@ -33,8 +33,7 @@ pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked:
     };
     let Classified { job, route } = classify(generation, &shared.located, class_of, &request, &Mark::None, false, id);
     let now_s = clock::now_s();
-    let mut view = view(shared, generation, &job, now_s);
-    shared.oracle.correct(&mut view, job.class);
+    let view = view(shared, generation, &job, now_s);
     let model = shared.oracle.model();
     let seat = shared.guard.would_seat(&job, &view, model.is_some(), now_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), now_s);

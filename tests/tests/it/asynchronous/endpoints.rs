@@ -15,17 +15,22 @@ async fn sent_to_one_of_two(lines: &str) -> (Origin, [Origin; 2], Sidecar) {
     (private, public, sidecar)
 }
 
-#[tokio::test]
-async fn a_job_is_asked_for_and_deleted_at_the_very_endpoint_that_accepted_it() {
-    let (_private, [first, second], sidecar) = sent_to_one_of_two(RULE).await;
+/// A job is accepted by the second endpoint, while the first is busy; after that it has no more to do than the other.
+async fn accepted_by_the_second() -> (Origin, [Origin; 2], Sidecar) {
+    let (private, [first, second], sidecar) = sent_to_one_of_two(RULE).await;
     let mut busy = asked(&sidecar, post("/jobs")).await;
     let held = first.next().await;
     let mut client = asked(&sidecar, post("/jobs")).await;
     second.next().await.release(accepted("/jobs/7")).await;
     assert_eq!(client.answer().await.status, 202);
-    // From here on the other one has less to do.
     held.release(Reply::ok("busy")).await;
     assert_eq!(busy.answer().await.text(), "busy");
+    (private, [first, second], sidecar)
+}
+
+#[tokio::test]
+async fn a_job_is_asked_for_and_deleted_at_the_very_endpoint_that_accepted_it() {
+    let (_private, [first, second], sidecar) = accepted_by_the_second().await;
     for request in ["GET /jobs/7", "GET /jobs/7/log", "DELETE /jobs/7"] {
         let mut client = asked(&sidecar, format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         let (method, _) = request.split_once(' ').expect("a method");
@@ -39,14 +44,7 @@ async fn a_job_is_asked_for_and_deleted_at_the_very_endpoint_that_accepted_it() 
 
 #[tokio::test]
 async fn another_endpoint_that_does_not_know_a_job_says_nothing_of_it() {
-    let (_private, [first, second], sidecar) = sent_to_one_of_two(RULE).await;
-    let mut busy = asked(&sidecar, post("/jobs")).await;
-    let held = first.next().await;
-    let mut client = asked(&sidecar, post("/jobs")).await;
-    second.next().await.release(accepted("/jobs/7")).await;
-    assert_eq!(client.answer().await.status, 202);
-    held.release(Reply::ok("busy")).await;
-    assert_eq!(busy.answer().await.text(), "busy");
+    let (_private, [first, second], sidecar) = accepted_by_the_second().await;
     // It goes, and is known to have gone after the first that meets it.
     drop(second);
     let ask = "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n";
