@@ -3,7 +3,7 @@
 //! The file is looked at twice a second and whenever SIGHUP comes; its contents count, not its times, so it does not matter
 //! whether an editor writes in place, renames, or a mounted directory swaps a link
 //! ([0013](../../docs/decisions/0013-the-configuration-is-read-not-watched.md)). What has just changed is read twice, and
-//! what cannot be used is read once more a moment later before it is refused: somebody may be writing.
+//! what cannot be used is read once more, in the same way, before it is refused: somebody may be writing.
 //!
 //! A change is prepared whole (`change`), with nothing in force touched: new sockets are bound, certificates and roots read,
 //! new names resolved. Only when all of that went well is it put in force, in one step that cannot fail. Else nothing has
@@ -91,9 +91,7 @@ impl Reloader {
             if self.is_known(&reading) {
                 return;
             }
-            tokio::time::sleep(SETTLE).await;
-            if self.read(path).await != reading {
-                // It is being written. The next look is for it.
+            if !self.rests(path, &reading).await {
                 return;
             }
         }
@@ -106,10 +104,19 @@ impl Reloader {
         }
         tokio::time::sleep(AGAIN).await;
         let reading = self.read(path).await;
+        if why == Why::Time && !self.rests(path, &reading).await {
+            return;
+        }
         match self.prepare(&reading, &name, standing).await {
             Ok(prepared) => self.apply(prepared, standing),
             Err(errors) => self.refuse(reading, &errors),
         }
+    }
+
+    /// Whether it is still the same a moment later. If not, it is being written, and the next look is for it.
+    async fn rests(&self, path: &Path, reading: &Reading) -> bool {
+        tokio::time::sleep(SETTLE).await;
+        self.read(path).await == *reading
     }
 
     /// What there is to read now.
