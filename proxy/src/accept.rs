@@ -4,11 +4,11 @@
 //! smuggle in it; its limits are hyper's to keep, with our numbers.
 
 pub(crate) mod guard;
+mod handshake;
 pub(crate) mod scan;
 mod streams;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +27,15 @@ use crate::body::{Body, Watched};
 use crate::generation::Shared;
 use crate::hygiene::{Encryption, Forwarded};
 use crate::identity::{Identity, JobsTls, Verified};
-use crate::metrics::{ConnectionRefusal, Side};
 use crate::path::{self, Arrival, From};
 use crate::peer;
 use crate::runtime::{Owner, Stopping};
 use crate::{admin, data, problem::Problem};
 
 use guard::{Guard, Spoken, Watch, Wire};
+use handshake::shake_hands;
+
+pub(crate) use handshake::Unshaken;
 use streams::Streams;
 
 /// As many fields hyper reads without an allocation for each request; the guard has counted them before.
@@ -89,7 +91,7 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
     match accepted.tls.clone() {
         None => Box::pin(speak(accepted, None, socket)).await,
         Some(Tls::Jobs(jobs)) => {
-            let shaken = shake_hands(&accepted, TlsAcceptor::from(jobs.server()).accept(socket)).await;
+            let shaken = shake_hands(&accepted, TlsAcceptor::from(jobs.server()).accept(socket).into_fallible()).await;
             if let Some(stream) = shaken {
                 Box::pin(speak(accepted, None, stream)).await;
             }
@@ -101,24 +103,6 @@ pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
             Box::pin(speak(accepted, Some(peer), stream)).await;
         }
     }
-}
-
-/// Shakes hands in time, or counts why not.
-async fn shake_hands<T>(accepted: &Accepted, shaking: impl Future<Output = io::Result<T>>) -> Option<T> {
-    let within = accepted.shared.generation.load().config.limits.head_timeout;
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "it took longer than `limits.head_timeout`");
-    let error = match tokio::time::timeout(within, shaking).await.unwrap_or_else(|_late| Err(late())) {
-        Ok(shaken) => return Some(shaken),
-        Err(error) => error,
-    };
-    accepted.shared.metrics.connection_refused(ConnectionRefusal::Handshake);
-    let why = crate::identity::told(&error);
-    if let Some(Tls::Peers(identity)) = &accepted.tls {
-        identity.refused(Side::Accept, certs::Reason::of_handshake(&error), &accepted.from, &why);
-    } else {
-        tracing::debug!(why, from = %accepted.from, "a TLS handshake failed");
-    }
-    None
 }
 
 /// A sidecar has proved who it is.

@@ -31,6 +31,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use crate::accept::Unshaken;
 use crate::metrics::{Certificate, Metrics, Side};
 
 use files::Watched;
@@ -209,13 +210,16 @@ impl Identity {
     pub(crate) async fn accept(
         self: &Arc<Self>,
         socket: TcpStream,
-    ) -> io::Result<(Linked<server::TlsStream<TcpStream>>, Verified)> {
+    ) -> Result<(Linked<server::TlsStream<TcpStream>>, Verified), Unshaken> {
         let renewed = self.version.subscribe();
         let current = self.current.load_full();
-        let stream = TlsAcceptor::from(Arc::clone(&current.server)).accept(socket).await.map_err(certs::explained)?;
+        let shaking = TlsAcceptor::from(Arc::clone(&current.server)).accept(socket).into_fallible();
+        let stream = shaking.await.map_err(|(error, socket)| (certs::explained(error), socket))?;
         let expected = Expected::new(Arc::clone(&current.trust), Arc::clone(&current.peers), Role::Client);
-        let (id, entry) = self.enter(stream.get_ref().1.peer_certificates(), expected, &current)?;
-        Ok((Linked::new(stream, entry), Verified { id, renewed }))
+        match self.enter(stream.get_ref().1.peer_certificates(), expected, &current) {
+            Ok((id, entry)) => Ok((Linked::new(stream, entry), Verified { id, renewed })),
+            Err(error) => Err((error, stream.into_inner().0)),
+        }
     }
 
     /// Enters a connection whose handshake is done. What is trusted may have changed since it began.
