@@ -30,6 +30,7 @@ pub mod lane;
 
 mod clock;
 mod data;
+mod disk;
 mod guard;
 mod metrics;
 mod oracle;
