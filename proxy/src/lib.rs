@@ -28,6 +28,7 @@ mod upstream;
 
 pub mod lane;
 
+mod cache;
 mod clock;
 mod data;
 mod disk;

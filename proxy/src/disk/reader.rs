@@ -82,6 +82,8 @@ impl Disk {
     ) -> Result<Opened, ReadError> {
         let range = range.unwrap_or(0..object.len);
         let (position, end) = (range.start.min(object.len), range.end.min(object.len));
+        // It is used now, which is all that is wanted of this.
+        drop(self.find(&object.key));
         let wanted = Arc::clone(object);
         let opening = tokio::task::spawn_blocking(move || open(&wanted, position, end)).await;
         let opened = opening.unwrap_or(Err(ReadError::BrokeOff));

@@ -92,14 +92,14 @@ impl Writer {
         &self.growth
     }
 
-    /// Adds `data`. Readers have it before the disk has. After an error the object cannot be kept, and cannot go on growing.
+    /// Adds `data`. Readers have it before the disk has, and whatever comes of this. After an error the object cannot be kept:
+    /// what comes then is for [`Growth::push`].
     pub(crate) async fn append(&mut self, data: &[u8]) -> Result<(), WriteError> {
-        let len = self.growth.len() + data.len() as u64;
-        if len > self.disk.limits.lock().object_bytes {
+        self.growth.push(data);
+        if self.growth.len() > self.disk.limits.lock().object_bytes {
             return Err(WriteError::TooLong);
         }
         self.reserve(data.len() as u64)?;
-        self.growth.push(data);
         self.pending_bytes += data.len();
         let most = if self.file.is_some() { FLUSH_BYTES } else { FLUSH_BYTES.max(self.keep_bytes) };
         if self.pending_bytes > most {

@@ -348,6 +348,7 @@ words!(Problem:
     Problem::OriginFailed => "origin_failed",
     Problem::OriginSlow => "origin_slow",
     Problem::NotFound => "not_found",
+    Problem::NotCached => "not_cached",
     Problem::MethodNotAllowed => "method_not_allowed",
     Problem::Overloaded => "overloaded",
     Problem::Loop => "loop",
