@@ -33,7 +33,7 @@ use crate::spool::budget::{Budget, Share};
 use index::Index;
 
 pub(crate) use growth::Growth;
-pub(crate) use reader::{Opened, ReadError, Reader};
+pub(crate) use reader::{ReadError, Reader};
 pub(crate) use writer::{WriteError, Writer};
 
 /// Bytes of every block but the last: what is checked, and read, at once.
@@ -186,7 +186,7 @@ impl Disk {
     pub(crate) fn hold(&self, limits: Limits) {
         *self.limits.lock() = limits;
         self.budget.hold(limits.bytes);
-        while self.budget.used_bytes() > limits.bytes && self.evict_one() {}
+        while self.used_bytes() > limits.bytes && self.evict_one() {}
         self.evict_to_fit_count();
     }
 

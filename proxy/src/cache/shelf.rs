@@ -177,11 +177,6 @@ impl Shelf {
         gone
     }
 
-    /// Whether nothing is stored.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().entries == 0
-    }
-
     /// Whether an answer of this name could not be stored a moment ago.
     pub(super) fn is_passing(&self, key: &[u8]) -> bool {
         self.0.lock().passing.get(key).is_some_and(|until| Instant::now() < *until)
