@@ -9,6 +9,7 @@ mod failover;
 mod fenced;
 mod ffmpeg;
 mod guard;
+mod handover;
 mod hygiene;
 mod identity;
 mod lane;
