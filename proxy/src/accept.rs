@@ -47,7 +47,7 @@ const HEAD_FIELDS_FREE: usize = 100;
 const STREAM_WINDOW: u32 = 256 << 10;
 
 /// How long a connection that is silent when stopping begins may stay so.
-const LAST_WORD: Duration = Duration::from_millis(100);
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Which listener a connection came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -24,6 +24,7 @@ mod shadows;
 mod spend;
 mod strangers;
 mod streaming;
+mod systemd;
 mod tidy;
 mod upgrades;
 mod upstream;
