@@ -359,12 +359,13 @@ fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: NetworkSe
 fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     settle.heard(&parts.headers);
-    if let Some(is_a_shadows) = settle.stores() {
+    let of_a_stranger = settle.is_of_a_stranger(&parts, &body);
+    if let Some(is_a_shadows) = settle.stores().filter(|_| !of_a_stranger) {
         parts.extensions.insert(cache::Provenance { is_framed: is_framed(&parts), is_a_shadows });
     }
     hygiene::scrub_response(&mut parts.headers, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
-    let body = settle.note(&parts, body);
+    let body = if of_a_stranger { settle.disregard(&mut parts, body) } else { settle.note(&parts, body) };
     if let Some(decision) = settle.header() {
         parts.headers.insert(DECISION, decision);
     }
