@@ -105,8 +105,11 @@ pub(super) fn seconds(value: Option<&[u8]>) -> Option<u64> {
     Some(value.min(MOST_S))
 }
 
-/// The first directive, its value, and what comes after it.
-fn directive(text: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+/// A directive's name, its value, and what comes after it.
+type Read<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+/// The first directive.
+fn directive(text: &[u8]) -> Option<Read<'_>> {
     let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     if name.is_empty() {

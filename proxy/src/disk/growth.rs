@@ -278,7 +278,9 @@ impl State {
                 return Poll::Pending;
             }
             let last = self.readers.iter().enumerate().min_by_key(|(_, place)| place.position).map(|(at, _)| at);
-            last.into_iter().for_each(|at| drop(self.readers.remove(at)));
+            if let Some(last) = last {
+                self.readers.remove(last);
+            }
             self.let_go();
             self.wake();
         }

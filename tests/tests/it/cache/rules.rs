@@ -111,7 +111,7 @@ async fn ranges_conditions_and_heads_are_answered_from_what_is_stored_and_the_co
         ("HEAD /other HTTP/1.1\r\nhost: service\r\n\r\n".to_owned(), "head"),
     ] {
         let mut client = asked(&sidecar, &request).await;
-        let answer = client.answer_to(&request[..4].trim_end()).await;
+        let answer = client.answer_to(request[..4].trim_end()).await;
         assert_eq!(status(&answer), format!("adumbra; fwd=bypass; detail={why}"));
     }
 }
