@@ -70,6 +70,8 @@ pub(crate) struct Cache {
     settings: ArcSwap<Settings>,
     /// Whether any route is cached.
     is_on: AtomicBool,
+    /// Whether there was a time without one: what requests changed then nobody has seen.
+    was_off: AtomicBool,
     shelf: Arc<Shelf>,
     memory: Arc<Budget>,
     flights: Arc<Flights>,
@@ -122,6 +124,7 @@ impl Cache {
             memory: Budget::new(settings.memory_bytes as u64),
             settings: ArcSwap::from_pointee(settings),
             is_on: AtomicBool::new(false),
+            was_off: AtomicBool::new(false),
             shelf: Arc::default(),
             flights: Arc::default(),
             directory,
@@ -153,6 +156,8 @@ impl Cache {
         }
         if is_on {
             self.open_disk();
+        } else {
+            self.was_off.store(true, Ordering::Release);
         }
     }
 

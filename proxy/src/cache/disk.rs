@@ -2,6 +2,7 @@
 //! when the disk drops something.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,10 +27,14 @@ pub(super) struct Early {
 }
 
 impl Early {
+    /// All names begin so.
+    fn all() -> Self {
+        Self { beginnings: vec![Vec::new()] }
+    }
+
     pub(super) fn changed(&mut self, beginning: &[u8]) {
         if self.beginnings.len() >= EARLY_MOST {
-            // All names begin so.
-            self.beginnings = vec![Vec::new()];
+            *self = Self::all();
         }
         self.beginnings.push(beginning.to_vec());
     }
@@ -83,6 +88,8 @@ impl Cache {
         let cache = Arc::downgrade(self);
         let opening = move || open(&cache, &directory);
         match std::thread::Builder::new().name("cache-disk".to_owned()).spawn(opening) {
+            // What an earlier process stored is not believed if something may have changed since this one began.
+            Ok(_detached) if self.was_off.load(Ordering::Acquire) => *early = Some(Early::all()),
             Ok(_detached) => *early = Some(Early::default()),
             Err(error) => tracing::error!(%error, "the response cache stays in memory: no thread for its files"),
         }

@@ -317,3 +317,16 @@ async fn a_body_that_does_not_fit_after_all_goes_on_for_those_who_read_it() {
     assert_eq!(cache.metrics.cache.so_far().not_stored, 1);
     wait_for(|| cache.memory.used_bytes() == 0).await;
 }
+
+#[tokio::test]
+async fn what_an_earlier_process_stored_is_not_believed_after_a_time_without_the_cache() {
+    let stage = Stage::new("");
+    let cache = stage.start().await;
+    fetch(&cache, request("/", &[]), response(200, &[MINUTE], b"old")).await;
+    drop(cache);
+    let cache = Cache::new(&stage.config(false), &Arc::new(Metrics::default()));
+    cache.turn(&stage.config(true));
+    wait_for(|| cache.disk.get().is_some() && cache.changed_early.lock().is_none()).await;
+    assert!(hit(&cache, &request("/", &[])).await.is_none());
+    assert_eq!((cache.metrics.cache.so_far().entries, cache.disk.get().map(|disk| disk.count())), (0, Some(0)));
+}
