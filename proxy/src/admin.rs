@@ -6,12 +6,14 @@
 //!
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
+mod account;
 mod configuration;
 mod explain;
 mod guard;
 mod host;
 mod lane;
 mod network;
+mod page;
 mod query;
 mod status;
 
@@ -55,13 +57,14 @@ const DECISIONS: usize = 50;
 const INDEX: &str = "\
 adumbra: the admin port; it only shows, and answers only to addresses and to localhost
 
+/                        in a browser: a page that shows all of this as it happens
 /healthz                 200 while the process is up
 /readyz                  200 once jobs are taken, 503 before that and while draining
 /metrics                 OpenMetrics text; docs/metrics.md says what to do when something moves
 /status                  networks, routes, shadows, decisions, model, data: JSON
 /config                  the configuration in force, and what was refused: JSON
 /model                   the model in force, as a file: docs/model.md (`adumbra model show FILE` shows it as text)
-/decisions?n=50          the latest decisions, newest first: JSON
+/decisions?n=50          the latest decisions, newest first: JSON; with &after=ID only those that came after that one
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
 /explain?url=/path&method=GET&header=Name:value
                          what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text)
@@ -123,7 +126,7 @@ fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let mut response = page(seen, request);
+    let mut response = shown(seen, request);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -135,10 +138,10 @@ fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
     response
 }
 
-fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
+fn shown(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
     let query = request.uri.query().unwrap_or("");
     match request.uri.path() {
-        "/" => text(StatusCode::OK, INDEX),
+        "/" if !page::is_wanted(request) => text(StatusCode::OK, INDEX),
         "/healthz" => text(StatusCode::OK, "up\n"),
         "/readyz" if seen.ready => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
@@ -153,7 +156,9 @@ fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         "/explain" => explanation(seen, query),
         path => match path.strip_prefix("/decisions/") {
             Some(id) => decision(seen, id),
-            None => problem(seen, Problem::NotFound, "there is nothing of that name here; `/` lists what there is"),
+            None => page::file(path).unwrap_or_else(|| {
+                problem(seen, Problem::NotFound, "there is nothing of that name here; `/` lists what there is")
+            }),
         },
     }
 }
@@ -164,7 +169,12 @@ fn decisions(seen: &Seen<'_>, query: &str) -> Response<Body> {
         Some(Ok(n)) => n.min(DECISIONS_MOST),
         Some(Err(_)) => return problem(seen, Problem::Malformed, "`n` is not a whole number, such as /decisions?n=50"),
     };
-    json(format!("[{}]\n", seen.recorder.latest(n).join(",\n")))
+    let decisions = match query::first(query, "after").map(|id| u64::from_str_radix(&id, 16)) {
+        None => seen.recorder.latest(n),
+        Some(Ok(id)) => seen.recorder.since(id, n),
+        Some(Err(_)) => return problem(seen, Problem::Malformed, "`after` is not the `id` of a decision"),
+    };
+    json(format!("[{}]\n", decisions.join(",\n")))
 }
 
 fn decision(seen: &Seen<'_>, id: &str) -> Response<Body> {

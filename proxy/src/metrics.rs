@@ -17,6 +17,7 @@ mod jobs;
 mod lane;
 mod learning;
 mod log;
+mod money;
 mod peers;
 mod scrape;
 mod shadow;
@@ -46,6 +47,7 @@ use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
 use log::LogCounters;
+use money::MoneyCounters;
 use peers::PeerCounters;
 use shadow::ShadowCounters;
 
@@ -56,6 +58,7 @@ pub(crate) struct Metrics {
     pub(crate) data: DataCounters,
     jobs: JobCounters,
     guard: GuardCounters,
+    money: MoneyCounters,
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
@@ -78,6 +81,7 @@ impl Metrics {
             data: DataCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
+            money: MoneyCounters::new(&network),
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
@@ -108,6 +112,7 @@ impl Metrics {
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
         jobs.chain(self.guard.families())
+            .chain(self.money.families())
             .chain(self.shadows.families())
             .chain(self.lane.families())
             .chain(edge)

@@ -8,6 +8,7 @@ mod classify;
 mod contest;
 mod course;
 mod finish;
+mod hindsight;
 mod hold;
 mod preview;
 mod progress;
@@ -38,6 +39,7 @@ use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
+use hindsight::Hindsight;
 use hold::{Held, hold};
 use settle::{JobBody, Settle};
 
@@ -170,6 +172,7 @@ fn plan(
         plan,
         seat,
         tab: Arc::default(),
+        hindsight: Hindsight::default(),
         planned_s: arrived_s,
         upload,
         inputs: needs.to_vec(),
