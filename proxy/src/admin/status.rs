@@ -17,6 +17,8 @@ use crate::record::rounded;
 #[derive(Debug, Serialize)]
 struct StatusPage<'a> {
     version: &'static str,
+    /// Another one after each start.
+    instance: String,
     uptime_s: f64,
     ready: bool,
     home: &'a str,
@@ -127,6 +129,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
     let lane = LanePage::of(seen, &networks);
     let page = StatusPage {
         version: env!("CARGO_PKG_VERSION"),
+        instance: format!("{:016x}", seen.instance),
         uptime_s: rounded(clock::now_s()),
         ready: seen.ready,
         home: &config.network(config.home).name,

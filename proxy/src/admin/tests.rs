@@ -39,6 +39,7 @@ impl Port {
             metrics: &self.metrics,
             recorder: &self.recorder,
             oracle: &self.oracle,
+            instance: 7,
             ready: self.ready,
             kept: None,
             located: &crate::path::Located::default(),

@@ -17,6 +17,7 @@ mod learning;
 mod limits;
 mod model;
 mod ownership;
+mod page;
 mod progress;
 mod reload;
 mod schema;

@@ -17,7 +17,7 @@ function fill(element, attributes, children) {
     if (key === "on") for (const [event, then] of Object.entries(value)) element.addEventListener(event, then);
     else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -94,7 +94,8 @@ export function span(prediction, actual, bounds, hue) {
     parts.push(svg("line", { class: "mean", x1: at(prediction.mean_s), x2: at(prediction.mean_s), y1: 4, y2: 18 }));
   }
   const outside = prediction && (actual < prediction.p10_s || actual > prediction.p90_s);
-  if (actual > 0) parts.push(svg("circle", { class: outside ? "out" : "actual", cx: at(actual), cy: 11, r: 3.6 }));
+  // A line without length and with round ends stays a dot, however wide the picture is drawn.
+  if (actual > 0) parts.push(svg("line", { class: outside ? "out" : "actual", x1: at(actual), x2: at(actual), y1: 11, y2: 11 }));
   const said = prediction ? `predicted ${seconds(prediction.p10_s)} to ${seconds(prediction.p90_s)}` : "nothing predicted";
   const label = actual > 0 ? `${said}, was ${seconds(actual)}` : said;
   return svg("svg", { class: `span ${hue}`, viewBox: "0 0 200 22", preserveAspectRatio: "none", role: "img", "aria-label": label }, svg("title", {}, label), parts);

@@ -6,7 +6,8 @@ import { tree, way } from "./tree.js";
 
 const EVERY_MS = 1000;
 const EVERY_MOST_MS = 15000;
-const ROWS = 60;
+const ROWS = 12;
+const ROWS_MOST = 100;
 const JOBS_KEPT = 1000;
 const QUANTILES = [[0.1, "p10_s"], [0.25, "p25_s"], [0.5, "p50_s"], [0.75, "p75_s"], [0.9, "p90_s"]];
 /** What a word for a reason means, where it does not say it itself. */
@@ -20,7 +21,7 @@ const REASONS = {
 };
 
 const at = (id) => document.getElementById(id);
-const state = { jobs: [], last: null, uptime: 0, failures: 0, paused: false, only: "", home: "", model: null, config: null, arrivals: [], shown: "" };
+const state = { jobs: [], last: null, instance: null, failures: 0, paused: false, all: false, only: "", home: "", model: null, config: null, arrivals: [], shown: "" };
 
 async function ask(path) {
   const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(10000) });
@@ -32,8 +33,7 @@ async function ask(path) {
 async function look() {
   try {
     const status = await ask("/status");
-    if (status.uptime_s < state.uptime) restarted();
-    state.uptime = status.uptime_s;
+    if (status.instance !== state.instance) restarted(status.instance);
     const since = state.last ? `&after=${state.last}` : "";
     const fresh = await ask(`/decisions?n=${JOBS_KEPT}${since}`);
     if (fresh.length > 0) {
@@ -51,8 +51,9 @@ async function look() {
   state.timer = setTimeout(look, document.hidden ? EVERY_MOST_MS : wait);
 }
 
-function restarted() {
-  Object.assign(state, { jobs: [], last: null, model: null, config: null, shown: "" });
+/** Another process answers than before, or the first does. */
+function restarted(instance) {
+  Object.assign(state, { instance, jobs: [], last: null, model: null, config: null, shown: "" });
 }
 
 /** What changes seldom is fetched when it has. */
@@ -121,8 +122,8 @@ function showTiles(status) {
 
 function saved({ name, compared }) {
   const share = compared?.cost_there > 0 ? ` (${percent(compared.saved / compared.cost_there)})` : "";
-  const note = compared?.jobs ? `${money(compared.cost)} for ${whole(compared.jobs)} jobs, ${money(compared.cost_there)} there${share}` : "nothing to compare yet";
-  return [`Saved against only ${name}`, compared?.jobs ? money(compared.saved, true) : "–", note];
+  const note = compared?.jobs ? `${whole(compared.jobs)} jobs came to ${money(compared.cost)} in money and time; there ${money(compared.cost_there)}${share}` : "nothing to compare yet";
+  return [`Saved vs. only ${name}`, compared?.jobs ? money(compared.saved, true) : "–", note];
 }
 
 /** What stands between jobs and a network now. */
@@ -168,10 +169,11 @@ function showJobs() {
   if (at("only").options.length !== options.length) {
     at("only").replaceChildren(...options.map((name) => el("option", { value: name, selected: name === state.only }, name || "all")));
   }
-  const jobs = state.jobs.filter((job) => !state.only || job.target === state.only).slice(0, ROWS);
+  const jobs = state.jobs.filter((job) => !state.only || job.target === state.only).slice(0, state.all ? ROWS_MOST : ROWS);
   const shown = jobs.map((job) => job.id).join();
   at("no-jobs").hidden = jobs.length > 0;
-  at("jobs-note").textContent = jobs.length ? `the latest ${whole(jobs.length)}, newest first; choose one to see all of it` : "";
+  at("more").hidden = state.jobs.length <= ROWS;
+  at("jobs-note").textContent = jobs.length ? "as they end, the last one first; choose one to see all of it" : "";
   // Left alone if nothing changed: whoever is reading or on their way through it by keyboard stays there.
   if (shown === state.shown) return;
   state.shown = shown;
@@ -272,7 +274,7 @@ async function showDetail(id) {
       ["Arrived", job.time], ["Id", job.id],
     ]),
     el("h3", {}, "What was known of each network"),
-    el("table", {}, el("thead", {}, el("tr", {}, ["Network", "Gates", "Mean", "80 % interval", "Cost", ""].map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, lines)),
+    el("table", {}, el("thead", {}, el("tr", {}, [["Network"], ["Gates"], ["Mean", true], ["80 % interval", true], ["Cost", true], ["Here"]].map(([head, number]) => el("th", { scope: "col", class: number ? "number" : null }, head)))), el("tbody", {}, lines)),
     el("h3", {}, inForce ? `Its way through model ${job.model}` : "Its way through the tree"),
     inForce ? tree(state.model, job.route, way(state.model, path)) : el("p", { class: "quiet" }, job.model ? `Model ${job.model} decided, which is not in force any more.` : "There was no model."),
     inForce ? el("ul", { class: "steps" }, path.filter((step) => step.includes("times as long")).map((step) => el("li", {}, step))) : null);
@@ -284,6 +286,12 @@ at("pause").addEventListener("click", () => {
   state.paused = !state.paused;
   at("pause").setAttribute("aria-pressed", state.paused);
   at("pause").textContent = state.paused ? "Go on" : "Pause";
+});
+at("more").addEventListener("click", () => {
+  state.all = !state.all;
+  at("more").setAttribute("aria-expanded", state.all);
+  at("more").textContent = state.all ? "Show fewer" : "Show more";
+  showJobs();
 });
 at("only").addEventListener("change", () => {
   state.only = at("only").value;
