@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -147,7 +147,7 @@ fn shown(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         "/healthz" => text(StatusCode::OK, "up\n"),
         "/readyz" if seen.ready => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
-        "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, seen.metrics.text((seen.networks)()).into()),
+        "/metrics" => scraped(seen, request),
         "/status" => json(status::page(seen)),
         "/config" => json(configuration::page(seen)),
         "/model" => match seen.oracle.document() {
@@ -163,6 +163,20 @@ fn shown(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
             }),
         },
     }
+}
+
+/// In OpenMetrics for those who ask for it, as Prometheus does, and for those who do not say what they want.
+fn scraped(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
+    let text = seen.metrics.text((seen.networks)());
+    let accepts: Vec<&str> = request.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let wants = |kind: &str| accepts.iter().any(|value| value.contains(kind));
+    let mut response = if wants("text/plain") && !wants("application/openmetrics-text") {
+        typed(StatusCode::OK, metrics::PLAIN_TYPE, metrics::plain(&text).into())
+    } else {
+        typed(StatusCode::OK, metrics::CONTENT_TYPE, text.into())
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 fn decisions(seen: &Seen<'_>, query: &str) -> Response<Body> {

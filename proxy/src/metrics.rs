@@ -33,7 +33,7 @@ pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
-pub(crate) use scrape::CONTENT_TYPE;
+pub(crate) use scrape::{CONTENT_TYPE, PLAIN_TYPE, plain};
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
     Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Reload, ServedEnd,

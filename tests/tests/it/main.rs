@@ -16,6 +16,7 @@ mod lane;
 mod learning;
 mod limits;
 mod model;
+mod observed;
 mod ownership;
 mod page;
 mod progress;

@@ -95,7 +95,8 @@ async fn a_browser_is_given_the_page_and_told_to_run_nothing_else() {
     let sidecar = Setup::alone(origin.url()).start();
     let ask = async |sidecar: &Sidecar, path: &str, accept: &str| {
         let host = sidecar.admin();
-        Raw::ask(host, format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\nconnection: close\r\n\r\n")).await
+        Raw::ask(host, format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\nconnection: close\r\n\r\n"))
+            .await
     };
     let page = ask(&sidecar, "/", "text/html,application/xhtml+xml").await;
     assert_eq!(page.values("content-type"), ["text/html; charset=utf-8"]);

@@ -27,7 +27,7 @@ function node(model, extracts, open, place, lead) {
   if (leaf !== undefined) return el("div", { class: isOnWay ? "leaf way" : "leaf" }, lead, answer(model.leaves[leaf]));
   const [yes, no] = sides(name(feature, extracts), feature, up_to, missing);
   const children = () => [node(model, extracts, open, left, `${yes}: `), node(model, extracts, open, left + 1, `${no}: `)];
-  const question = el("details", { class: isOnWay ? "way" : null, open: isOnWay || place === 0 }, el("summary", {}, lead, `is ${yes}?`));
+  const question = el("details", { class: isOnWay ? "way" : null, open: isOnWay || place === 0 }, el("summary", {}, lead, `${yes}?`));
   if (question.open) question.append(...children());
   else question.addEventListener("toggle", () => question.append(...children()), { once: true });
   return question;
@@ -36,7 +36,7 @@ function node(model, extracts, open, place, lead) {
 function name(feature, extracts) {
   const extracted = /^x_(\d)$/.exec(feature);
   if (extracted && extracts[Number(extracted[1])]) return extracts[Number(extracted[1])];
-  return { class: "its class’s usual time", body_bytes: "the body", input_bytes: "the input", hour: "the hour", urgency: "the urgency" }[feature] ?? feature;
+  return { class: "usual time of its class", body_bytes: "body", input_bytes: "inputs", hour: "hour of the day", urgency: "urgency" }[feature] ?? feature;
 }
 
 function sides(name, feature, up_to, missing) {
