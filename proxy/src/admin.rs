@@ -1,8 +1,9 @@
-//! The admin port: what the operator, a probe and Prometheus see. It only shows; nothing here changes anything.
+//! The admin port: what the operator, a probe and Prometheus see, and the few things that can be changed there.
 //!
-//! It has no password, so it must not be reachable by strangers. It is on loopback by default, and as a web page can make
-//! a browser on the same machine ask loopback under a name of the page's choice (DNS rebinding), it answers only under an
-//! address or `localhost`: see [`host`].
+//! What it shows it shows without a password, so it must not be reachable by strangers. It is on loopback by default, and as a
+//! web page can make a browser on the same machine ask loopback under a name of the page's choice (DNS rebinding), it
+//! answers only under an address or `localhost`: see [`host`]. Changing something needs a token: see [`token`] and
+//! [`write`]. What there is stands in [`routes`].
 //!
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
@@ -13,13 +14,17 @@ mod host;
 mod lane;
 mod network;
 mod query;
+mod routes;
 mod status;
+mod token;
+mod write;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use config::Config;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -31,6 +36,7 @@ use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::identity::Certificates;
 use crate::lane::Kept;
+use crate::log_level;
 use crate::metrics::{self, Metrics};
 use crate::oracle::Oracle;
 use crate::path::Located;
@@ -41,19 +47,26 @@ use crate::spend;
 
 pub(crate) use explain::{Asked, Explanation, NetworkExplanation, Preview};
 use network::with_money;
+use routes::{Route, Unknown};
+use write::Refusal;
 
 #[cfg(test)]
 pub(crate) use network::statuses;
 pub(crate) use network::{EndpointStatus, NetworkStatus};
+pub(crate) use token::{TokenError, Tokens};
 
 /// The most decisions that one request is answered with.
 const DECISIONS_MOST: usize = 1000;
 /// How many it is if the request does not say.
 const DECISIONS: usize = 50;
 
+/// What is said where there is nothing to explain.
+const UNEXPLAINED: &str = "adumbra would refuse such a request, so there is nothing to decide";
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// What `/` shows.
 const INDEX: &str = "\
-adumbra: the admin port; it only shows, and answers only to addresses and to localhost
+adumbra: the admin port; it answers only to addresses and to localhost
 
 /healthz                 200 while the process is up
 /readyz                  200 once jobs are taken, 503 before that and while draining
@@ -64,7 +77,9 @@ adumbra: the admin port; it only shows, and answers only to addresses and to loc
 /decisions?n=50          the latest decisions, newest first: JSON
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
 /explain?url=/path&method=GET&header=Name:value
-                         what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text)
+                         what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text);
+                         or POST the same as JSON: docs/openapi.json
+/log-level               what the log shows; PUT changes it, with a token of `listen.admin_token`
 ";
 
 /// What the admin port shows, read when it is asked for.
@@ -89,6 +104,20 @@ struct Seen<'a> {
 /// Answers one request to the admin port.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let generation = shared.generation.load_full();
+    let (parts, body) = request.into_parts();
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        let route = match admit(&generation.config, &shared.metrics, &parts) {
+            Ok(route) => route,
+            Err(refusal) => return refusal,
+        };
+        return match write::answer(shared, &generation, route, &parts, body).await {
+            Ok(response) => dressed(response),
+            Err(Refusal(problem, detail)) => {
+                shared.metrics.problem(problem);
+                problem.response(&detail)
+            }
+        };
+    }
     let keeping = shared.keeping.get();
     let kept = keeping.map(|keeping| keeping.status());
     let seen = Seen {
@@ -107,31 +136,50 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         networks: &|| with_money(&generation, &shared.purses),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };
-    let (parts, _body) = request.into_parts();
     respond(&seen, &parts)
 }
 
-fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
-    let own: IpAddr = seen.generation.config.listen.admin.ip();
+/// What `request` is for, if it is for anything and came under a name that is answered to.
+fn admit(config: &Config, metrics: &Metrics, request: &Parts) -> Result<&'static Route, Response<Body>> {
+    let own: IpAddr = config.listen.admin.ip();
+    let refuse = |problem: Problem, detail: &str| {
+        metrics.problem(problem);
+        problem.response(detail)
+    };
     if !host::is_ours(request, own) {
-        seen.metrics.admin_refused();
-        return host::refusal();
+        metrics.admin_refused();
+        return Err(refuse(Problem::ForeignHost, "`Host` is neither an address of the admin port nor localhost"));
     }
-    if request.method != Method::GET && request.method != Method::HEAD {
-        let detail = format!("the admin port only shows; ask with GET, not {}", request.method);
-        let mut response = problem(seen, Problem::MethodNotAllowed, &detail);
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+    routes::find(&request.method, request.uri.path()).map_err(|unknown| match unknown {
+        Unknown::Path => refuse(Problem::NotFound, "there is nothing of that name here; `/` lists what there is"),
+        Unknown::Method(allowed) => {
+            let detail = format!("this takes {allowed}, not {}", request.method);
+            let mut response = refuse(Problem::MethodNotAllowed, &detail);
+            let allowed = HeaderValue::try_from(allowed).expect("names of methods are ASCII");
+            response.headers_mut().insert(ALLOW, allowed);
+            response
+        }
+    })
+}
+
+fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
+    if let Err(refusal) = admit(&seen.generation.config, seen.metrics, request) {
+        return refusal;
     }
-    let mut response = page(seen, request);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = dressed(page(seen, request));
     if request.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         *response.body_mut() = Body::Empty;
     }
+    response
+}
+
+/// With what every page has.
+fn dressed(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -151,6 +199,10 @@ fn page(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
         },
         "/decisions" => decisions(seen, query),
         "/explain" => explanation(seen, query),
+        "/log-level" => match log_level::now() {
+            Some(level) => typed(StatusCode::OK, TEXT, (level + "\n").into()),
+            None => problem(seen, Problem::NotFound, "the log of this process is not adumbra's"),
+        },
         path => match path.strip_prefix("/decisions/") {
             Some(id) => decision(seen, id),
             None => problem(seen, Problem::NotFound, "there is nothing of that name here; `/` lists what there is"),
@@ -183,7 +235,7 @@ fn explanation(seen: &Seen<'_>, query: &str) -> Response<Body> {
     };
     match (seen.preview)(&asked) {
         Some(preview) => json(Explanation::of(&preview, seen.generation).text()),
-        None => problem(seen, Problem::NotFound, "adumbra would refuse such a request, so there is nothing to decide"),
+        None => problem(seen, Problem::NotFound, UNEXPLAINED),
     }
 }
 
@@ -193,7 +245,7 @@ fn problem(seen: &Seen<'_>, problem: Problem, detail: &str) -> Response<Body> {
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Body> {
-    typed(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+    typed(status, TEXT, Bytes::from_static(body.as_bytes()))
 }
 
 fn json(body: String) -> Response<Body> {

@@ -15,6 +15,7 @@ mod lane;
 mod learning;
 mod limits;
 mod model;
+mod openapi;
 mod ownership;
 mod progress;
 mod reload;
