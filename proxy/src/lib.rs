@@ -29,6 +29,8 @@ mod upstream;
 
 pub mod lane;
 
+mod log_level;
+
 mod clock;
 mod data;
 mod guard;

@@ -1,14 +1,14 @@
 """Drives a real Chromium over the admin page. Its test starts it, plays the sidecar, and talks to it over its pipes: this program says
 what it has seen, a line each, and waits for a line where the sidecar has to do something first.
 
-Usage: page.py ADMIN_URL HOSTILE_CLASS
+Usage: page.py ADMIN_URL HOSTILE_CLASS TOKEN
 """
 
 import sys
 
 from playwright.sync_api import expect, sync_playwright
 
-URL, HOSTILE = sys.argv[1], sys.argv[2]
+URL, HOSTILE, TOKEN = sys.argv[1], sys.argv[2], sys.argv[3]
 BOUND_MS = 60_000
 VIEWS = [("light-1280", 1280, 860, "light"), ("dark-390", 390, 844, "dark")]
 
@@ -87,6 +87,25 @@ def check_hostile(page):
     assert page.locator("#rows img, #rows script, #rows b").count() == 0
 
 
+def check_roll_back(page, said):
+    """Model 7 is in force; the operator goes back to 1, and only with the token."""
+    facts = page.locator("#model-facts")
+    expect(facts).to_contain_text("7, in force for")
+    page.locator("#version-wanted").select_option("1")
+    page.locator("#token").fill("a-token-that-is-not-known")
+    page.locator("#back button").click()
+    expect(page.locator("#back-said")).to_contain_text("known token")
+    # That it was refused is the browser's to say, once.
+    assert [line for line in said if "401" in line] == said and len(said) == 1, said
+    said.clear()
+    page.locator("#token").fill(TOKEN)
+    page.locator("#token").press("Enter")
+    expect(page.locator("#back-said")).to_have_text("Version 1 is in force.")
+    expect(facts).to_contain_text("1, in force for")
+    assert page.evaluate("localStorage.length") == 0 and page.context.cookies() == [], "it is kept for this tab alone"
+    assert TOKEN not in page.content()
+
+
 def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -117,6 +136,10 @@ def main():
         expect(page.locator("#rows [data-job]").first).not_to_have_attribute("data-job", newest)
         assert said == [], said
         say("updated")
+
+        check_roll_back(page, said)
+        assert said == [], said
+        say("rolled back")
 
         wait_for("it is gone")
         for page in pages:

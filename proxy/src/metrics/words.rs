@@ -318,6 +318,11 @@ words!(Problem:
     Problem::OriginSlow => "origin_slow",
     Problem::NotFound => "not_found",
     Problem::MethodNotAllowed => "method_not_allowed",
+    Problem::ForeignHost => "foreign_host",
+    Problem::ForeignOrigin => "foreign_origin",
+    Problem::Unauthorized => "unauthorized",
+    Problem::WritesOff => "writes_off",
+    Problem::TooLarge => "too_large",
     Problem::Overloaded => "overloaded",
     Problem::Loop => "loop",
 );

@@ -17,6 +17,7 @@ mod learning;
 mod limits;
 mod model;
 mod observed;
+mod openapi;
 mod ownership;
 mod page;
 mod progress;

@@ -10,6 +10,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 /// What a client calls its job who would like to be on the operator's page with more than a name.
 const HOSTILE: &str = "<b>x</b><img src=x onerror=wasRun=1><script>wasRun=1</script>";
 
+const TOKEN: &str = "a-token-that-nobody-guesses";
+
 /// The browser, and what drives it.
 struct Browser {
     child: Child,
@@ -20,7 +22,7 @@ struct Browser {
 impl Browser {
     fn start(url: &str) -> Self {
         let mut command = Command::new(workspace().join("target/tests-venv/bin/python"));
-        command.arg(workspace().join("tests/browser/page.py")).args([url, HOSTILE]);
+        command.arg(workspace().join("tests/browser/page.py")).args([url, HOSTILE, TOKEN]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("tests/setup.sh installs what drives the browser");
         let to = child.stdin.take().expect("it is piped");
@@ -58,8 +60,12 @@ async fn the_page_shows_what_happens_and_goes_on_after_a_restart() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let admin = free.local_addr().expect("a bound socket has an address");
     drop(free);
+    let files = tempfile::tempdir().expect("there is room for files");
+    std::fs::write(files.path().join("token"), TOKEN).expect("there is room for files");
     let setup = Setup::two(private.url(), public.url())
         .set("listen.admin", format!("\"{admin}\""))
+        .set("listen.admin_token", format!("{:?}", files.path().join("token")))
+        .set("state.directory", format!("{:?}", files.path().join("state")))
         .set("oracle.first_after", 60)
         .set("oracle.refit_every", "\"100ms\"")
         .set("networks.private.capacity", 64)
@@ -74,11 +80,17 @@ async fn the_page_shows_what_happens_and_goes_on_after_a_restart() {
         job(edited.sidecar.jobs(), "render", 10 + 100 * n).await;
     }
     job(edited.sidecar.jobs(), HOSTILE, 5).await;
+    // One that the operator will not like.
+    let is_kept = async || edited.sidecar.ask("/model/versions").await.text().contains("\"kept\":[1]");
+    tests::eventually("the first version is kept", is_kept).await;
     let mut browser = Browser::start(&format!("http://{admin}/"));
     browser.says("looked").await;
+    edited.sidecar.swap_model(tests::model::settled(1.0, 0.5).renumbered(7));
     job(edited.sidecar.jobs(), "encode", 5).await;
     browser.told("another job has ended").await;
     browser.says("updated").await;
+    browser.says("rolled back").await;
+    edited.sidecar.metric_becomes("adumbra_model_version", 1.0).await;
     edited.sidecar.stop().await;
     browser.told("it is gone").await;
     browser.says("missed it").await;

@@ -62,6 +62,7 @@ async function renew(status) {
     state.model = status.model ? await ask("/model") : null;
     at("tree").replaceChildren(state.model ? tree(state.model) : "");
   }
+  showVersions(await ask("/model/versions"));
   const config = await ask("/config");
   const is = JSON.stringify(config);
   if (is !== state.config) {
@@ -230,6 +231,34 @@ function showModel(status) {
   at("tree-box").hidden = !model;
 }
 
+/** What can be gone back to. Left alone while it stays the same, so that nobody's choice is lost. */
+function showVersions({ in_force, kept }) {
+  const others = kept.filter((version) => version !== in_force);
+  at("back").hidden = others.length === 0;
+  const is = others.join();
+  if (is === at("back").dataset.versions) return;
+  at("back").dataset.versions = is;
+  at("version-wanted").replaceChildren(...others.map((version) => el("option", { value: version }, version)));
+}
+
+/** The token is kept for this tab alone, and sent with nothing else. */
+async function rollBack(event) {
+  event.preventDefault();
+  const version = at("version-wanted").value;
+  const said = at("back-said");
+  said.className = "quiet";
+  said.textContent = "…";
+  try {
+    const answer = await fetch("/model/version", { method: "PUT", body: version, headers: { authorization: `Bearer ${at("token").value}` } });
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    sessionStorage.setItem("token", at("token").value);
+    said.textContent = `Version ${version} is in force.`;
+  } catch (error) {
+    said.className = "bad";
+    said.textContent = error.message;
+  }
+}
+
 function showConfig({ in_force, refused, listening }) {
   const parts = [];
   if (refused) parts.push(el("p", { class: "alert" }, `What the file says now is refused, and what is below stays in force:\n${refused.shown}`));
@@ -281,6 +310,8 @@ async function showDetail(id) {
   if (!at("detail").open) at("detail").showModal();
 }
 
+at("token").value = sessionStorage.getItem("token") ?? "";
+at("back").addEventListener("submit", rollBack);
 at("close").addEventListener("click", () => at("detail").close());
 at("pause").addEventListener("click", () => {
   state.paused = !state.paused;
