@@ -10,6 +10,7 @@ mod fenced;
 mod ffmpeg;
 mod guard;
 mod handover;
+mod hindsight;
 mod hygiene;
 mod identity;
 mod lane;
