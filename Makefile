@@ -5,7 +5,7 @@ DEMO_ARGS ?=
 TOOLS := target/tools
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo pictures static test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret docs fuzz-model nightly
+.PHONY: help demo pictures static test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
 	@echo "make bench-progress  what shadows buy a service that shows its progress, and one that does not (TRACES='FILE…')"
 	@echo "make bench-regret    adumbra and the rules people use against one who knows all (TRACES='FILE…', REGRET_ARGS='--load 0.7')"
+	@echo "make bench-operate   how soon it stops, what a scrape costs, what an upgrade under load fails"
 	@echo "make bench-shapes    CPU per request in each runtime shape that adumbra could have"
 
 demo:
@@ -97,3 +98,7 @@ bench-progress:
 
 bench-regret:
 	$(CARGO) bench -p benches --bench regret -- $(foreach trace,$(TRACES),--trace $(trace)) $(REGRET_ARGS)
+
+bench-operate:
+	$(CARGO) build --release -p proxy
+	python3 benches/operate.py target/release/adumbra
