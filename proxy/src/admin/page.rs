@@ -1,4 +1,4 @@
-//! The page for people, at `/`: four files of this program that read what the rest of the admin port shows.
+//! The page for people, at `/`: a few files of this program that read what the rest of the admin port shows.
 //!
 //! It needs no build and fetches nothing from elsewhere, which its content security policy holds it to; that also keeps anything a
 //! client has sent from being run, should it ever get into the page as more than text.

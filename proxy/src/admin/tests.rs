@@ -173,7 +173,7 @@ fn the_index_names_every_page() {
     let (_, index) = port.get("/");
     let pages: Vec<_> =
         index.lines().filter(|line| line.starts_with('/')).filter_map(|l| l.split_whitespace().next()).collect();
-    assert_eq!(pages.len(), 10);
+    assert_eq!(pages.len(), 12);
     assert_eq!(port.get("/model").0, StatusCode::NOT_FOUND, "there is none yet");
     port.oracle.swap(model());
     assert!(pages.contains(&"/log-level"), "which tests have none of");

@@ -30,6 +30,7 @@ mod strangers;
 mod streaming;
 mod systemd;
 mod tidy;
+mod traces;
 mod upgrades;
 mod upstream;
 mod warm;
