@@ -9,6 +9,7 @@ mod classify;
 mod contest;
 mod course;
 mod finish;
+mod hindsight;
 mod hold;
 mod preview;
 mod progress;
@@ -40,6 +41,7 @@ use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
+use hindsight::Hindsight;
 use hold::{Held, hold};
 use settle::{JobBody, Settle};
 
@@ -184,6 +186,7 @@ fn plan(
         plan,
         seat,
         tab: Arc::default(),
+        hindsight: Hindsight::default(),
         planned_s: arrived_s,
         upload,
         inputs: needs.to_vec(),
