@@ -57,8 +57,9 @@ pub struct Feature {
 pub struct Kind {
     /// The job's class.
     pub class: ClassId,
-    /// A digest of all that may say which inputs it reads; the same request has the same one.
-    pub key: u64,
+    /// A digest of all that may say which inputs it reads: the same request has the same one. `None` if not all of that was
+    /// looked at.
+    pub key: Option<u64>,
     /// What its inputs may be named after.
     pub features: Vec<Feature>,
 }
@@ -109,27 +110,23 @@ impl Inputs {
             of_key.push((literal, *bytes, share));
         }
         self.scope((kind.class, None), now_s).job(&of_class, now_s);
-        self.scope((kind.class, Some(kind.key)), now_s).job(&of_key, now_s);
+        if kind.key.is_some() {
+            self.scope((kind.class, kind.key), now_s).job(&of_key, now_s);
+        }
     }
 
     /// What a job of this kind is expected to fetch and what is worth fetching ahead, the surest first.
     #[must_use]
     pub fn expected(&self, kind: &Kind, now_s: f64) -> Vec<Expected> {
         let mut expected: Vec<Expected> = Vec::new();
-        for (scope, doubt) in [((kind.class, Some(kind.key)), KEY_DOUBT), ((kind.class, None), CLASS_DOUBT)] {
-            let Some(habits) = self.scopes.get(&scope) else { continue };
-            for (pattern, bytes, confidence) in habits.all(doubt, now_s) {
-                if confidence < WORTH_FETCHING {
-                    continue;
+        for (pattern, bytes, confidence) in self.habits_of(kind, now_s).filter(|one| one.2 >= WORTH_FETCHING) {
+            let Some(name) = pattern.name(&kind.features) else { continue };
+            match expected.iter_mut().find(|one| one.name == name) {
+                Some(known) => {
+                    known.confidence = known.confidence.max(confidence);
+                    known.bytes = known.bytes.or(bytes);
                 }
-                let Some(name) = pattern.name(&kind.features) else { continue };
-                match expected.iter_mut().find(|one| one.name == name) {
-                    Some(known) => {
-                        known.confidence = known.confidence.max(confidence);
-                        known.bytes = known.bytes.or(bytes);
-                    }
-                    None => expected.push(Expected { name, bytes, confidence }),
-                }
+                None => expected.push(Expected { name, bytes, confidence }),
             }
         }
         expected.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
@@ -148,11 +145,17 @@ impl Inputs {
 
     /// How sure it is that a job of this kind fetches `name`.
     fn confidence(&self, name: &str, kind: &Kind, now_s: f64) -> f64 {
-        let scopes = [((kind.class, Some(kind.key)), KEY_DOUBT), ((kind.class, None), CLASS_DOUBT)];
-        let known = scopes.iter().filter_map(|(scope, doubt)| Some((self.scopes.get(scope)?, *doubt)));
-        let all = known.flat_map(|(habits, doubt)| habits.all(doubt, now_s));
-        let fits = all.filter(|(pattern, _, _)| pattern.name(&kind.features).is_some_and(|made| &*made == name));
+        let makes = |pattern: &Pattern| pattern.name(&kind.features).is_some_and(|made| &*made == name);
+        let fits = self.habits_of(kind, now_s).filter(|(pattern, ..)| makes(pattern));
         fits.map(|(_, _, confidence)| confidence).fold(0.0, f64::max)
+    }
+
+    /// The habits of the job's key and class, with lengths and confidences.
+    fn habits_of(&self, kind: &Kind, now_s: f64) -> impl Iterator<Item = (&Pattern, Option<u64>, f64)> {
+        let of_key = kind.key.map(|key| ((kind.class, Some(key)), KEY_DOUBT));
+        let scopes = of_key.into_iter().chain([((kind.class, None), CLASS_DOUBT)]);
+        let known = scopes.filter_map(|(scope, doubt)| Some((self.scopes.get(&scope)?, doubt)));
+        known.flat_map(move |(habits, doubt)| habits.all(doubt, now_s))
     }
 
     fn scope(&mut self, scope: Scope, now_s: f64) -> &mut Habits {

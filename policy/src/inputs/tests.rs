@@ -6,7 +6,7 @@ fn kind(class: u16, features: &[(&str, &str)]) -> Kind {
     let key = features.iter().flat_map(|(place, value)| place.bytes().chain(value.bytes()));
     let key = key.fold(7, |key: u64, byte| key.wrapping_mul(1099511628211) ^ u64::from(byte));
     let feature = |(place, value): &(&str, &str)| Feature { place: (*place).into(), value: (*value).into() };
-    Kind { class: ClassId(class), key, features: features.iter().map(feature).collect() }
+    Kind { class: ClassId(class), key: Some(key), features: features.iter().map(feature).collect() }
 }
 
 fn fetched(name: &str, share: f64) -> Fetched {
@@ -37,6 +37,14 @@ fn the_same_request_is_expected_to_fetch_the_same_after_one_job() {
     inputs.learn(&one, &[fetched("http://a/x", 1.0), fetched("http://a/y", 1.0)], 0.0);
     assert_eq!(names(&inputs, &one, 0.0), ["http://a/x", "http://a/y"]);
     assert!(names(&inputs, &other, 0.0).is_empty());
+}
+
+#[test]
+fn a_request_that_was_not_looked_at_whole_has_no_habits_of_its_own() {
+    let mut inputs = Inputs::default();
+    let job = Kind { key: None, ..kind(1, &[]) };
+    inputs.learn(&job, &[fetched("http://a/x", 1.0)], 0.0);
+    assert!(names(&inputs, &job, 0.0).is_empty(), "one job of a class proves nothing");
 }
 
 #[test]
@@ -128,8 +136,8 @@ fn classes_and_keys_are_bounded_and_the_latest_stay() {
         assert!(inputs.scopes.len() <= SCOPES_MOST);
     }
     let last = format!("{}", 3 * SCOPES_MOST - 1);
-    assert!(inputs.scopes.contains_key(&(ClassId(1), Some(kind(1, &[("q", &last)]).key))));
-    assert!(!inputs.scopes.contains_key(&(ClassId(1), Some(kind(1, &[("q", "0")]).key))));
+    assert!(inputs.scopes.contains_key(&(ClassId(1), kind(1, &[("q", &last)]).key)));
+    assert!(!inputs.scopes.contains_key(&(ClassId(1), kind(1, &[("q", "0")]).key)));
 }
 
 proptest! {
