@@ -7,6 +7,7 @@
 
 pub mod load;
 pub mod shadow_tax;
+pub mod warm;
 
 pub mod arguments;
 pub mod backend;

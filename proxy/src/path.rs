@@ -9,6 +9,8 @@ mod contest;
 mod course;
 mod finish;
 mod hold;
+mod look;
+mod needs;
 mod preview;
 mod progress;
 mod serve;
@@ -27,6 +29,7 @@ use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
 
 use crate::body::Body;
 use crate::clock;
+use crate::data;
 use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
@@ -39,9 +42,11 @@ use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
 use hold::{Held, hold};
+use needs::{Looked, Needs};
 use settle::{JobBody, Settle};
 
 pub(crate) use asynchronous::{Located, Polled, keep_tidy};
+pub(crate) use look::Begun;
 pub(crate) use preview::preview;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
@@ -90,7 +95,7 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     };
     // A shadow has one answer: it cannot become another protocol.
     let wanted = upgrade::wanted(&mut request).filter(|_| !matches!(mark, Mark::Shadow(_)));
-    let needs = warm::declared(request.headers());
+    let linked = needs::linked(request.headers());
     // Before classifying: a route must not match on a header that is not the client's to send.
     let caller = match from {
         From::Stranger(forwarded) => Caller::Stranger(forwarded),
@@ -99,9 +104,15 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
     peer::unmark(request.headers_mut());
     let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
-    let course = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
+    let generation = shared.generation.load_full();
+    // What a sidecar sends here has been looked into there.
+    let (request, looked) = match mark {
+        Mark::None if wanted.is_none() => look::into_body(&generation.config, request).await,
+        _ => (request, Looked::Not),
+    };
+    let course = plan(shared, generation, *worker, &request, &mark, wanted.is_some(), &Said { linked, looked });
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
-    let warming = warm::towards(&course, needs);
+    let warming = warm::towards(&course);
     let transferred = match mark {
         // Not a job: it is part of one that the sidecar which sent it records and counts.
         Mark::Shadow(ask) => {
@@ -127,17 +138,25 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
 /// What a job comes to: an answer, or a problem to answer with.
 type Answered = Result<Response<Body>, (Problem, String)>;
 
+/// What a request says of its inputs.
+struct Said {
+    /// By `Link`.
+    linked: Vec<http::Uri>,
+    /// In its body.
+    looked: Looked,
+}
+
 /// Classifies and plans: from here on everything about the job is fixed but what is observed.
 fn plan(
     shared: &Arc<Shared>,
+    generation: Arc<Generation>,
     worker: usize,
     request: &Request<Body>,
     mark: &Mark,
     upgrading: bool,
-    needs: &[http::Uri],
+    said: &Said,
 ) -> Arc<Course> {
     let arrived_s = clock::now_s();
-    let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
     let class_of = |route: &str, name: &str| shared.classes.id(route, name);
     let Classified { mut job, route } =
@@ -149,11 +168,20 @@ fn plan(
         job.residency = about.task.residency();
     }
     let mut view = view(shared, &generation, &job, arrived_s);
-    view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
+    let routed = route.map(|place| &generation.config.routes[place]);
+    let kind = needs::kind(routed.filter(|_| shared.data.learns()), job.class, request, &said.looked);
+    let mut needs = Needs::of(&shared.data, routed, &said.linked, kind.as_ref(), request, &said.looked);
+    let upload = Arc::new(Upload::default());
+    needs.enter(shared, &generation, &upload, &mut job, &mut view);
+    let attendance = kind.map(|kind| {
+        let own = format!("{:016x}-{id:x}", shared.instance);
+        let theirs = mark.id().map(|id| data::job_of(id).into());
+        let names = theirs.into_iter().chain([own.into_boxed_str()]).collect();
+        shared.data.roll.enter(kind, names, request.headers())
+    });
     let model = shared.oracle.model();
     let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);
-    let upload = Arc::new(Upload::default());
     if let Some((on, endpoint)) = about.as_ref().and_then(|about| about.task.at(&generation)) {
         upload.prefer(on, endpoint);
     }
@@ -172,7 +200,9 @@ fn plan(
         tab: Arc::default(),
         planned_s: arrived_s,
         upload,
-        inputs: needs.to_vec(),
+        inputs: needs.declared().iter().map(|need| need.url.clone()).collect(),
+        needs,
+        attendance,
         left: Left::default(),
         about: about.map(Box::new),
         uri: request.uri().clone(),
@@ -321,10 +351,15 @@ fn keep_spare(course: &Course, settle: &mut Settle, request: Request<Body>) -> (
     let (parts, body) = request.into_parts();
     let (body, spool) = match body {
         Body::Empty => (Body::Empty, None),
-        Body::Incoming(incoming) if course.job.spoolable => {
+        Body::Incoming(_) | Body::Begun(_) if course.job.spoolable => {
+            let begun = match body {
+                Body::Incoming(incoming) => Begun::from(incoming),
+                Body::Begun(begun) => *begun,
+                body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
+            };
             let is_held = matches!(course.plan.shadowing, Shadowing::Probe { .. });
             let store = &course.shared.spool;
-            let (tee, spool) = if is_held { store.hold(incoming) } else { store.tee(incoming) };
+            let (tee, spool) = if is_held { store.hold(begun) } else { store.tee(begun) };
             (Body::Tee(Box::new(tee)), Some(spool))
         }
         body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),

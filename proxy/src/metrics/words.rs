@@ -170,6 +170,8 @@ pub(crate) enum DataRefusal {
     NoRoom,
     /// As many fetches for warming run as may.
     Busy,
+    /// It is more than may be fetched ahead for one job.
+    Allowance,
     /// Its origin could not be reached, or broke off, or took too long.
     Failed,
 }
@@ -296,6 +298,7 @@ words!(DataRefusal:
     DataRefusal::NotStorable => "not_storable",
     DataRefusal::NoRoom => "no_room",
     DataRefusal::Busy => "busy",
+    DataRefusal::Allowance => "allowance",
     DataRefusal::Failed => "failed",
 );
 words!(Asynchronous:

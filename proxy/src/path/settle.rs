@@ -200,6 +200,9 @@ impl Settle {
         // A job that was only accepted has not shown how long it takes.
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
+        if let Some(attendance) = self.course.attendance.as_ref().filter(|_| succeeded) {
+            attendance.learn();
+        }
         if let Some(flight) = &mut self.flight {
             flight.carried(record.request_bytes + response_bytes);
         }
