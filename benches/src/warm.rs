@@ -9,11 +9,11 @@
 //! The arm without warming has the same data cache: what an earlier job has read is there for the next one in all of them.
 //! Jobs, inputs and the times between them are the same for each arm; arms take turns, batch by batch.
 
-mod arm;
-mod far;
-mod jobs;
-mod link;
-mod report;
+pub mod arm;
+pub mod far;
+pub mod jobs;
+pub mod link;
+pub mod report;
 
 use std::fs;
 use std::io;

@@ -12,6 +12,7 @@
 //!
 //! Bounded: so many habits for each class and key, so many classes and keys. What was used longest ago goes.
 
+pub mod gain;
 mod habits;
 mod pattern;
 #[cfg(test)]

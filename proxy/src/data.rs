@@ -15,6 +15,7 @@ mod attendance;
 mod egress;
 mod fetch;
 mod flight;
+mod gains;
 mod headers;
 mod held;
 mod link;
@@ -47,6 +48,7 @@ use store::Store;
 
 pub(crate) use attendance::{Attendance, INPUTS, Roll, job_of};
 pub(crate) use egress::egress;
+pub(crate) use gains::{Gains, read};
 pub(crate) use held::{Held, InputHash};
 pub(crate) use link::{MOST as DECLARED_MOST, declared};
 pub(crate) use outlet::Outlet;
@@ -68,6 +70,8 @@ pub(crate) struct Cache {
     link: parking_lot::Mutex<policy::link::Link>,
     /// The jobs whose fetches these are, and what was learned of that.
     pub(crate) roll: Arc<Roll>,
+    /// What it has been worth to find inputs here, or wherever a job ran.
+    pub(crate) gains: Gains,
     /// The dispatches whose reading is watched.
     pub(crate) readers: reader::Readers,
     metrics: Arc<Metrics>,
@@ -141,6 +145,7 @@ impl Cache {
             pace: pace::Pace::new(config.warming_bytes_per_s),
             link: parking_lot::Mutex::default(),
             roll: Arc::default(),
+            gains: Gains::default(),
             readers: reader::Readers::default(),
             metrics,
         })

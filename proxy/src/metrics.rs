@@ -75,7 +75,7 @@ impl Metrics {
         let names = Names::default();
         let network = Axis::with_reserve("network", &names, MAX_NETWORKS);
         let metrics = Self {
-            data: DataCounters::new(),
+            data: DataCounters::new(&network),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
             shadows: ShadowCounters::new(&network),

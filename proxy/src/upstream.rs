@@ -40,9 +40,9 @@ pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit, Ticket};
 pub(crate) use making::Making;
+use ring::Ring;
 pub(crate) use send::{Lane, Purpose};
 pub(crate) use upload::{Outgoing, Upload};
-use ring::Ring;
 use warmth::Warmth;
 
 use crate::admin::{EndpointStatus, NetworkStatus};

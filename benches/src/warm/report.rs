@@ -119,7 +119,8 @@ pub fn text(run: &Run<'_>) -> String {
         let figures = [run.mean_s(kind, 0), run.over_cold(kind, 0), run.wasted(kind), found].map(show);
         let [mean, ratio, wasted, found] = figures;
         // Writing into a string cannot fail.
-        drop(writeln!(text, "{:<9} {mean:>7} {ratio:>9} {wasted:>8} {found:>21} {:>8}", kind.name(), outcome.failed()));
+        let _infallible =
+            writeln!(text, "{:<9} {mean:>7} {ratio:>9} {wasted:>8} {found:>21} {:>8}", kind.name(), outcome.failed());
     }
     for (what, figure, met) in [
         (
@@ -134,7 +135,8 @@ pub fn text(run: &Run<'_>) -> String {
         ),
         ("learned over declared ≥ 90 %", run.learned(), run.learned() >= Some(LEARNED_LEAST)),
     ] {
-        drop(write!(text, "\n{what}: {} {}", show(figure), if met && figure.is_some() { "met" } else { "missed" }));
+        let _infallible =
+            write!(text, "\n{what}: {} {}", show(figure), if met && figure.is_some() { "met" } else { "missed" });
     }
     text.push('\n');
     text

@@ -5,7 +5,6 @@ use http_body_util::BodyExt;
 use policy::{ClassId, NetworkSet, PerNetwork, Plan, Pricing, Reason, Shadowing};
 
 use super::*;
-use crate::generation::Classes;
 use crate::record::tests::{generation, job, network, record};
 
 /// An admin port with nothing behind it, and one decision.
@@ -47,6 +46,8 @@ impl Port {
             listening: &[],
             standing: policy::Watchdog::new(0.0).standing(),
             spend_kept: &crate::spend::Kept::default(),
+            classes: &Classes::default(),
+            gains: &Gains::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };

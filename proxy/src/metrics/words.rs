@@ -159,6 +159,15 @@ pub(crate) enum Lookup {
     Bypass,
 }
 
+/// Whether a job found an input where it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It was there, or on its way.
+    Warm,
+    /// It had to be fetched.
+    Cold,
+}
+
 /// What stood against a fetch into the data cache, or against keeping what was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DataRefusal {
@@ -293,6 +302,7 @@ words!(Lookup:
     Lookup::Miss => "miss",
     Lookup::Bypass => "bypass",
 );
+words!(Found: Found::Warm => "warm", Found::Cold => "cold");
 words!(DataRefusal:
     DataRefusal::Origin => "origin",
     DataRefusal::NotStorable => "not_storable",
@@ -419,6 +429,7 @@ mod tests {
         check::<policy::learn::BadRow>();
         check::<Lookup>();
         check::<DataRefusal>();
+        check::<Found>();
         check::<NoPermit>();
         check::<Asynchronous>();
         check::<Unspooled>();

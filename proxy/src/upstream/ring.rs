@@ -24,7 +24,8 @@ impl Ring {
     /// A ring of replicas that are called so: by what all sidecars call them.
     pub(super) fn of(labels: impl Iterator<Item = String>) -> Self {
         // Ketama knows its nodes by an address. A name may lead to any, so it is made into one that never changes.
-        let places: HashMap<SocketAddr, usize> = labels.enumerate().map(|(place, label)| (point(&label), place)).collect();
+        let places: HashMap<SocketAddr, usize> =
+            labels.enumerate().map(|(place, label)| (point(&label), place)).collect();
         let mut buckets: Vec<&SocketAddr> = places.keys().collect();
         buckets.sort_unstable();
         let buckets: Vec<Bucket> = buckets.into_iter().map(|point| Bucket::new(*point, 1)).collect();
@@ -41,7 +42,8 @@ impl Ring {
         let most = (OVER_MEAN * f64::from(sum.saturating_add(1)) / f64::from(count)).ceil();
         let mut tried = vec![false; in_flight.len()];
         let on_ring = self.continuum.node_iter(key).filter_map(|point| self.places.get(point).copied());
-        let mut first_seen = on_ring.filter(|place| tried.get_mut(*place).is_some_and(|tried| !std::mem::replace(tried, true)));
+        let mut first_seen =
+            on_ring.filter(|place| tried.get_mut(*place).is_some_and(|tried| !std::mem::replace(tried, true)));
         first_seen.find(|place| in_flight[*place].is_some_and(|load| f64::from(load) < most))
     }
 }
