@@ -7,7 +7,8 @@
 //! holds the slot for the time that the job ran in the trace; it sleeps, for two cores cannot run what a cluster did.
 //!
 //! The arm without warming has the same data cache: what an earlier job has read is there for the next one in all of them.
-//! Jobs, inputs and the times between them are the same for each arm; arms take turns, batch by batch.
+//! Jobs, inputs and the times between them are the same for each arm, and each job is sent to all of them at once: what the
+//! machine does meanwhile, it does to all.
 
 pub mod arm;
 pub mod far;
@@ -18,8 +19,10 @@ pub mod report;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
+use tokio::task::JoinSet;
 
 use crate::machine::Machine;
 use crate::peers::StartError;
@@ -40,11 +43,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Jobs of each arm
-    #[arg(long, value_name = "N", default_value_t = 150)]
+    #[arg(long, value_name = "N", default_value_t = 90)]
     pub jobs: usize,
-    /// Jobs of an arm before the next arm's turn
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub batch: usize,
     /// What bytes and the link's rate are multiplied by: times stay as they are, memory and CPU do not
     #[arg(long, value_name = "X", default_value_t = 0.25)]
     pub scale: f64,
@@ -58,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "X", default_value_t = 0.7)]
     pub load: f64,
     /// What draws the stretch of the trace
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 6)]
     pub seed: u64,
     /// A run of seconds, to see that it runs: its figures say nothing
     #[arg(long)]
@@ -100,7 +100,7 @@ pub enum WarmError {
 pub fn run(own: Own) -> Result<(), WarmError> {
     let mut arguments = Arguments::parse();
     if arguments.quick {
-        (arguments.jobs, arguments.batch, arguments.scale, arguments.pace) = (24, 12, 0.01, 0.05);
+        (arguments.jobs, arguments.scale, arguments.pace) = (24, 0.01, 0.05);
     }
     let arguments = arguments;
     let machine = Machine::read();
@@ -112,19 +112,22 @@ pub fn run(own: Own) -> Result<(), WarmError> {
     let runtime = runtime.map_err(system("start a runtime"))?;
     let mut arms = Vec::new();
     for kind in Kind::ALL {
-        arms.push((runtime.block_on(arm::Arm::start(&site, kind, &arguments))?, Vec::new()));
+        arms.push(Arc::new(runtime.block_on(arm::Arm::start(&site, kind, &arguments))?));
     }
-    for (round, batch) in jobs.chunks(arguments.batch.max(1)).enumerate() {
-        for turn in 0..arms.len() {
-            let (arm, visits) = &mut arms[(turn + round) % Kind::ALL.len()];
-            eprintln!("{} jobs, round {}, {}", batch.len(), round + 1, arm.kind.name());
-            visits.push(runtime.block_on(arm.visit(batch)).map_err(system("send the jobs of an arm"))?);
-        }
+    let mut running = JoinSet::new();
+    for (place, arm) in arms.iter().enumerate() {
+        let (arm, jobs) = (Arc::clone(arm), jobs.clone());
+        running.spawn_on(async move { (place, arm.visit(&jobs).await) }, runtime.handle());
+    }
+    let mut visits: Vec<Visit> = vec![Visit::default(); arms.len()];
+    while let Some(done) = runtime.block_on(running.join_next()) {
+        let (place, visit) = done.map_err(io::Error::other).map_err(system("run an arm"))?;
+        visits[place] = visit.map_err(system("send the jobs of an arm"))?;
     }
     let mut outcomes = Vec::new();
-    for (arm, visits) in arms {
+    for (arm, visit) in arms.iter().zip(visits) {
         let moved = runtime.block_on(arm.moved()).map_err(system("read an arm's metrics"))?;
-        outcomes.push(report::Outcome { kind: arm.kind, visits, moved });
+        outcomes.push(report::Outcome { kind: arm.kind, visit, moved });
     }
     let run = report::Run { machine: &machine, arguments: &arguments, jobs: &jobs, outcomes: &outcomes };
     print!("{}", report::text(&run));

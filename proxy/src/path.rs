@@ -29,7 +29,6 @@ use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
 
 use crate::body::Body;
 use crate::clock;
-use crate::data;
 use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
@@ -42,7 +41,7 @@ use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
 use hold::{Held, hold};
-use needs::{Looked, Needs};
+use needs::{Looked, Needs, Said};
 use settle::{JobBody, Settle};
 
 pub(crate) use asynchronous::{Located, Polled, keep_tidy};
@@ -138,14 +137,6 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
 /// What a job comes to: an answer, or a problem to answer with.
 type Answered = Result<Response<Body>, (Problem, String)>;
 
-/// What a request says of its inputs.
-struct Said {
-    /// By `Link`.
-    linked: Vec<http::Uri>,
-    /// In its body.
-    looked: Looked,
-}
-
 /// Classifies and plans: from here on everything about the job is fixed but what is observed.
 fn plan(
     shared: &Arc<Shared>,
@@ -173,12 +164,7 @@ fn plan(
     let mut needs = Needs::of(&shared.data, routed, &said.linked, kind.as_ref(), request, &said.looked);
     let upload = Arc::new(Upload::default());
     needs.enter(shared, &generation, &upload, &mut job, &mut view);
-    let attendance = kind.map(|kind| {
-        let own = format!("{:016x}-{id:x}", shared.instance);
-        let theirs = mark.id().map(|id| data::job_of(id).into());
-        let names = theirs.into_iter().chain([own.into_boxed_str()]).collect();
-        shared.data.roll.enter(kind, names, request.headers())
-    });
+    let attendance = kind.map(|kind| needs::attend(shared, kind, mark, id, request.headers()));
     let model = shared.oracle.model();
     let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);
@@ -351,11 +337,10 @@ fn keep_spare(course: &Course, settle: &mut Settle, request: Request<Body>) -> (
     let (parts, body) = request.into_parts();
     let (body, spool) = match body {
         Body::Empty => (Body::Empty, None),
-        Body::Incoming(_) | Body::Begun(_) if course.job.spoolable => {
-            let begun = match body {
-                Body::Incoming(incoming) => Begun::from(incoming),
-                Body::Begun(begun) => *begun,
-                body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
+        body if course.job.spoolable => {
+            let begun = match Begun::of(body) {
+                Ok(begun) => begun,
+                Err(body) => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
             };
             let is_held = matches!(course.plan.shadowing, Shadowing::Probe { .. });
             let store = &course.shared.spool;

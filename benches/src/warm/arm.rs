@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-/// What one batch of jobs showed.
+/// What the jobs showed.
 #[derive(Clone, Debug, Default)]
 pub struct Visit {
     /// From a job's arrival to the end of its answer, in the order of the jobs; `None` for one that failed.
@@ -170,9 +170,9 @@ impl Arm {
 async fn await_peer(admin: SocketAddr) -> Result<(), StartError> {
     let until = Instant::now() + WITHIN;
     loop {
-        let healthy = get(admin, "/metrics")
-            .await
-            .is_ok_and(|metrics| metrics.lines().any(|line| line == "adumbra_network_healthy{network=\"public\"} 1"));
+        let healthy = get(admin, "/metrics").await.is_ok_and(|metrics| {
+            metrics.lines().any(|line| line.starts_with("adumbra_network_healthy{network=\"public\"} 1"))
+        });
         if healthy {
             return Ok(());
         }

@@ -37,15 +37,15 @@ pub struct Run<'a> {
 pub struct Outcome {
     /// Which arm.
     pub kind: Kind,
-    /// Batch by batch.
-    pub visits: Vec<Visit>,
+    /// Job by job.
+    pub visit: Visit,
     /// What it moved.
     pub moved: Moved,
 }
 
 impl Outcome {
-    fn took_s(&self) -> Vec<Option<f64>> {
-        self.visits.iter().flat_map(|visit| visit.took_s.iter().copied()).collect()
+    fn took_s(&self) -> &[Option<f64>] {
+        &self.visit.took_s
     }
 
     fn failed(&self) -> usize {
@@ -60,7 +60,7 @@ impl Run<'_> {
 
     /// The mean of the jobs from the `from`th on that succeeded in all arms: a job that failed somewhere is compared nowhere.
     fn mean_s(&self, kind: Kind, from: usize) -> Option<f64> {
-        let all: Vec<Vec<Option<f64>>> = self.outcomes.iter().map(Outcome::took_s).collect();
+        let all: Vec<&[Option<f64>]> = self.outcomes.iter().map(Outcome::took_s).collect();
         let everywhere = |at: &usize| all.iter().all(|took| took.get(*at).copied().flatten().is_some());
         let took = self.of(kind)?.took_s();
         let took: Vec<f64> = (from..self.jobs.len()).filter(everywhere).filter_map(|at| took[at]).collect();

@@ -1,3 +1,5 @@
+//! What is expected after what was fetched, by tables and by properties.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -215,6 +215,3 @@ fn trace(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;

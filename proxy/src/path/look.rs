@@ -34,9 +34,14 @@ pub(crate) struct Begun {
     rest: Incoming,
 }
 
-impl From<Incoming> for Begun {
-    fn from(rest: Incoming) -> Self {
-        Self { ahead: VecDeque::new(), broke: None, rest }
+impl Begun {
+    /// A client's body, looked at or not; others are given back.
+    pub(super) fn of(body: Body) -> Result<Self, Body> {
+        match body {
+            Body::Incoming(rest) => Ok(Self { ahead: VecDeque::new(), broke: None, rest }),
+            Body::Begun(begun) => Ok(*begun),
+            body => Err(body),
+        }
     }
 }
 
@@ -50,8 +55,10 @@ pub(super) async fn into_body(config: &Config, request: Request<Body>) -> (Reque
         return (request, Looked::Not);
     };
     let (parts, body) = request.into_parts();
-    let Body::Incoming(incoming) = body else { return (Request::from_parts(parts, body), Looked::Not) };
-    let mut begun = Begun::from(incoming);
+    let mut begun = match Begun::of(body) {
+        Ok(begun) => begun,
+        Err(body) => return (Request::from_parts(parts, body), Looked::Not),
+    };
     let fits = http_body::Body::size_hint(&begun.rest).exact().is_some_and(|bytes| bytes <= LOOKED_BYTES);
     let whole = fits && tokio::time::timeout(WITHIN, begun.read()).await.unwrap_or(false);
     let looked = if whole { form.read(&begun) } else { Looked::Not };

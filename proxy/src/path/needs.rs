@@ -9,8 +9,9 @@ use policy::{ClassId, Job, View};
 
 use super::classify;
 use crate::body::Body;
-use crate::data::{self, Cache, DECLARED_MOST, InputHash};
+use crate::data::{self, Attendance, Cache, DECLARED_MOST, InputHash};
 use crate::generation::{Generation, Shared};
+use crate::peer::Mark;
 use crate::upstream::Upload;
 
 /// Parameters, and segments, that names of inputs are looked for in.
@@ -27,6 +28,15 @@ pub(super) enum Looked {
     Json(serde_json::Value),
     /// As a form's fields.
     Form(Vec<u8>),
+}
+
+/// What a request says of its inputs.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// By `Link`.
+    pub(super) linked: Vec<Uri>,
+    /// In its body.
+    pub(super) looked: Looked,
 }
 
 /// One input.
@@ -78,6 +88,13 @@ pub(super) fn kind(route: Option<&Route>, class: ClassId, request: &Request<Body
     let mut features: Vec<Feature> = parameters.collect();
     features.extend(segments);
     Some(Kind { class, key, features })
+}
+
+/// Enters a job among those whose fetches are watched, by what its dispatches are called here and where it comes from.
+pub(super) fn attend(shared: &Shared, kind: Kind, mark: &Mark, id: u64, headers: &HeaderMap) -> Attendance {
+    let own = format!("{:016x}-{id:x}", shared.instance);
+    let theirs = mark.id().map(|id| data::job_of(id).into());
+    shared.data.roll.enter(kind, theirs.into_iter().chain([own.into_boxed_str()]).collect(), headers)
 }
 
 fn with(mut digest: DefaultHasher, bytes: &[u8]) -> u64 {

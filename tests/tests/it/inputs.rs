@@ -49,7 +49,18 @@ async fn what_jobs_fetched_before_is_fetched_ahead_for_one_that_was_never_seen()
     let answer = fetched(&sidecar, &data, "/scenes/desert.bin", &passed_on(&job)).await;
     assert_eq!((answer.text().as_str(), answer.field("adumbra-cache")), ("data of /scenes/desert.bin", "hit"));
     job.release(Reply::ok("done")).await;
-    assert_eq!(client.answer().await.text(), "done");
+    let answer = client.answer().await;
+    // What it came to is seen: of this job, of its network, of its class.
+    let inputs = &sidecar.logged(&answer.decision()).await["inputs"];
+    let bytes = "data of /scenes/desert.bin".len();
+    assert_eq!((&inputs["hits"], &inputs["misses"], &inputs["hit_bytes"]), (&1.into(), &0.into(), &bytes.into()));
+    assert!(inputs["saved_s"].is_number(), "three cold ones came before: {inputs}");
+    for (found, expected) in [("warm", 1.0), ("cold", 3.0)] {
+        let series = format!(r#"adumbra_job_inputs_total{{network="private",found="{found}"}}"#);
+        assert_eq!(sidecar.metric(&series).await, expected, "{found}");
+    }
+    let class = &sidecar.status().await["inputs"][0];
+    assert_eq!((&class["route"], &class["warm_jobs"], &class["cold_jobs"]), (&"every".into(), &1.into(), &3.into()));
 }
 
 #[tokio::test]
@@ -196,4 +207,26 @@ async fn no_more_is_fetched_ahead_for_one_job_than_may_be() {
     }
     job.release(Reply::ok("done")).await;
     assert_eq!(client.answer().await.text(), "done");
+}
+
+#[tokio::test]
+async fn jobs_that_read_the_same_go_to_the_replica_that_has_it() {
+    let (private, data) = (Origin::held().await, data().await);
+    let (one, other) = (Origin::named("one").await, Origin::named("other").await);
+    let [left, right] = [&one, &other].map(|service| allowing(Setup::alone(service.url()), &data).start());
+    let near = allowing(Setup::with_peers(private.url(), &[&left, &right]), &data).every(ON).start();
+    near.swap_model(tests::model::settled(1000.0, 1.0));
+    near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
+    let mut by_replica = std::collections::BTreeMap::<String, usize>::new();
+    for input in 0..24 {
+        let link = format!("link: <{}/{input}>; rel=preload", data.url());
+        let mut ran_on = Vec::new();
+        for job in 0..2 {
+            let request = format!("GET /{job}/{input} HTTP/1.1\r\nhost: a\r\n{link}\r\n\r\n");
+            ran_on.push(Raw::ask(near.jobs(), request).await.text());
+        }
+        assert_eq!(ran_on[0], ran_on[1], "input {input}");
+        *by_replica.entry(ran_on.swap_remove(0)).or_default() += 1;
+    }
+    assert_eq!(by_replica.len(), 2, "each replica has a part of the inputs: {by_replica:?}");
 }

@@ -1,3 +1,5 @@
+//! Whose a fetch is, by what it says and by when it comes.
+
 use policy::ClassId;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Where inputs stand in requests, and what of that is a URL.
+
 use super::*;
 
 fn request(target: &str) -> Request<Body> {
