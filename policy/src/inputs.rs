@@ -2,11 +2,11 @@
 //!
 //! Three habits are kept, for a job may show any of them. Jobs of a *class* fetch the same thing (an index, a model); jobs
 //! of one *key*, the same request made again, fetch the same things; and jobs of a class fetch things *named after* what
-//! their request says, `…/scenes/7.bin` for `?scene=7`, which needs no second job of that key: see [`pattern`].
+//! their request says, `…/scenes/7.bin` for `?scene=7`, which needs no second job of that key: see `pattern`.
 //!
 //! Of each the confidence is the share of the jobs that fetched it, with some jobs that did not added at the start, so that
 //! one job alone proves nothing. It decays twice: each job that does without takes its part, and old jobs count half after
-//! [`HALF_LIFE_S`]. Whose a fetch was is not always known. Then each job that ran is believed to have made it as far as
+//! `HALF_LIFE_S`. Whose a fetch was is not always known. Then each job that ran is believed to have made it as far as
 //! its habits say so ([`Inputs::shares`]), and what is learned counts by that share: doubt about one job makes the next one
 //! less doubtful, as in expectation maximisation (Dempster, Laird and Rubin, 1977).
 //!

@@ -55,7 +55,7 @@ impl Gain {
             return None;
         }
         self.warm = self.warm.saturating_add(1);
-        let saved_s = (self.cold >= COLD_LEAST).then(|| self.cold_mean_s - took_s)?;
+        let saved_s = (self.cold >= COLD_LEAST).then_some(self.cold_mean_s - took_s)?;
         self.saved_s += saved_s;
         Some(saved_s)
     }

@@ -120,7 +120,7 @@ impl Roll {
         }
         drop(by_name);
         // A job may have two names.
-        candidates.sort_by_key(|job| Arc::as_ptr(job));
+        candidates.sort_by_key(Arc::as_ptr);
         candidates.dedup_by(|one, other| Arc::ptr_eq(one, other));
         candidates
     }

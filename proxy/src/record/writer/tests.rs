@@ -148,7 +148,7 @@ prop_compose! {
         Record {
             id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
             request_bytes, response_bytes, possibly_running,
-            inputs: (status % 2 == 0).then(|| inputs(status, request_bytes, took_s)),
+            inputs: status.is_multiple_of(2).then(|| inputs(status, request_bytes, took_s)),
             eligible: set(eligible),
             shadows: set(shadows),
             progress: PerNetwork(progress.try_into().expect("one for each network")),
@@ -198,6 +198,6 @@ fn inputs_line(inputs: crate::record::Inputs) -> crate::record::line::InputsLine
 
 fn inputs(count: u16, bytes: u64, seconds: f64) -> crate::record::Inputs {
     let read = policy::inputs::gain::Read { hits: count.into(), misses: 1, hit_bytes: bytes, missed_bytes: 7 };
-    let saved_s = (count % 4 == 0).then_some(seconds);
+    let saved_s = count.is_multiple_of(4).then_some(seconds);
     crate::record::Inputs { expected_bytes: bytes / 2, warm_bytes: bytes / 3, read, saved_s }
 }
