@@ -29,8 +29,10 @@ mod upstream;
 
 pub mod lane;
 
+mod cache;
 mod clock;
 mod data;
+mod disk;
 mod guard;
 mod metrics;
 mod oracle;

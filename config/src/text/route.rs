@@ -110,6 +110,8 @@ fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
                  finds in it, and, with `data.learn`, what jobs of its kind have fetched before.";
     let warm = table.or("warm", &FLAG, "false", about);
     let inputs = inputs(table, warm);
+    let about = "Whether answers to GET are stored and given again, as they say they may be: docs/cache.md.";
+    let cache = table.or("cache", &FLAG, "false", about);
     let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
     let progress = poll(table.table("progress", about));
     let asynchronous = asynchronous(table.table(
@@ -134,6 +136,7 @@ fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
         extract,
         warm,
         inputs,
+        cache,
         progress,
         asynchronous,
     })

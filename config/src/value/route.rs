@@ -37,6 +37,8 @@ pub struct Route {
     pub warm: bool,
     /// Where a request names inputs, beside `Link: <…>; rel=preload`.
     pub inputs: Vec<Input>,
+    /// Whether answers are stored, and given again.
+    pub cache: bool,
     /// A counter of the service's that says how far a job is, if it has one.
     pub progress: Option<Poll>,
     /// What to make of jobs that are answered `202` long before they are done.

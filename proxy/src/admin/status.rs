@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use config::value::{Kind, Mode};
 use serde::Serialize;
 
+use super::cache::CachePage;
 use super::guard::{GuardPage, SpendKeptPage, SpendPage};
 use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
@@ -36,6 +37,7 @@ struct StatusPage<'a> {
     data: DataPage,
     /// What jobs have found of their inputs, by network and class; those with most bytes found first.
     inputs: Vec<InputsPage>,
+    cache: CachePage,
     certificates: CertificatesPage,
 }
 
@@ -186,6 +188,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
         inputs: inputs(seen),
+        cache: seen.metrics.cache.so_far().into(),
         certificates: CertificatesPage::of(seen.certificates),
     };
     // Every field is a number, a word or a list of such: nothing that could not be written.

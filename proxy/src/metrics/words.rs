@@ -329,6 +329,7 @@ words!(Problem:
     Problem::OriginUnnamed => "origin_unnamed",
     Problem::OriginFailed => "origin_failed",
     Problem::OriginSlow => "origin_slow",
+    Problem::NotCached => "not_cached",
     Problem::NotFound => "not_found",
     Problem::MethodNotAllowed => "method_not_allowed",
     Problem::Overloaded => "overloaded",
