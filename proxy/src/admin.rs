@@ -36,7 +36,8 @@ use policy::watchdog::Standing;
 
 use crate::accept::Port;
 use crate::body::Body;
-use crate::generation::{Generation, Shared};
+use crate::data::Gains;
+use crate::generation::{Classes, Generation, Shared};
 use crate::identity::Certificates;
 use crate::lane::Kept;
 use crate::log_level;
@@ -105,6 +106,8 @@ struct Seen<'a> {
     listening: &'a [(Port, SocketAddr)],
     standing: Standing,
     spend_kept: &'a spend::Kept,
+    classes: &'a Classes,
+    gains: &'a Gains,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -142,6 +145,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         listening: &shared.listening.load(),
         standing: shared.guard.standing(),
         spend_kept: &shared.purses.kept(),
+        classes: &shared.classes,
+        gains: &shared.data.gains,
         networks: &|| with_money(&generation, &shared.purses),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

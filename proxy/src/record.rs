@@ -29,7 +29,7 @@ use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Predi
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
 
-pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+pub(crate) use line::{InputsLine, Line, PredictionLine, mode_word, network_name, rounded};
 pub(crate) use time::rfc3339;
 pub(crate) use tree::tree_path;
 
@@ -91,6 +91,21 @@ pub(crate) struct Record {
     pub(crate) response_bytes: u64,
     /// Dispatches of losers that could not be made sure to be gone.
     pub(crate) possibly_running: u8,
+    /// What it has read of inputs, where that is known.
+    pub(crate) inputs: Option<Inputs>,
+}
+
+/// What a job has read of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Inputs {
+    /// Bytes it was expected to read.
+    pub(crate) expected_bytes: u64,
+    /// Of those, what was thought to be there when it was planned, where it then ran.
+    pub(crate) warm_bytes: u64,
+    /// What it read.
+    pub(crate) read: policy::inputs::gain::Read,
+    /// Seconds less than cold jobs of its class take there; missing where there is nothing to compare it with.
+    pub(crate) saved_s: Option<f64>,
 }
 
 /// How a job ended.

@@ -5,7 +5,6 @@ use http_body_util::BodyExt;
 use policy::{ClassId, NetworkSet, PerNetwork, Plan, Pricing, Reason, Shadowing};
 
 use super::*;
-use crate::generation::Classes;
 use crate::record::tests::{generation, job, network, record};
 
 /// An admin port with nothing behind it, and one decision.
@@ -52,9 +51,10 @@ impl Port {
             listening: &[],
             standing: policy::Watchdog::new(0.0).standing(),
             spend_kept: &crate::spend::Kept::default(),
+            classes: &Classes::default(),
+            gains: &Gains::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
-            purge: &|purge| usize::from(*purge == crate::cache::Purge::All),
         };
         let (head, body) = respond(&seen, &request.into_parts().0).into_parts();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

@@ -98,6 +98,7 @@ pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, to
         request_bytes: 100,
         response_bytes: 2000,
         possibly_running: 0,
+        inputs: None,
     }
 }
 

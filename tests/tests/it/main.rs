@@ -14,6 +14,7 @@ mod handover;
 mod hindsight;
 mod hygiene;
 mod identity;
+mod inputs;
 mod lane;
 mod learning;
 mod limits;
