@@ -1,4 +1,4 @@
-//! The admin port: what the operator, a probe and Prometheus see. It only shows; nothing here changes anything.
+//! The admin port: what the operator, a probe and Prometheus see. It only shows, but for `POST /cache/purge`.
 //!
 //! It has no password, so it must not be reachable by strangers. It is on loopback by default, and as a web page can make
 //! a browser on the same machine ask loopback under a name of the page's choice (DNS rebinding), it answers only under an
@@ -6,6 +6,7 @@
 //!
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
+mod cache;
 mod configuration;
 mod explain;
 mod guard;
@@ -53,7 +54,7 @@ const DECISIONS: usize = 50;
 
 /// What `/` shows.
 const INDEX: &str = "\
-adumbra: the admin port; it only shows, and answers only to addresses and to localhost
+adumbra: the admin port; it shows, and answers only to addresses and to localhost
 
 /healthz                 200 while the process is up
 /readyz                  200 once jobs are taken, 503 before that and while draining
@@ -65,6 +66,8 @@ adumbra: the admin port; it only shows, and answers only to addresses and to loc
 /decisions/ID            one decision, with its path through the tree while the model that made it is in force: JSON
 /explain?url=/path&method=GET&header=Name:value
                          what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text)
+POST /cache/purge?url=http://host/path, ?prefix=http://host/path or ?all=true
+                         takes that out of the response cache: docs/cache.md
 ";
 
 /// What the admin port shows, read when it is asked for.
@@ -84,6 +87,7 @@ struct Seen<'a> {
     spend_kept: &'a spend::Kept,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
+    purge: &'a dyn Fn(&crate::cache::Purge) -> usize,
 }
 
 /// Answers one request to the admin port.
@@ -106,6 +110,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         spend_kept: &shared.purses.kept(),
         networks: &|| with_money(&generation, &shared.purses),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
+        purge: &|purge| shared.cache.purge(purge),
     };
     let (parts, _body) = request.into_parts();
     respond(&seen, &parts)
@@ -116,6 +121,9 @@ fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
     if !host::is_ours(request, own) {
         seen.metrics.admin_refused();
         return host::refusal();
+    }
+    if request.uri.path() == cache::PURGE {
+        return cache::purge(seen, request);
     }
     if request.method != Method::GET && request.method != Method::HEAD {
         let detail = format!("the admin port only shows; ask with GET, not {}", request.method);

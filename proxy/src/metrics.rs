@@ -6,6 +6,7 @@
 //!
 //! Each file below holds the families of one part and the methods that count them.
 
+mod cache;
 mod cells;
 mod configuration;
 mod data;
@@ -28,14 +29,16 @@ use policy::MAX_NETWORKS;
 
 use crate::admin::NetworkStatus;
 
+pub(crate) use cache::{Bypass, CacheCounters, CacheResult, CacheSoFar, Dropped, NotStored};
 pub(crate) use data::{DataCounters, DataSoFar};
+pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    Asynchronous, Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd,
-    Reload, ServedEnd, ShadowEnd, Side, UpstreamConnection,
+    Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Reload, ServedEnd,
+    ShadowEnd, Side, UpstreamConnection,
 };
 
 use configuration::ConfigCounters;
@@ -54,6 +57,8 @@ use shadow::ShadowCounters;
 pub(crate) struct Metrics {
     /// What the data cache counts.
     pub(crate) data: DataCounters,
+    /// What the response cache counts.
+    pub(crate) cache: CacheCounters,
     jobs: JobCounters,
     guard: GuardCounters,
     shadows: ShadowCounters,
@@ -76,6 +81,7 @@ impl Metrics {
         let network = Axis::with_reserve("network", &names, MAX_NETWORKS);
         let metrics = Self {
             data: DataCounters::new(),
+            cache: CacheCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
             shadows: ShadowCounters::new(&network),
@@ -112,6 +118,7 @@ impl Metrics {
             .chain(self.lane.families())
             .chain(edge)
             .chain(self.data.families())
+            .chain(self.cache.families())
             .chain(rest)
     }
 }

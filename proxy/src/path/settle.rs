@@ -97,6 +97,12 @@ impl Settle {
         self.record.as_mut().expect("the record is only taken when the job has ended")
     }
 
+    /// Whether the answer may be stored; if so, whether it is an adopted shadow's.
+    pub(super) fn stores(&self) -> Option<bool> {
+        let record = self.record.as_ref().filter(|_| self.course.storing)?;
+        Some(record.action == Action::Adopt)
+    }
+
     /// Holds data that is on its way until the job is over or goes elsewhere.
     pub(super) fn hold_warm(&mut self, warming: OnItsWay) {
         self.warming = warming;
@@ -147,6 +153,20 @@ impl Settle {
             Some(record) => asynchronous::note(&self.course, record.target, parts, body),
             None => body,
         }
+    }
+
+    /// Whether the answer is of somebody who never knew the asynchronous job that it should be about.
+    pub(super) fn is_of_a_stranger(&self, parts: &http::response::Parts, body: &Body) -> bool {
+        let on = self.record.as_ref().map(|record| record.target);
+        on.is_some_and(|on| asynchronous::is_of_a_stranger(&self.course, on, parts, body.endpoint()))
+    }
+
+    /// Passes such an answer on, and tells another sidecar what it is.
+    pub(super) fn disregard(&self, parts: &mut http::response::Parts, body: Body) -> Body {
+        if self.course.job.last_hop {
+            parts.headers.insert(asynchronous::NOT_KNOWN, HeaderValue::from_static("1"));
+        }
+        body
     }
 
     /// Nobody needs the copy of the request's body any more; if there never was a whole one, that is counted.

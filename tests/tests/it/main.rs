@@ -2,6 +2,7 @@
 
 mod admin;
 mod asynchronous;
+mod cache;
 mod cannot_hurt;
 mod contest;
 mod disconnect;
@@ -9,6 +10,7 @@ mod failover;
 mod fenced;
 mod ffmpeg;
 mod guard;
+mod handover;
 mod hygiene;
 mod identity;
 mod lane;
@@ -23,6 +25,7 @@ mod shadows;
 mod spend;
 mod strangers;
 mod streaming;
+mod systemd;
 mod tidy;
 mod upgrades;
 mod upstream;
