@@ -123,6 +123,7 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
     let data = bounds::data(&mut root, previous);
     let oracle = bounds::oracle(&mut root, previous);
     let log = bounds::log(&mut root);
+    let journal = bounds::journal(&mut root);
     let (networks, retired) = networks.finish()?;
     Some(Config {
         listen: listen.finish()?,
@@ -142,6 +143,7 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
         data,
         oracle,
         log,
+        journal,
         workers: workers as usize,
         drain,
     })

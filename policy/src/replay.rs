@@ -8,8 +8,10 @@
 //! have been another one: a replay says what one decision was worth, not what a day would have looked like.
 
 use crate::cost;
+use crate::decide::{Step, decide};
 use crate::job::Job;
 use crate::model::Model;
+use crate::observation::Evidence;
 use crate::plan::{Plan, Shadowing, plan_as};
 use crate::prediction::Prediction;
 use crate::units::{NetworkId, NetworkSet, PerNetwork};
@@ -31,6 +33,19 @@ pub struct Happened {
     pub took_s: PerNetwork<Option<f64>>,
 }
 
+/// What a decision on it was made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// What its dispatches had shown.
+    pub evidence: Evidence,
+    /// When the window began, on the clock of the evidence.
+    pub forked_s: f64,
+    /// When it was looked at.
+    pub at_s: f64,
+    /// The networks then.
+    pub view: View,
+}
+
 /// Money: between these, and about this much.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Range {
@@ -47,6 +62,8 @@ pub struct Range {
 pub struct Replayed {
     /// The plan that would have been made.
     pub plan: Plan,
+    /// Who would have answered, as far as is known.
+    pub answered: NetworkId,
     /// What happened cost, at the prices and by the load that the view has; `None` if its time was not seen.
     pub cost: Option<Range>,
     /// What the plan would have cost; `None` if nothing was seen and nothing is predicted.
@@ -78,9 +95,10 @@ impl Range {
 
 /// Plans a job again, in `view` and by `model`, and says what that would have cost.
 ///
-/// Where the plan would have let the same network answer beside the same shadows, what happened is what would have happened.
+/// Where the plan would have let the same network answer beside the same shadows, the same would have been seen, and what was
+/// seen is decided on again.
 #[must_use]
-pub fn again(happened: &Happened, view: &View, model: Option<&Model>) -> Replayed {
+pub fn again(happened: &Happened, seen: Option<&Seen>, view: &View, model: Option<&Model>) -> Replayed {
     let Happened { job, arm, target, shadows, took_s } = happened;
     let plan = plan_as(*arm, job, view, model, 0.0);
     let cost = |network: NetworkId| cost_on(job, view, network, took_s[network], plan.predictions[network].as_ref());
@@ -90,11 +108,24 @@ pub fn again(happened: &Happened, view: &View, model: Option<&Model>) -> Replaye
         Shadowing::Direct | Shadowing::Sample { .. } => NetworkSet::EMPTY,
     };
     let the_same = could_move == *shadows && (plan.target == *target || could_move.contains(*target));
-    let other = match happened_cost {
-        Some(cost) if the_same => Some(cost),
-        _ => answered_by_any(cost(plan.target), could_move.iter().filter_map(cost)),
+    let answered = match seen {
+        Some(seen) if the_same => decided(job, seen, model, &plan).unwrap_or(*target),
+        None if the_same => *target,
+        _ => plan.target,
     };
-    Replayed { plan, cost: happened_cost, other, is_known: other.is_some_and(|range| range.is_exact()) }
+    let others = could_move.iter().filter(|_| !the_same).filter_map(cost);
+    let other = answered_by_any(cost(answered), others);
+    let is_known = other.is_some_and(|range| range.is_exact());
+    Replayed { plan, answered, cost: happened_cost, other, is_known }
+}
+
+/// Who answers by what was seen, if that settles it.
+fn decided(job: &Job, seen: &Seen, model: Option<&Model>, plan: &Plan) -> Option<NetworkId> {
+    let Seen { evidence, forked_s, at_s, view } = seen;
+    match decide(job, view, model, plan, evidence, *forked_s, *at_s) {
+        Step::Settled(decision) => Some(decision.target),
+        Step::WaitUntil(_) => None,
+    }
 }
 
 /// The plan's target answers, unless one of the others is found to be cheaper.
@@ -154,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_would_have_gone_where_it_went_costs_what_it_cost() {
-        let replayed = again(&happened([Some(5.0), None]), &quiet(), None);
+        let replayed = again(&happened([Some(5.0), None]), None, &quiet(), None);
         assert_eq!(replayed.plan.target, PRIVATE);
         assert!(replayed.is_known);
         assert_eq!(replayed.cost, replayed.other);
@@ -166,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_on_both_sides_is_known_on_both() {
-        let replayed = again(&happened([Some(5.0), Some(2.0)]), &elsewhere(), None);
+        let replayed = again(&happened([Some(5.0), Some(2.0)]), None, &elsewhere(), None);
         assert_eq!(replayed.plan.target, PUBLIC);
         assert!(replayed.is_known);
         let expected = cost::fresh(&job(), &elsewhere(), PUBLIC, &Prediction::exactly(2.0));
@@ -175,10 +206,10 @@ mod tests {
 
     #[test]
     fn what_nobody_saw_and_nothing_predicts_is_not_made_up() {
-        let replayed = again(&happened([Some(5.0), None]), &elsewhere(), None);
+        let replayed = again(&happened([Some(5.0), None]), None, &elsewhere(), None);
         assert_eq!((replayed.plan.target, replayed.other, replayed.is_known), (PUBLIC, None, false));
         assert!(replayed.cost.is_some());
-        let never = again(&happened([None, None]), &quiet(), None);
+        let never = again(&happened([None, None]), None, &quiet(), None);
         assert_eq!((never.cost, never.other), (None, None));
     }
 

@@ -288,7 +288,7 @@ fn shared(
     file: Option<&ConfigFile>,
 ) -> Result<Arc<Shared>, StartError> {
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
-    let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
+    let recorder = Recorder::start(&config.log, config.journal.as_ref(), Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
     let oracle = Oracle::start(&config, &classes, Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the trainer", source })?;
@@ -299,7 +299,8 @@ fn shared(
     let book = Book::new(file.map(ConfigFile::in_force), file.and_then(ConfigFile::refused));
     metrics.config_is(file.is_none_or(|file| file.errors().is_none()));
     metrics.config_in_force(InForce::seconds_now());
-    Ok(Arc::new(Shared {
+    oracle.is_heard_by(recorder.labels());
+    let shared = Arc::new(Shared {
         located: crate::path::Located::default(),
         oracle,
         recorder,
@@ -319,7 +320,9 @@ fn shared(
         book,
         ready: AtomicBool::new(false),
         generation: ArcSwap::from_pointee(Generation { config, networks }),
-    }))
+    });
+    shared.recorder.sees(&shared);
+    Ok(shared)
 }
 
 /// What a process has once, without the threads that use it.

@@ -33,6 +33,7 @@ mod log_level;
 mod clock;
 mod data;
 mod guard;
+mod journal;
 mod metrics;
 mod oracle;
 mod record;

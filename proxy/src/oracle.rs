@@ -11,8 +11,8 @@ pub(crate) mod names;
 pub(crate) mod shelf;
 mod trainer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use policy::{ClassId, Model, NetworkId, Prediction};
 
 use crate::clock;
 use crate::generation::Classes;
+use crate::journal::Labels;
 use crate::metrics::Metrics;
 use corrections::Corrections;
 use names::Names;
@@ -43,6 +44,8 @@ const NICE: i32 = 19;
 pub(crate) struct Oracle {
     school: Arc<School>,
     names: ArcSwap<Names>,
+    /// The journal hears every label.
+    heard: OnceLock<Arc<Labels>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -103,7 +106,7 @@ impl Oracle {
                 trainer.end(&school, std::time::Instant::now());
             }
         })?;
-        Ok(Self { school, names: ArcSwap::new(names), thread: Some(thread) })
+        Ok(Self { school, names: ArcSwap::new(names), heard: OnceLock::new(), thread: Some(thread) })
     }
 
     /// The model in force: read once a job.
@@ -142,12 +145,25 @@ impl Oracle {
 
     /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
     pub(crate) fn learn(&self, row: Row) {
+        self.tell(&row);
         self.school.take_in(row, None);
     }
 
     /// As [`Oracle::learn`], with what was foreseen of it: the next intervals are as wide as it takes.
     pub(crate) fn learn_beside(&self, row: Row, foreseen: Option<Prediction>) {
+        self.tell(&row);
         self.school.take_in(row, foreseen);
+    }
+
+    fn tell(&self, row: &Row) {
+        if let Some(labels) = self.heard.get() {
+            labels.push(row);
+        }
+    }
+
+    /// The journal hears every label from now on.
+    pub(crate) fn is_heard_by(&self, labels: &Arc<Labels>) {
+        let _only_once = self.heard.set(Arc::clone(labels));
     }
 
     /// What the model is off by just now, for a job of this class on a network.

@@ -175,6 +175,7 @@ fn plan(
         inputs: needs.to_vec(),
         left: Left::default(),
         about: about.map(Box::new),
+        seen: parking_lot::Mutex::default(),
         uri: request.uri().clone(),
         host: request.headers().get(http::header::HOST).cloned(),
     })

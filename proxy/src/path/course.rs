@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use parking_lot::Mutex;
 use policy::spend::Bill;
 use policy::watchdog::Seat;
 use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
@@ -12,6 +13,7 @@ use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 use super::asynchronous::About;
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
+use crate::journal::Seen;
 use crate::peer;
 use crate::spend::Tab;
 use crate::spool::Spool;
@@ -41,6 +43,8 @@ pub(super) struct Course {
     pub(super) left: Left,
     /// The asynchronous job that it is about.
     pub(super) about: Option<Box<About>>,
+    /// What its decision was made from last, if there is a journal.
+    pub(super) seen: Mutex<Option<Box<Seen>>>,
     /// What was asked for, and of whom.
     pub(super) uri: Uri,
     pub(super) host: Option<HeaderValue>,

@@ -15,6 +15,7 @@ use policy::{Action, Decision, Reason, Shadowing};
 use crate::body::{Body, BodyError};
 use crate::clock;
 use crate::grpc::Call;
+use crate::journal::Happened;
 use crate::problem::Problem;
 use crate::record::{Outcome, Record};
 use crate::spool::Spool;
@@ -74,6 +75,11 @@ impl Settle {
             request_bytes: 0,
             response_bytes: 0,
             possibly_running: 0,
+            planned: plan.target,
+            ran_s: None,
+            waited_s: 0.0,
+            terms: None,
+            happened: None,
         };
         Self {
             course: Arc::clone(course),
@@ -206,6 +212,7 @@ impl Settle {
         if let Some(flight) = self.flight.take().filter(|_| succeeded) {
             let ran_s = self.course.ran_s(record.target, &self.course.upload, flight.land());
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
+            record.ran_s = Some(took_s);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);
             let row = Row {
@@ -220,6 +227,14 @@ impl Settle {
             self.course.shared.oracle.learn_beside(row, record.predictions[record.target]);
         }
         self.compare(&record);
+        record.waited_s = self.course.upload.waited_s() + self.stalled_s;
+        let Course { job, view, plan, seat, .. } = &*self.course;
+        let predicted = plan.predictions[record.target].as_ref();
+        record.terms = predicted.map(|predicted| policy::cost::terms(job, view, record.target, predicted));
+        if record.generation.config.journal.is_some() {
+            let seen = self.course.seen.lock().take();
+            record.happened = Some(Box::new(Happened { view: *view, plan: *plan, arm: seat.arm, seen }));
+        }
         self.course.shared.metrics.job(&record);
         self.course.shared.recorder.submit(record);
     }

@@ -11,6 +11,7 @@ mod ffmpeg;
 mod guard;
 mod hygiene;
 mod identity;
+mod journal;
 mod lane;
 mod learning;
 mod limits;
