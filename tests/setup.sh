@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 lacking=()
-for pair in nginx:nginx curl:curl h2load:nghttp2-client wrk:wrk python3:python3 openssl:openssl ffmpeg:ffmpeg; do
+for pair in nginx:nginx curl:curl h2load:nghttp2-client wrk:wrk python3:python3 openssl:openssl ffmpeg:ffmpeg systemd-analyze:systemd chromium:chromium promtool:prometheus; do
     PATH="$PATH:/usr/sbin" type -P "${pair%%:*}" >/dev/null || lacking+=("${pair##*:}")
 done
 # python3 -m venv comes apart from python3 on Debian.

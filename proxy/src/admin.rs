@@ -108,7 +108,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     if parts.method != Method::GET && parts.method != Method::HEAD {
         let route = match admit(&generation.config, &shared.metrics, &parts) {
             Ok(route) => route,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         return match write::answer(shared, &generation, route, &parts, body).await {
             Ok(response) => dressed(response),
@@ -140,11 +140,11 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
 }
 
 /// What `request` is for, if it is for anything and came under a name that is answered to.
-fn admit(config: &Config, metrics: &Metrics, request: &Parts) -> Result<&'static Route, Response<Body>> {
+fn admit(config: &Config, metrics: &Metrics, request: &Parts) -> Result<&'static Route, Box<Response<Body>>> {
     let own: IpAddr = config.listen.admin.ip();
     let refuse = |problem: Problem, detail: &str| {
         metrics.problem(problem);
-        problem.response(detail)
+        Box::new(problem.response(detail))
     };
     if !host::is_ours(request, own) {
         metrics.admin_refused();
@@ -164,7 +164,7 @@ fn admit(config: &Config, metrics: &Metrics, request: &Parts) -> Result<&'static
 
 fn respond(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
     if let Err(refusal) = admit(&seen.generation.config, seen.metrics, request) {
-        return refusal;
+        return *refusal;
     }
     let mut response = dressed(page(seen, request));
     if request.method == Method::HEAD {

@@ -15,15 +15,17 @@ pub(crate) mod segment;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 use policy::learn::Row;
 use policy::{Arm, Decision, Evidence, Plan, View};
 
-use crate::generation::{Classes, Shared};
+use crate::generation::Classes;
 use crate::metrics::Metrics;
+use crate::oracle::Oracle;
 use crate::record::Record;
+use crate::reload::Book;
 use entry::Entry;
 use segment::Segments;
 
@@ -97,7 +99,18 @@ impl Labels {
 }
 
 /// Where the journal finds what is in force.
-pub(crate) type InForce = OnceLock<Weak<Shared>>;
+///
+/// Not all that is shared: whoever held that could be the last, and would have to wait for itself.
+pub(crate) type InForce = OnceLock<Around>;
+
+/// See [`InForce`].
+#[derive(Debug)]
+pub(crate) struct Around {
+    /// Tells one process from another.
+    pub(crate) instance: u64,
+    pub(crate) book: Arc<Book>,
+    pub(crate) oracle: Arc<Oracle>,
+}
 
 impl Journal {
     /// Opens what the configuration names. Segments of an earlier process stay as they are, and a new one is begun.
@@ -130,15 +143,15 @@ impl Journal {
 
     /// Takes in what a dispatch has taught.
     pub(crate) fn label(&mut self, row: &Row, in_force: &InForce) {
-        let Some(shared) = in_force.get().and_then(Weak::upgrade) else { return };
-        let generation = shared.generation.load();
+        let Some(around) = in_force.get() else { return };
         self.begin(in_force, 0);
-        self.add(&Entry::Label(entry::LabelEntry::of(row, &generation)));
+        let network = around.oracle.network_name(row.network);
+        self.add(&Entry::Label(entry::LabelEntry::of(row, network)));
     }
 
     /// What a new segment, or one that is about another configuration or model, says first.
     fn begin(&mut self, in_force: &InForce, model: u64) {
-        let Some(shared) = in_force.get().and_then(Weak::upgrade) else { return };
+        let Some(shared) = in_force.get() else { return };
         if self.said.0.is_empty() {
             self.add(&Entry::Begins(entry::Begins::now(shared.instance)));
         }
@@ -203,11 +216,6 @@ impl Journal {
         self.text.clear();
         self.text.shrink_to(WRITE_AT);
     }
-}
-
-/// That `shared` is what is in force from now on.
-pub(crate) fn sees(in_force: &InForce, shared: &Arc<Shared>) {
-    let _only_once = in_force.set(Arc::downgrade(shared));
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! Reading order: [`app`] starts everything; `path` is the one file that a request runs through, top to bottom.
 
 pub mod app;
+pub mod handover;
 mod runtime;
 
 mod accept;

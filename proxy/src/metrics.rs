@@ -29,13 +29,14 @@ use policy::MAX_NETWORKS;
 use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
+pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
 pub(crate) use scrape::CONTENT_TYPE;
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
-    Asynchronous, Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd,
-    Reload, ServedEnd, ShadowEnd, Side, UpstreamConnection,
+    Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Reload, ServedEnd,
+    ShadowEnd, Side, UpstreamConnection,
 };
 
 use configuration::ConfigCounters;

@@ -161,6 +161,11 @@ impl Oracle {
         }
     }
 
+    /// What a network is called.
+    pub(crate) fn network_name(&self, network: NetworkId) -> String {
+        self.names.load().network(network).to_owned()
+    }
+
     /// The journal hears every label from now on.
     pub(crate) fn is_heard_by(&self, labels: &Arc<Labels>) {
         let _only_once = self.heard.set(Arc::clone(labels));

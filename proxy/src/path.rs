@@ -345,9 +345,10 @@ fn sample(course: &Arc<Course>, mut settle: Settle, spare: &Spare, on: NetworkSe
 fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     settle.heard(&parts.headers);
+    let of_a_stranger = settle.is_of_a_stranger(&parts, &body);
     hygiene::scrub_response(&mut parts.headers, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
-    let body = settle.note(&parts, body);
+    let body = if of_a_stranger { settle.disregard(&mut parts, body) } else { settle.note(&parts, body) };
     if let Some(decision) = settle.header() {
         parts.headers.insert(DECISION, decision);
     }

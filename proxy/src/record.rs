@@ -28,7 +28,7 @@ use policy::cost::Terms;
 use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Progress, Reason};
 
 use crate::generation::{Classes, Generation};
-use crate::journal::{Happened, InForce, Journal, Labels};
+use crate::journal::{Around, Happened, InForce, Journal, Labels};
 use crate::metrics::Metrics;
 
 pub(crate) use line::{Line, PredictionLine, action_word, mode_word, network_name, rounded};
@@ -221,8 +221,8 @@ impl Recorder {
     }
 
     /// The journal names what is in force here.
-    pub(crate) fn sees(&self, shared: &Arc<crate::generation::Shared>) {
-        crate::journal::sees(&self.desk.in_force, shared);
+    pub(crate) fn sees(&self, around: Around) {
+        let _only_once = self.desk.in_force.set(around);
     }
 
     /// Hands a record over; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.

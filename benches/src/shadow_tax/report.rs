@@ -14,6 +14,10 @@ const TAX_MOST: f64 = 1.05;
 /// The share of jobs that must have had a shadow beside them for an arm to count.
 const OVERLAP_LEAST: f64 = 0.5;
 
+/// By how much more than without shadows the sidecar's memory may grow from the first visit to the last. A job that was kept,
+/// or an endless answer that was, shows in it within seconds.
+const GROWTH_MOST_MIB: f64 = 2.0;
+
 /// A finished run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -109,10 +113,27 @@ fn write(out: &mut String, run: &Run<'_>) -> std::fmt::Result {
     let lag = run.arms.iter().flat_map(|(_, visits)| visits).map(|visit| visit.lag_p99_us).fold(0.0, f64::max);
     writeln!(out, "\nthe generator was late by {lag:.0} µs at its p99, in the worst visit\n\nBudget\n")?;
     let noise = all.iter().find(|arm| arm.target == Target::Off2).map(|arm| arm.p99_ratio);
+    let usual = all.iter().filter(|arm| !arm.target.shadows()).map(Figures::growth_mib).fold(0.0, f64::max);
     for arm in all.iter().filter(|arm| arm.target.shadows()) {
-        writeln!(out, "{:<8} {}", arm.target.name(), verdict(arm, noise))?;
+        writeln!(out, "{:<8} {}; {}", arm.target.name(), verdict(arm, noise), of_memory(arm, usual))?;
     }
     Ok(())
+}
+
+impl Figures {
+    fn growth_mib(&self) -> f64 {
+        self.rss_mib[1] - self.rss_mib[0]
+    }
+}
+
+/// Whether an arm's memory is flat, in words; `usual` is what an arm without shadows grows by.
+fn of_memory(arm: &Figures, usual: f64) -> String {
+    let more = arm.growth_mib() - usual;
+    if more <= GROWTH_MOST_MIB {
+        format!("memory grows by {:.1} MiB, without shadows by {usual:.1}: pass", arm.growth_mib())
+    } else {
+        format!("memory grows by {more:.1} MiB more than without shadows, at most {GROWTH_MOST_MIB} is wanted: MISS")
+    }
 }
 
 /// Whether an arm is within its budget, in words.

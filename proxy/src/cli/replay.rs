@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::Config;
@@ -161,14 +161,14 @@ impl Tried<'_> {
         bound.map_err(|misfit| misfit.to_string())
     }
 
-    fn model_of(&self, path: &PathBuf) -> Result<Arc<Model>, ReplayError> {
-        let wrong = |why: String| ReplayError::Model { path: path.clone(), why };
+    fn model_of(&self, path: &Path) -> Result<Arc<Model>, ReplayError> {
+        let wrong = |why: String| ReplayError::Model { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let named = file::read(&text).map_err(|error| wrong(error.to_string()))?;
         self.bind(&named).map(Arc::new).map_err(wrong)
     }
 
-    fn read(&self, directory: &PathBuf) -> Result<Read, ReplayError> {
+    fn read(&self, directory: &Path) -> Result<Read, ReplayError> {
         let mut all = Read::default();
         let mut instance = 0;
         let lost = read(directory, |found| match found {
@@ -187,7 +187,7 @@ impl Tried<'_> {
             }
             Found::Entry(Entry::Configuration { .. }) | Found::Line(_) => {}
         });
-        all.lost = lost.map_err(|error| ReplayError::Unreadable(directory.clone(), error))?;
+        all.lost = lost.map_err(|error| ReplayError::Unreadable(directory.to_owned(), error))?;
         Ok(all)
     }
 

@@ -139,12 +139,11 @@ impl Begins {
 }
 
 impl LabelEntry {
-    pub(super) fn of(row: &Row, generation: &Generation) -> Self {
+    pub(super) fn of(row: &Row, network: String) -> Self {
         let (took_s, longer_than_s) = match row.label {
             Label::Took(seconds) => (Some(seconds), None),
             Label::LongerThan(seconds) => (None, Some(seconds)),
         };
-        let network = network_name(generation, row.network).into_owned();
         Self { id: row.pair, network, took_s, longer_than_s, cpu_s: row.cpu_s }
     }
 }

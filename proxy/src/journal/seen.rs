@@ -60,8 +60,8 @@ impl SeenThen {
         &self,
         place: &impl Fn(&str) -> Option<NetworkId>,
     ) -> (Evidence, f64, f64, PerNetwork<NetworkView>) {
-        let mut evidence = Evidence::default();
-        evidence.lead = self.lead.as_ref().and_then(|(name, lead)| Some((place(name)?, lead.read())));
+        let lead = self.lead.as_ref().and_then(|(name, lead)| Some((place(name)?, lead.read())));
+        let mut evidence = Evidence { lead, ..Evidence::default() };
         for (name, shadow) in &self.shadows {
             if let Some(on) = place(name) {
                 evidence.shadows[on] = Some(shadow.read());

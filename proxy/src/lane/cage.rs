@@ -172,12 +172,14 @@ impl Cage {
             return Err(CageError::Limit { what: "memory", value: 0.0 });
         }
         let mut now = self.now.lock();
-        match &self.group {
-            Some(Group::V2(group)) => group.set(limits)?,
-            Some(Group::V1(group)) => group.set(limits)?,
-            None => {}
-        }
-        self.rest.set(limits, || self.processes())?;
+        // One that cannot be set is no reason to leave the others as they are: whoever lifts them wants as many gone as can be.
+        let of_group = match &self.group {
+            Some(Group::V2(group)) => group.set(limits),
+            Some(Group::V1(group)) => group.set(limits),
+            None => Ok(()),
+        };
+        let of_processes = self.rest.set(limits, || self.processes());
+        of_group.and(of_processes)?;
         *now = *limits;
         Ok(())
     }
@@ -297,6 +299,19 @@ impl Cage {
     #[cfg(test)]
     pub(super) fn busy(&self) -> parking_lot::MutexGuard<'_, CageLimits> {
         self.now.lock()
+    }
+
+    /// One whose group of version 2 is plain files in `base`, which take whatever is written, and can be made not to.
+    #[cfg(test)]
+    pub(super) fn on_tree(base: &std::path::Path) -> Result<Self, CageError> {
+        let place = v2::Place { base: base.to_owned(), cpu: true, memory: true };
+        let group = v2::Group::new(&place, "cage")?;
+        for file in ["cpu.max", "cpu.idle", "memory.max"] {
+            std::fs::write(base.join("cage").join(file), "").expect("there is room");
+        }
+        let mut cage = Self::new(&Means::limits_only("/proc/self/exe".into()), "tree")?;
+        cage.group = Some(Group::V2(group));
+        Ok(cage)
     }
 
     fn remove(&self) -> Result<(), CageError> {

@@ -4,7 +4,7 @@
 //! was stopped has its worker killed there and then, for the service may well go on with a job whose client has gone; that is
 //! what makes a loser known to be gone. One that was adopted has had the run of the machine, so its worker is replaced too.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -35,9 +35,13 @@ struct Held {
     /// Its caps are being set, which may take long and holds no lock. What comes meanwhile is done by whoever sets them, when
     /// they are set and before anything is sent.
     capping: bool,
-    /// It has been adopted: there are no caps any more, also for whoever comes to set them only now.
-    lifted: bool,
+    /// When it was adopted: since then there are to be no caps, also for whoever comes to set them only now.
+    adopted: Option<Instant>,
 }
+
+/// How long after a lift that failed it is tried again, at first and at most. A real job runs under a shadow's caps
+/// meanwhile.
+const LIFT_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_secs(2)];
 
 /// What a shadow has used; what nobody measures is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -70,7 +74,7 @@ impl Seat {
             over: Over::Unsent,
             is_over: false,
             capping: false,
-            lifted: false,
+            adopted: None,
         };
         Arc::new(Self { crew, turn, held: Mutex::new(held) })
     }
@@ -88,12 +92,12 @@ impl Seat {
         capped.unwrap_or(Err(NotCapped::Gone)).inspect_err(|error| self.crew.not_capped(self.turn.life.at, error))
     }
 
-    fn cap_now(&self, caps: Caps) -> Result<(), NotCapped> {
+    fn cap_now(self: &Arc<Self>, caps: Caps) -> Result<(), NotCapped> {
         let (cage, wanted) = {
             let mut held = self.held.lock();
             let cage = held.cage.clone().ok_or(NotCapped::Gone)?;
             held.capping = true;
-            (cage, if held.lifted { CageLimits::default() } else { limits(&caps) })
+            (cage, if held.adopted.is_some() { CageLimits::default() } else { limits(&caps) })
         };
         let set = cage.set(&wanted);
         let before = (cage.mark(), Instant::now());
@@ -110,37 +114,54 @@ impl Seat {
             self.let_go(held);
             return Err(NotCapped::Gone);
         }
-        if held.lifted && wanted != CageLimits::default() {
-            self.lift_now(&cage);
+        if let Some(since) = held.adopted.filter(|_| wanted != CageLimits::default()) {
+            self.lift_or_try_again(&cage, since);
         }
         set.map_err(NotCapped::Refused)
     }
 
-    /// What it runs has become the real job: nothing of it runs under caps when this returns.
-    pub(crate) fn lift(&self) {
-        let began = Instant::now();
+    /// What it runs has become the real job: nothing of it runs under caps when this returns, if the system lets go of them.
+    pub(crate) fn lift(self: &Arc<Self>) {
+        let now = Instant::now();
         let mut held = self.held.lock();
         if held.is_over || !self.crew.adopt(self.turn) {
             return;
         }
-        held.lifted = true;
+        held.adopted = Some(now);
         if let Some(cage) = held.cage.as_ref().filter(|_| !held.capping) {
-            self.lift_now(cage);
+            self.lift_or_try_again(cage, now);
         }
-        self.crew.metrics.caps_lifted(began.elapsed());
     }
 
-    fn lift_now(&self, cage: &Cage) {
-        // What stood in its way may have been of a moment.
-        let lift = || cage.set(&CageLimits::default());
-        if let Err(error) = lift().or_else(|_| lift()) {
-            self.crew.metrics.caps_not_lifted();
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
+    fn lift_or_try_again(self: &Arc<Self>, cage: &Cage, since: Instant) {
+        let Err(error) = cage.set(&CageLimits::default()) else {
+            self.crew.metrics.caps_lifted(since.elapsed());
+            return;
+        };
+        self.crew.metrics.caps_not_lifted();
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            worker = self.turn.life.at,
+            "a worker's caps cannot be lifted; its job goes on under them, and lifting them is tried again"
+        );
+        tokio::spawn(keep_lifting(Arc::downgrade(self), since));
+    }
+
+    /// Lifts the caps of one that is still under them, and says whether there is nothing left to do.
+    fn lift_late(&self, since: Instant) -> bool {
+        let held = self.held.lock();
+        let Some(cage) = held.cage.as_ref().filter(|_| !held.is_over) else { return true };
+        let lifted = cage.set(&CageLimits::default()).is_ok();
+        if lifted {
+            let took = since.elapsed();
+            self.crew.metrics.caps_lifted(took);
+            tracing::info!(
                 worker = self.turn.life.at,
-                "a worker's caps cannot be lifted; its job goes on under them"
+                took_ms = took.as_millis(),
+                "a worker's caps are lifted at last"
             );
         }
+        lifted
     }
 
     /// What it has used so far, or had used when it was over.
@@ -185,6 +206,18 @@ impl Seat {
             cage.strike();
         }
         cage.let_go();
+    }
+}
+
+/// Tries to lift the caps until they are, or the job is over. It does not keep the worker from its end.
+async fn keep_lifting(seat: Weak<Seat>, since: Instant) {
+    let [mut wait, longest] = LIFT_AGAIN;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = (2 * wait).min(longest);
+        if seat.upgrade().is_none_or(|seat| seat.lift_late(since)) {
+            return;
+        }
     }
 }
 
@@ -269,11 +302,15 @@ mod tests {
 
     /// One worker without a process, claimed, and its cage.
     fn seat() -> (Arc<Seat>, Arc<Cage>) {
-        let crew = Crew::new(1, 1, Arc::new(crate::metrics::Metrics::new(&["private".to_owned()])));
         let cage = Arc::new(Cage::new(&Means::limits_only("/proc/self/exe".into()), "seat").expect("a cage"));
+        (seat_of(&cage), cage)
+    }
+
+    fn seat_of(cage: &Arc<Cage>) -> Arc<Seat> {
+        let crew = Crew::new(1, 1, Arc::new(crate::metrics::Metrics::new(&["private".to_owned()])));
         let life = crew.starts(0).expect("it has no process");
-        crew.is_ready(life, &cage);
-        (crew.claim().expect("it waits"), cage)
+        crew.is_ready(life, cage);
+        crew.claim().expect("it waits")
     }
 
     #[test]
@@ -303,6 +340,45 @@ mod tests {
         seat.end();
         let broken = seat.crew.workers().by_state().find(|(state, _)| *state == "broken");
         assert_eq!((seat.crew.has_idle(), broken), (false, Some(("broken", 1))), "it is replaced");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn caps_that_the_system_does_not_let_go_of_are_lifted_when_it_does() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let cage = Arc::new(Cage::on_tree(tree.path()).expect("a cage"));
+        let seat = seat_of(&cage);
+        let held = |file: &str| std::fs::read_to_string(tree.path().join("cage").join(file)).expect("it is there");
+        seat.cap_now(CAPS).expect("it is there");
+        assert_eq!((held("cpu.max"), held("memory.max")), ("10000 50000".to_owned(), (64 << 20).to_string()));
+        let share = tree.path().join("cage/cpu.max");
+        std::fs::remove_file(&share).expect("it is there");
+        std::fs::create_dir(&share).expect("nothing is there");
+        seat.lift();
+        assert_eq!(held("memory.max"), "max", "what can be lifted is");
+        let counted = || seat.crew.metrics.caps_so_far();
+        assert_eq!(counted(), (1, 0));
+        tokio::time::sleep(10 * LIFT_AGAIN[1]).await;
+        assert_eq!(counted(), (1, 0), "tried again and again, and counted once");
+        std::fs::remove_dir(&share).expect("it is there");
+        std::fs::write(&share, "10000 50000").expect("there is room");
+        tokio::time::sleep(2 * LIFT_AGAIN[1]).await;
+        assert_eq!((held("cpu.max"), counted()), ("max".to_owned(), (1, 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_lifts_the_caps_of_a_worker_whose_job_is_over() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let cage = Arc::new(Cage::on_tree(tree.path()).expect("a cage"));
+        let seat = seat_of(&cage);
+        seat.cap_now(CAPS).expect("it is there");
+        let share = tree.path().join("cage/cpu.max");
+        std::fs::remove_file(&share).expect("it is there");
+        seat.lift();
+        seat.end();
+        std::fs::write(&share, "held").expect("there is room");
+        tokio::time::sleep(10 * LIFT_AGAIN[1]).await;
+        assert_eq!(std::fs::read_to_string(&share).expect("it is there"), "held");
+        assert_eq!(seat.crew.metrics.caps_so_far(), (1, 0));
     }
 
     /// Runs `meanwhile` while the caps are being set, and gives what setting them came to.

@@ -42,6 +42,13 @@ impl Histogram {
         self.cells.add(first + self.bounds.len() + 1, (value.min(1e9) * PARTS).round() as u64);
     }
 
+    /// How many values one series has seen.
+    #[cfg(test)]
+    pub(super) fn count(&self, place: usize) -> u64 {
+        let first = place * self.cells_per_series();
+        (first..=first + self.bounds.len()).map(|cell| self.cells.sum(cell)).sum()
+    }
+
     fn cells_per_series(&self) -> usize {
         self.bounds.len() + 2
     }

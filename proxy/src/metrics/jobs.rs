@@ -6,12 +6,60 @@ use prometheus_client::registry::Unit;
 use super::Metrics;
 use super::family::{Axis, Family, Head, Scraped};
 use super::histogram::Histogram;
-use super::words::{Asynchronous, SHADOWINGS, Word};
+use super::words::{SHADOWINGS, Word, words};
 use crate::record::{Outcome, Record};
 
 /// Bounds for jobs, which take from milliseconds to an hour.
 const JOB_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0];
+
+/// What became of jobs that were answered `202`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asynchronous {
+    /// Answered with a location that is remembered.
+    Accepted,
+    /// Answered without one that could be.
+    Unlocated,
+    /// An answer there said that it is done.
+    Done,
+    /// An answer there said that it has failed.
+    Failed,
+    /// Its client has deleted it.
+    Deleted,
+    /// It was forgotten, and nobody had said that it is over.
+    Forgotten,
+    /// An execution that lost was deleted by its route's rule.
+    TwinDeleted,
+    /// An execution that lost could not be deleted.
+    TwinKept,
+}
+
+/// Why an answer's body did not say how an asynchronous job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It is longer than what is looked at.
+    TooLong,
+    /// It has a content coding, which nobody here takes off.
+    Coded,
+    /// It is no JSON.
+    NotJson,
+}
+
+words!(Asynchronous:
+    Asynchronous::Accepted => "accepted",
+    Asynchronous::Unlocated => "unlocated",
+    Asynchronous::Done => "done",
+    Asynchronous::Failed => "failed",
+    Asynchronous::Deleted => "deleted",
+    Asynchronous::Forgotten => "forgotten",
+    Asynchronous::TwinDeleted => "twin_deleted",
+    Asynchronous::TwinKept => "twin_kept",
+);
+words!(Unread:
+    Unread::TooLong => "too_long",
+    Unread::Coded => "coded",
+    Unread::NotJson => "not_json",
+);
 
 #[derive(Debug)]
 pub(super) struct JobCounters {
@@ -24,6 +72,8 @@ pub(super) struct JobCounters {
     possibly_running: Family<0>,
     finish_refused: Family<0>,
     asynchronous: Family<1>,
+    unread: Family<1>,
+    unnamed: Family<0>,
 }
 
 impl JobCounters {
@@ -75,10 +125,24 @@ impl JobCounters {
                 Head::new("adumbra_asynchronous_jobs", "Jobs that were answered `202`, by what became of them"),
                 [&Axis::of::<Asynchronous>("event")],
             ),
+            unread: Family::counters(
+                Head::new(
+                    "adumbra_asynchronous_unread",
+                    "Answers about asynchronous jobs whose body should have said how the job is and could not be read",
+                ),
+                [&Axis::of::<Unread>("reason")],
+            ),
+            unnamed: Family::counters(
+                Head::new(
+                    "adumbra_transfers_unnamed",
+                    "Jobs run for another sidecar that cannot be asked about, for their name was taken or too many run",
+                ),
+                [],
+            ),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 9] {
+    pub(super) fn families(&self) -> [&dyn Scraped; 11] {
         [
             &self.jobs,
             &self.seconds,
@@ -89,6 +153,8 @@ impl JobCounters {
             &self.possibly_running,
             &self.finish_refused,
             &self.asynchronous,
+            &self.unread,
+            &self.unnamed,
         ]
     }
 }
@@ -137,6 +203,16 @@ impl Metrics {
     /// Something became of a job that was answered `202`.
     pub(crate) fn asynchronous(&self, event: Asynchronous) {
         self.jobs.asynchronous.add([event.place()], 1);
+    }
+
+    /// What an answer's body says of such a job could not be read.
+    pub(crate) fn asynchronous_unread(&self, why: Unread) {
+        self.jobs.unread.add([why.place()], 1);
+    }
+
+    /// A job that runs here for another sidecar cannot be asked about.
+    pub(crate) fn transfer_unnamed(&self) {
+        self.jobs.unnamed.add([], 1);
     }
 
     /// The decisions so far, by reason; only reasons that were given.

@@ -38,7 +38,7 @@ impl LaneCounters {
                 [],
             ),
             unlifted: Family::counters(
-                Head::new("adumbra_lane_unlifted", "Adopted workers whose caps could not be lifted"),
+                Head::new("adumbra_lane_unlifted", "Adopted workers whose caps could not be lifted at once"),
                 [],
             ),
             lift: Histogram::new(
@@ -75,9 +75,15 @@ impl Metrics {
         self.lane.lift.observe(0, took.as_secs_f64());
     }
 
-    /// A worker's caps could not be lifted: its job goes on under them.
+    /// A worker's caps could not be lifted at once: its job goes on under them, for now.
     pub(crate) fn caps_not_lifted(&self) {
         self.lane.unlifted.add([], 1);
+    }
+
+    /// How many adopted workers' caps could not be lifted at once, and how many were lifted.
+    #[cfg(test)]
+    pub(crate) fn caps_so_far(&self) -> (u64, u64) {
+        (self.lane.unlifted.total(), self.lane.lift.count(0))
     }
 
     /// How often a process of this kind had to be started again, and how often the kernel killed one for memory.

@@ -174,27 +174,6 @@ pub(crate) enum DataRefusal {
     Failed,
 }
 
-/// What became of jobs that were answered `202`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asynchronous {
-    /// Answered with a location that is remembered.
-    Accepted,
-    /// Answered without one that could be.
-    Unlocated,
-    /// An answer there said that it is done.
-    Done,
-    /// An answer there said that it has failed.
-    Failed,
-    /// Its client has deleted it.
-    Deleted,
-    /// It was forgotten, and nobody had said that it is over.
-    Forgotten,
-    /// An execution that lost was deleted by its route's rule.
-    TwinDeleted,
-    /// An execution that lost could not be deleted.
-    TwinKept,
-}
-
 /// A small set of values, each of which has a place and a word.
 pub(super) trait Word: Copy + 'static {
     /// The values in the order of their places.
@@ -297,16 +276,6 @@ words!(DataRefusal:
     DataRefusal::NoRoom => "no_room",
     DataRefusal::Busy => "busy",
     DataRefusal::Failed => "failed",
-);
-words!(Asynchronous:
-    Asynchronous::Accepted => "accepted",
-    Asynchronous::Unlocated => "unlocated",
-    Asynchronous::Done => "done",
-    Asynchronous::Failed => "failed",
-    Asynchronous::Deleted => "deleted",
-    Asynchronous::Forgotten => "forgotten",
-    Asynchronous::TwinDeleted => "twin_deleted",
-    Asynchronous::TwinKept => "twin_kept",
 );
 words!(Outcome:
     Outcome::Answered => "answered",
@@ -422,7 +391,8 @@ mod tests {
         check::<Lookup>();
         check::<DataRefusal>();
         check::<NoPermit>();
-        check::<Asynchronous>();
+        check::<super::super::jobs::Asynchronous>();
+        check::<super::super::jobs::Unread>();
         check::<Unspooled>();
         check::<Problem>();
         check::<Verdict>();

@@ -49,7 +49,9 @@ impl Shelf {
     pub(super) fn open(state: &Path, keep: usize) -> Self {
         let directory = state.join(DIRECTORY);
         let mut shelf = Self { directory, keep, lock: None, saved: None, has_failed: false };
-        if let Err(error) = shelf.lock() {
+        if let Err(error) = shelf.lock()
+            && !crate::handover::predecessor_is_there()
+        {
             tracing::error!(directory = %shelf.directory.display(), %error, "models are not kept here for now");
         }
         shelf
@@ -82,7 +84,9 @@ impl Shelf {
     pub(super) fn save_if_due(&mut self, model: &Model, names: &Names, metrics: &Metrics, now: Instant) {
         let due =
             self.saved.is_none_or(|(version, at)| version != model.version() && now.duration_since(at) >= SAVE_EVERY);
-        if due {
+        // The process before this one still has the directory.
+        let must_wait = self.lock.is_none() && crate::handover::predecessor_is_there();
+        if due && !must_wait {
             self.save(model, names, metrics, now);
         }
     }

@@ -25,7 +25,7 @@ mod twin;
 use std::sync::Arc;
 
 use http::response::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use policy::NetworkId;
 
 use super::course::Course;
@@ -35,6 +35,9 @@ use crate::metrics::Asynchronous;
 pub(crate) use memory::{Located, Task, keep_tidy};
 pub(crate) use poll::Polled;
 pub(super) use twin::{Sent, Twin, outlive, reap};
+
+/// On a sidecar's answer to another: it could not ask the endpoint that has the job, and the one that it asked does not know it.
+pub(super) const NOT_KNOWN: HeaderName = HeaderName::from_static("adumbra-job-not-known");
 
 /// The asynchronous job that a request is about, and what it does there.
 #[derive(Debug)]
@@ -54,6 +57,11 @@ pub(super) fn note(course: &Arc<Course>, target: NetworkId, parts: &Parts, body:
         accepted(course, target, body.endpoint(), &parts.headers);
     }
     body
+}
+
+/// Whether an answer from `on` says nothing of the job that it should be about, for it is of somebody who never knew it.
+pub(super) fn is_of_a_stranger(course: &Course, on: NetworkId, parts: &Parts, from: Option<usize>) -> bool {
+    course.about.as_ref().is_some_and(|about| poll::is_of_a_stranger(course, about, on, parts, from))
 }
 
 /// Takes in what the answer says of a job that is another sidecar's, who counts it and learns from it: here only the endpoint

@@ -42,6 +42,9 @@ pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Reque
     let served = peer::Served::job();
     // A name that is taken only costs the job its progress reports.
     let entered = course.shared.peers.enter(id, &served);
+    if entered.is_none() {
+        course.shared.metrics.transfer_unnamed();
+    }
     let target = course.plan.target;
     let flight = course.depart(target);
     let mut settle = settle;

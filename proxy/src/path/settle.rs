@@ -155,6 +155,20 @@ impl Settle {
         }
     }
 
+    /// Whether the answer is of somebody who never knew the asynchronous job that it should be about.
+    pub(super) fn is_of_a_stranger(&self, parts: &http::response::Parts, body: &Body) -> bool {
+        let on = self.record.as_ref().map(|record| record.target);
+        on.is_some_and(|on| asynchronous::is_of_a_stranger(&self.course, on, parts, body.endpoint()))
+    }
+
+    /// Passes such an answer on, and tells another sidecar what it is.
+    pub(super) fn disregard(&self, parts: &mut http::response::Parts, body: Body) -> Body {
+        if self.course.job.last_hop {
+            parts.headers.insert(asynchronous::NOT_KNOWN, HeaderValue::from_static("1"));
+        }
+        body
+    }
+
     /// Nobody needs the copy of the request's body any more; if there never was a whole one, that is counted.
     fn copy_is_done(&mut self) {
         if let Some(Err(why)) = self.spool.take().and_then(|spool| spool.settled()) {

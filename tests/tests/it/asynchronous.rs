@@ -275,3 +275,25 @@ async fn what_a_client_deletes_is_over_and_teaches_nothing() {
     assert_counted(&sidecar, "deleted", 1.0).await;
     sidecar.metric_becomes(r#"adumbra_network_in_flight{network="public"}"#, 0.0).await;
 }
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_looked_into_passes_whole_and_is_counted() {
+    let (_private, public, sidecar) = sent_away(RULE).await;
+    let mut client = asked(&sidecar, post("/jobs")).await;
+    public.next().await.release(accepted("/jobs/7")).await;
+    assert_eq!(client.answer().await.status, 202);
+    let long = format!(r#"{{"state":"done","log":"{}"}}"#, "x".repeat(64 * 1024));
+    let plain = || Reply::ok("soon");
+    for (reply, reason, times) in [
+        (Reply::ok(long.clone()), "too_long", 1.0),
+        (plain(), "not_json", 1.0),
+        (plain().field("content-encoding", "gzip"), "coded", 1.0),
+        (plain(), "not_json", 2.0),
+    ] {
+        let mut client = asked(&sidecar, "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        public.next().await.release(reply).await;
+        assert_eq!(client.answer().await.body.len(), if reason == "too_long" { long.len() } else { "soon".len() });
+        sidecar.metric_becomes(&format!(r#"adumbra_asynchronous_unread_total{{reason="{reason}"}}"#), times).await;
+    }
+    assert_counted(&sidecar, "done", 0.0).await;
+}

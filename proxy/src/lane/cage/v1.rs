@@ -61,12 +61,13 @@ impl Group {
         Ok(Self { at })
     }
 
+    /// Sets each, also where another cannot be set.
     pub(super) fn set(&self, limits: &CageLimits) -> Result<(), CageError> {
-        if let Some(cpu) = &self.at.cpu {
-            set_cpu(cpu, limits.cpu_share)?;
-            set_weight(cpu, limits.weight)?;
-        }
-        self.at.memory.as_deref().map_or(Ok(()), |memory| set_memory(memory, limits.memory_bytes))
+        let cpu = self.at.cpu.as_deref();
+        let share = cpu.map_or(Ok(()), |cpu| set_cpu(cpu, limits.cpu_share));
+        let weight = cpu.map_or(Ok(()), |cpu| set_weight(cpu, limits.weight));
+        let memory = self.at.memory.as_deref().map_or(Ok(()), |memory| set_memory(memory, limits.memory_bytes));
+        share.and(weight).and(memory)
     }
 
     pub(super) fn usage(&self) -> Usage {

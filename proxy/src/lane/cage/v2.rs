@@ -108,26 +108,12 @@ impl Group {
         Ok(group)
     }
 
+    /// Sets each, also where another cannot be set.
     pub(super) fn set(&self, limits: &CageLimits) -> Result<(), CageError> {
-        if self.cpu {
-            self.set_cpu(limits.cpu_share)?;
-            let idle = self.at.join("cpu.idle");
-            if idle.exists() {
-                file::write(&idle, if limits.weight == Weight::Idle { "1" } else { "0" })?;
-            } else {
-                // Before Linux 5.15: as little as there is.
-                file::write(&self.at.join("cpu.weight"), if limits.weight == Weight::Idle { "1" } else { "100" })?;
-            }
-        }
-        if self.memory {
-            let most = limits.memory_bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
-            let swap = self.at.join("memory.swap.max");
-            if swap.exists() {
-                file::write(&swap, if limits.memory_bytes.is_some() { "0" } else { "max" })?;
-            }
-            file::write(&self.at.join("memory.max"), &most)?;
-        }
-        Ok(())
+        let share = if self.cpu { self.set_cpu(limits.cpu_share) } else { Ok(()) };
+        let weight = if self.cpu { self.set_weight(limits.weight) } else { Ok(()) };
+        let memory = if self.memory { self.set_memory(limits.memory_bytes) } else { Ok(()) };
+        share.and(weight).and(memory)
     }
 
     fn set_cpu(&self, share: Option<f64>) -> Result<(), CageError> {
@@ -139,6 +125,24 @@ impl Group {
             },
         );
         file::write(&self.at.join("cpu.max"), &value)
+    }
+
+    fn set_weight(&self, weight: Weight) -> Result<(), CageError> {
+        let idle = self.at.join("cpu.idle");
+        if idle.exists() {
+            return file::write(&idle, if weight == Weight::Idle { "1" } else { "0" });
+        }
+        // Before Linux 5.15: as little as there is.
+        file::write(&self.at.join("cpu.weight"), if weight == Weight::Idle { "1" } else { "100" })
+    }
+
+    fn set_memory(&self, bytes: Option<u64>) -> Result<(), CageError> {
+        let most = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+        let swap = self.at.join("memory.swap.max");
+        if swap.exists() {
+            file::write(&swap, if bytes.is_some() { "0" } else { "max" })?;
+        }
+        file::write(&self.at.join("memory.max"), &most)
     }
 
     pub(super) fn usage(&self) -> Usage {

@@ -9,11 +9,12 @@ use config::value::Sign;
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use policy::NetworkId;
 
-use super::{About, Task};
+use super::{About, NOT_KNOWN, Task};
 use crate::body::{Body, BodyError};
 use crate::generation::Shared;
-use crate::metrics::Asynchronous;
+use crate::metrics::{Asynchronous, Unread};
 use crate::path::course::Course;
 use crate::upstream::Ticket;
 
@@ -27,14 +28,16 @@ pub(super) fn note(course: &Course, about: &About, parts: &Parts, body: Body) ->
         task.ended(shared, Asynchronous::Deleted);
         return body;
     }
-    if about.method != Method::GET || is_strange(course, task, parts.status, body.endpoint()) {
+    if about.method != Method::GET {
         return body;
     }
     match seen(task, parts.status, &parts.headers, None) {
         Seen::Is(how) => task.ended(shared, how),
         Seen::Open => {}
         // A coded body says nothing here: nobody decodes it.
-        Seen::InTheBody if parts.headers.contains_key(header::CONTENT_ENCODING) => {}
+        Seen::InTheBody if parts.headers.contains_key(header::CONTENT_ENCODING) => {
+            shared.metrics.asynchronous_unread(Unread::Coded);
+        }
         Seen::InTheBody => {
             let polled = Polled {
                 inner: body,
@@ -49,10 +52,23 @@ pub(super) fn note(course: &Course, about: &About, parts: &Parts, body: Body) ->
     body
 }
 
-/// Whether an answer only says that whoever gave it does not know the job, and never did: it is another endpoint's.
-fn is_strange(course: &Course, task: &Task, status: StatusCode, from: Option<usize>) -> bool {
-    let known = task.at(&course.generation).map(|(_, endpoint)| endpoint);
-    is_unknown(status) && from.zip(known).is_some_and(|(from, known)| from != known)
+/// Whether an answer only says that whoever gave it does not know the job, and never did: it is another endpoint's, of this
+/// network or of a far sidecar, who says so.
+pub(super) fn is_of_a_stranger(
+    course: &Course,
+    about: &About,
+    on: NetworkId,
+    parts: &Parts,
+    from: Option<usize>,
+) -> bool {
+    let known = about.task.at(&course.generation).map(|(_, endpoint)| endpoint);
+    let is_another = from.zip(known).is_some_and(|(from, known)| from != known);
+    is_unknown(parts.status) && (is_another || said_so(course, on, &parts.headers))
+}
+
+/// Whether a far sidecar says that it could not ask whoever has the job.
+pub(super) fn said_so(course: &Course, on: NetworkId, headers: &HeaderMap) -> bool {
+    course.network(on).is_sidecar() && headers.contains_key(&NOT_KNOWN)
 }
 
 fn is_unknown(status: StatusCode) -> bool {
@@ -115,7 +131,9 @@ impl Polled {
 
     fn look(&mut self) {
         let Some(kept) = self.kept.take() else { return };
-        let Ok(value) = serde_json::from_slice(&kept) else { return };
+        let Ok(value) = serde_json::from_slice(&kept) else {
+            return self.shared.metrics.asynchronous_unread(Unread::NotJson);
+        };
         // What the head could say was looked at when it came.
         if let Seen::Is(how) = seen(&self.task, self.status, &HeaderMap::new(), Some(&value)) {
             self.task.ended(&self.shared, how);
@@ -133,7 +151,11 @@ impl http_body::Body for Polled {
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             match &mut this.kept {
                 Some(kept) if kept.len() + data.len() <= LOOKED_AT_MOST => kept.extend_from_slice(data),
-                kept => *kept = None,
+                Some(_) => {
+                    this.kept = None;
+                    this.shared.metrics.asynchronous_unread(Unread::TooLong);
+                }
+                None => {}
             }
         }
         if frame.is_none() || this.inner.is_end_stream() {

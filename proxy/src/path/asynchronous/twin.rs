@@ -11,7 +11,7 @@ use policy::NetworkId;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::location;
+use super::{location, poll};
 use crate::body::Body;
 use crate::metrics::Asynchronous;
 use crate::path::contest::Failure;
@@ -84,15 +84,17 @@ impl Twin {
 
     async fn delete(self) {
         match tokio::time::timeout(WITHIN, self.ask()).await {
-            Ok(Some(status)) if status.is_success() || matches!(status.as_u16(), 404 | 410) => {
+            Ok(Some((_, true))) => self.kept("the endpoint that has it could not be asked"),
+            Ok(Some((status, false))) if status.is_success() || matches!(status.as_u16(), 404 | 410) => {
                 self.course.shared.metrics.asynchronous(Asynchronous::TwinDeleted);
             }
-            Ok(Some(status)) => self.kept(status.as_str()),
+            Ok(Some((status, false))) => self.kept(status.as_str()),
             Ok(None) | Err(_) => self.kept("its network did not answer"),
         }
     }
 
-    async fn ask(&self) -> Option<StatusCode> {
+    /// What deleting it was answered, and whether that is of somebody who never knew it.
+    async fn ask(&self) -> Option<(StatusCode, bool)> {
         let mut request = self.head.request(Body::Empty);
         *request.method_mut() = self.course.delete_by()?.clone();
         *request.uri_mut() = self.at.as_deref()?.parse().ok()?;
@@ -105,8 +107,8 @@ impl Twin {
             let id = self.course.dispatch_id(&format!("d{}", on.index()));
             request.headers_mut().insert(peer::TRANSFER, id.parse().ok()?);
         }
-        let sent = network.send_to(self.course.worker, endpoint?, lane, request).await;
-        sent.map(|response| response.status()).ok()
+        let response = network.send_to(self.course.worker, endpoint?, lane, request).await.ok()?;
+        Some((response.status(), poll::said_so(&self.course, on, response.headers())))
     }
 }
 

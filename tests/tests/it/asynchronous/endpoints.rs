@@ -139,3 +139,74 @@ async fn a_far_sidecar_asks_the_very_endpoint_that_accepted_a_job_and_counts_non
         assert_eq!(far.sum("adumbra_asynchronous_jobs_total", &[]).await, 0.0);
     }
 }
+
+#[tokio::test]
+async fn a_far_sidecar_says_when_it_could_not_ask_the_endpoint_that_has_a_job() {
+    let private = Origin::held().await;
+    let [first, second] = [Origin::held().await, Origin::held().await];
+    let urls = format!(r#"["{}", "{}"]"#, first.url(), second.url());
+    let far = Setup::alone("").set("networks.private.upstreams", urls);
+    let far = far.set("networks.private.health", r#"{ failures = 1, open_for = "1h" }"#).start();
+    let near = Setup::with_peer(private.url(), &far).every(RULE).start();
+    near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
+    let mut busy = asked(&far, post("/other")).await;
+    let held = first.next().await;
+    near.swap_model(tests::model::settled(1000.0, 1.0));
+    let mut client = asked(&near, post("/jobs")).await;
+    second.next().await.release(accepted("/jobs/7")).await;
+    assert_eq!(client.answer().await.status, 202);
+    held.release(Reply::ok("busy")).await;
+    assert_eq!(busy.answer().await.text(), "busy");
+    drop(second);
+    let ask = "GET /jobs/7 HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut unlucky = asked(&near, ask).await;
+    assert!(unlucky.answer().await.status >= 500);
+    let mut client = asked(&near, ask).await;
+    first.next().await.release(Reply::of(404, "").field("adumbra-job-not-known", "1")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.values("adumbra-job-not-known").len()), (404, 0));
+    let mut client = asked(&near, ask).await;
+    first.next().await.release(Reply::ok(r#"{"state":"done"}"#)).await;
+    assert_eq!(client.answer().await.status, 200);
+    assert_counted(&near, "done", 1.0).await;
+    assert_counted(&near, "failed", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_far_execution_that_lost_is_not_taken_to_be_deleted_by_who_never_knew_it() {
+    for (is_marked, event) in [(false, "twin_deleted"), (true, "twin_kept")] {
+        let (private, public) = (Origin::held().await, Origin::held_as_sidecar().await);
+        let near = Setup::two(private.url(), "")
+            .unset("networks.public.upstreams")
+            .set("networks.public.sidecars", format!("[\"{}\"]", public.url()))
+            .every(RULE)
+            .start();
+        let (shadow, shadows) = tokio::sync::oneshot::channel();
+        let answering = tokio::spawn(async move {
+            let mut shadow = Some(shadow);
+            loop {
+                let exchange = public.next_ever().await;
+                let gone = Reply::of(404, "");
+                match (exchange.request.method.as_str(), exchange.request.target.as_str()) {
+                    ("DELETE", "/jobs/shadow") if is_marked => {
+                        exchange.release(gone.field("adumbra-job-not-known", "1")).await;
+                    }
+                    (_, "/.well-known/adumbra/load") => {
+                        exchange.release(Reply::ok(r#"{"in_flight":0,"capacity":0}"#)).await;
+                    }
+                    ("POST", "/jobs") => drop(shadow.take().expect("one shadow").send(exchange)),
+                    _ => exchange.release(gone).await,
+                }
+            }
+        });
+        near.metric_becomes(r#"adumbra_network_healthy{network="public"}"#, 1.0).await;
+        near.swap_model(tests::model::open(1000.0));
+        let mut client = asked(&near, post("/jobs")).await;
+        let (lead, shadow) = (private.next().await, shadows.await.expect("it is shadowed"));
+        lead.release(accepted("/jobs/lead")).await;
+        assert_eq!(client.answer().await.decision().network, "private");
+        shadow.release(accepted("/jobs/shadow")).await;
+        assert_counted(&near, event, 1.0).await;
+        answering.abort();
+    }
+}
