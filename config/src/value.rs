@@ -62,6 +62,8 @@ pub struct Config {
     pub oracle: Oracle,
     /// The decision log.
     pub log: Log,
+    /// What decisions can be made again from; `None` for nothing.
+    pub journal: Option<Journal>,
     /// Worker threads; each runs its share of the connections on its own. 0 is for as many as there are cores.
     pub workers: usize,
     /// How long a shutdown waits for jobs in flight.
@@ -308,6 +310,19 @@ pub struct Log {
     pub decisions: Option<PathBuf>,
     /// How many of the latest are kept for `/decisions`.
     pub keep: usize,
+    /// How long the file may become before the next one is begun.
+    pub decisions_bytes: u64,
+    /// How many files there are at the most, the one that is written among them.
+    pub decisions_files: u64,
+}
+
+/// What `adumbra replay` reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// Where its segments are.
+    pub directory: PathBuf,
+    /// The most bytes of all of them.
+    pub bytes: u64,
 }
 
 impl Config {

@@ -74,6 +74,48 @@ pub fn rest(job: &Job, view: &View, network: NetworkId, prediction: &Prediction,
         + crossing(view, network, response_bytes)
 }
 
+/// What the cost of a job on a network is made of, money.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// The time it waits before it starts.
+    pub waiting: f64,
+    /// The time that its body, inputs and answer are on their way.
+    pub moving: f64,
+    /// The time it runs.
+    pub running: f64,
+    /// What its slot, CPU and memory are charged.
+    pub resources: f64,
+    /// What it costs the next job that this one holds a slot.
+    pub congestion: f64,
+    /// What is charged for bytes that cross.
+    pub crossing: f64,
+}
+
+impl Terms {
+    /// The whole.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.waiting + self.moving + self.running + self.resources + self.congestion + self.crossing
+    }
+}
+
+/// What [`fresh`] adds up.
+#[must_use]
+pub fn terms(job: &Job, view: &View, network: NetworkId, prediction: &Prediction) -> Terms {
+    let state = &view.state[network];
+    let (run_s, value) = (known(prediction.mean_s), time_value(job, view));
+    let response_bytes = if network == view.home { 0.0 } else { known(prediction.response_bytes.unwrap_or(0.0)) };
+    let wait_s = if state.wait_s == f64::INFINITY { f64::INFINITY } else { known(state.wait_s) };
+    Terms {
+        waiting: value * wait_s,
+        moving: value * (arriving_s(job, view, network) + link_s(state, response_bytes)),
+        running: value * run_s,
+        resources: charged_per_s(&state.price, prediction) * run_s,
+        congestion: congestion_per_s(view, network, run_s) * run_s,
+        crossing: crossing(view, network, to_move(job, state) + response_bytes),
+    }
+}
+
 /// What holding a slot of `network` for `run_s` seconds costs: its resources, and congestion.
 #[must_use]
 pub fn holding(view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
@@ -196,6 +238,7 @@ mod tests {
         close(arriving_s(&job, &view, PUBLIC), 0.5 + 3.0);
         // 2 waiting, 3.5 arriving, 10 running, 1 back; slot, CPU, memory; 2 MiB there and 1 back.
         close(fresh(&job, &view, PUBLIC, &prediction), 0.8 * 16.5 + 10.0 + 0.5 + 0.1 + 3.0);
+        close(terms(&job, &view, PUBLIC, &prediction).total(), fresh(&job, &view, PUBLIC, &prediction));
         // The same money, without the value of time.
         let bill = bill(&job, &view, PUBLIC, Some(&prediction), 10.0);
         close(bill.expected, 10.0 + 0.5 + 0.1 + 3.0);

@@ -23,6 +23,7 @@ pub mod gate;
 
 pub mod decide;
 pub mod plan;
+pub mod replay;
 
 pub mod budget;
 pub mod fate;

@@ -36,6 +36,7 @@ mod clock;
 mod data;
 mod disk;
 mod guard;
+mod journal;
 mod metrics;
 mod oracle;
 mod record;

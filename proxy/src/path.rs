@@ -211,6 +211,7 @@ fn plan(
         left: Left::default(),
         about: about.map(Box::new),
         storing,
+        seen: parking_lot::Mutex::default(),
         uri: request.uri().clone(),
         host: request.headers().get(http::header::HOST).cloned(),
     })

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use parking_lot::Mutex;
 use policy::spend::Bill;
 use policy::watchdog::Seat;
 use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
@@ -15,6 +16,7 @@ use super::needs::Needs;
 use crate::body::Body;
 use crate::data::{self, Attendance};
 use crate::generation::{Generation, Shared};
+use crate::journal::Seen;
 use crate::peer;
 use crate::spend::Tab;
 use crate::spool::Spool;
@@ -52,6 +54,8 @@ pub(super) struct Course {
     pub(super) about: Option<Box<About>>,
     /// Whether its answer may be stored in the response cache.
     pub(super) storing: bool,
+    /// What its decision was made from last, if there is a journal.
+    pub(super) seen: Mutex<Option<Box<Seen>>>,
     /// What was asked for, and of whom.
     pub(super) uri: Uri,
     pub(super) host: Option<HeaderValue>,

@@ -17,6 +17,7 @@ use crate::body::{Body, BodyError};
 use crate::clock;
 use crate::data::{self, Attendance};
 use crate::grpc::Call;
+use crate::journal::Happened;
 use crate::problem::Problem;
 use crate::record::{Inputs, Outcome, Record};
 use crate::spool::Spool;
@@ -73,12 +74,16 @@ impl Settle {
             status: 0,
             outcome: Outcome::ClientGone,
             took_s: 0.0,
-            ran_s: None,
             head_s: 0.0,
             request_bytes: 0,
             response_bytes: 0,
             possibly_running: 0,
             inputs: None,
+            planned: plan.target,
+            ran_s: None,
+            waited_s: 0.0,
+            terms: None,
+            happened: None,
         };
         Self {
             course: Arc::clone(course),
@@ -251,6 +256,14 @@ impl Settle {
             self.course.shared.oracle.learn_beside(row, record.predictions[record.target]);
         }
         self.compare(&record);
+        record.waited_s = self.course.upload.waited_s() + self.stalled_s;
+        let Course { job, view, plan, seat, .. } = &*self.course;
+        let predicted = plan.predictions[record.target].as_ref();
+        record.terms = predicted.map(|predicted| policy::cost::terms(job, view, record.target, predicted));
+        if record.generation.config.journal.is_some() {
+            let seen = self.course.seen.lock().take();
+            record.happened = Some(Box::new(Happened { view: *view, plan: *plan, arm: seat.arm, seen }));
+        }
         self.course.shared.metrics.job(&record);
         self.course.shared.recorder.submit(record);
     }

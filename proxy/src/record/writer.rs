@@ -37,6 +37,9 @@ impl<'c> Writer<'c> {
         self.plan(record, &mut json);
         self.decision(record, &mut json);
         end(record, &mut json);
+        json.raw(key!("planned"));
+        json.value(self.names.network(record.planned));
+        spent(record, &mut json);
         if !tree_path.is_empty() {
             json.raw(concat!(key!("tree_path"), "["));
             tree_path.iter().for_each(|step| json.value(&quoted(step)));
@@ -165,10 +168,6 @@ fn end(record: &Record, json: &mut Json<'_>) {
     json.word(record.outcome.as_str());
     json.raw(key!("took_s"));
     json.millionths(record.took_s);
-    if let Some(ran_s) = record.ran_s {
-        json.raw(key!("ran_s"));
-        json.millionths(ran_s);
-    }
     json.raw(key!("head_s"));
     json.millionths(record.head_s);
     json.raw(key!("request_bytes"));
@@ -194,6 +193,31 @@ fn end(record: &Record, json: &mut Json<'_>) {
         json.raw(key!("saved_s"));
         json.millionths(saved_s);
     }
+    json.end(b'}');
+}
+
+fn spent(record: &Record, json: &mut Json<'_>) {
+    json.raw(key!("ran_s"));
+    match record.ran_s {
+        Some(ran_s) => json.millionths(ran_s),
+        None => json.value("null"),
+    }
+    json.raw(key!("waited_s"));
+    json.millionths(record.waited_s);
+    json.raw(key!("terms"));
+    let Some(terms) = &record.terms else { return json.value("null") };
+    json.raw(concat!("{", key!("waiting")));
+    json.millionths(terms.waiting);
+    json.raw(key!("moving"));
+    json.millionths(terms.moving);
+    json.raw(key!("running"));
+    json.millionths(terms.running);
+    json.raw(key!("resources"));
+    json.millionths(terms.resources);
+    json.raw(key!("congestion"));
+    json.millionths(terms.congestion);
+    json.raw(key!("crossing"));
+    json.millionths(terms.crossing);
     json.end(b'}');
 }
 

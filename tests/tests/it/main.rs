@@ -15,6 +15,7 @@ mod hindsight;
 mod hygiene;
 mod identity;
 mod inputs;
+mod journal;
 mod lane;
 mod learning;
 mod limits;

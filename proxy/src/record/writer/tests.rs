@@ -9,7 +9,7 @@ use proptest::sample::select;
 use super::*;
 use crate::generation::Generation;
 use crate::record::Outcome;
-use crate::record::line::{Line, PredictionLine, ProgressLine, network_name, rounded};
+use crate::record::line::{Line, PredictionLine, ProgressLine, TermsLine, network_name, rounded};
 use crate::record::tests::{generation, record};
 
 /// What a line of `record` says.
@@ -53,12 +53,15 @@ fn line<'a>(record: &'a Record, classes: &Classes) -> Line<'a> {
         status: record.status,
         outcome: record.outcome.as_str().into(),
         took_s: rounded(record.took_s),
-        ran_s: record.ran_s.map(rounded),
         head_s: rounded(record.head_s),
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,
         possibly_running: record.possibly_running,
         inputs: record.inputs.map(inputs_line),
+        planned: name(record.planned),
+        ran_s: record.ran_s.map(rounded),
+        waited_s: rounded(record.waited_s),
+        terms: record.terms.as_ref().map(TermsLine::from),
         tree_path: Vec::new(),
     }
 }
