@@ -27,9 +27,14 @@ if [ ${#lacking[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${lacking[@]}" >/dev/null
 fi
 
-# A WebSocket client of somebody else's.
+# A WebSocket client and a judge of OpenAPI, both somebody else's.
 venv=target/tests-venv
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import websockets' 2>/dev/null; then
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import websockets, openapi_spec_validator' 2>/dev/null; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check 'websockets==15.0.1'
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'websockets==15.0.1' 'openapi-spec-validator==0.9.0'
+fi
+
+# What drives the browser for the tests of the page.
+if ! "$venv/bin/python" -c 'import playwright' 2>/dev/null; then
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'playwright==1.65.2'
 fi

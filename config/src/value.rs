@@ -81,6 +81,8 @@ pub struct Listen {
     pub egress: Option<SocketAddr>,
     /// Health, metrics, status, decisions.
     pub admin: SocketAddr,
+    /// Whoever can say what stands in this file may change things through the admin port; without it, nobody may.
+    pub admin_token: Option<PathBuf>,
 }
 
 /// A certificate chain and its key, PEM.

@@ -102,6 +102,18 @@ pub fn bill(job: &Job, view: &View, network: NetworkId, prediction: Option<&Pred
     Bill { per_s, per_byte: crossing(view, network, 1.0), expected }
 }
 
+/// What `job` comes to on `network` if it runs there for `run_s` seconds, after the wait that is expected now: the value of its
+/// time, and its bill. The price on congestion is left out: it is there to decide by, and nobody pays it.
+#[must_use]
+pub fn comes_to(job: &Job, view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
+    let state = &view.state[network];
+    let back_s =
+        if network == view.home { 0.0 } else { link_s(state, known(prediction.response_bytes.unwrap_or(0.0))) };
+    let wait_s = if state.wait_s == f64::INFINITY { f64::INFINITY } else { known(state.wait_s) };
+    let time_s = wait_s + arriving_s(job, view, network) + known(run_s) + back_s;
+    time_value(job, view) * time_s + bill(job, view, network, Some(prediction), run_s).expected
+}
+
 /// What a second of a slot of `network` costs the next job, at the load that is expected there over `horizon_s` seconds.
 #[must_use]
 pub fn congestion_per_s(view: &View, network: NetworkId, horizon_s: f64) -> f64 {

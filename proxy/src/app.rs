@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 pub use error::StartError;
 
 use crate::accept::Port;
+use crate::admin::{TokenError, Tokens};
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
@@ -135,6 +136,7 @@ impl App {
         let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
         let metrics = Arc::new(Metrics::new(&names));
         let certificates = certificates(&config, &metrics)?;
+        tokens(&config)?;
         let opening = runtime::wanted(&config)
             .map(|(port, what, address)| runtime::inherit_or_open(inherited, port, what, address));
         let opened = opening.collect::<Result<Vec<_>, _>>()?;
@@ -278,6 +280,13 @@ impl Drop for App {
 pub(crate) fn leave_to_run(config: &mut Config) {
     let home = config.home.index();
     config.networks[home].endpoints = vec![Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 }];
+}
+
+/// Whether the tokens that may change things can be read, if there are to be any. They are read anew when one is shown.
+pub(crate) fn tokens(config: &Config) -> Result<(), StartError> {
+    let Some(file) = &config.listen.admin_token else { return Ok(()) };
+    let wrong = |source: TokenError| StartError::Token { file: file.display().to_string(), source: source.into() };
+    Tokens::read(file).map(drop).map_err(wrong)
 }
 
 fn certificates(config: &Config, metrics: &Arc<Metrics>) -> Result<Certificates, StartError> {

@@ -30,6 +30,8 @@ mod upstream;
 pub mod lane;
 
 mod cache;
+mod log_level;
+
 mod clock;
 mod data;
 mod disk;

@@ -18,6 +18,7 @@ mod jobs;
 mod lane;
 mod learning;
 mod log;
+mod money;
 mod peers;
 mod scrape;
 mod shadow;
@@ -34,7 +35,7 @@ pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
-pub(crate) use scrape::CONTENT_TYPE;
+pub(crate) use scrape::{CONTENT_TYPE, PLAIN_TYPE, plain};
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
     Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Reload, ServedEnd,
@@ -49,6 +50,7 @@ use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
 use log::LogCounters;
+use money::MoneyCounters;
 use peers::PeerCounters;
 use shadow::ShadowCounters;
 
@@ -61,6 +63,7 @@ pub(crate) struct Metrics {
     pub(crate) cache: CacheCounters,
     jobs: JobCounters,
     guard: GuardCounters,
+    money: MoneyCounters,
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
@@ -84,6 +87,7 @@ impl Metrics {
             cache: CacheCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
+            money: MoneyCounters::new(&network),
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
@@ -114,6 +118,7 @@ impl Metrics {
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
         jobs.chain(self.guard.families())
+            .chain(self.money.families())
             .chain(self.shadows.families())
             .chain(self.lane.families())
             .chain(edge)

@@ -9,6 +9,7 @@ mod classify;
 mod contest;
 mod course;
 mod finish;
+mod hindsight;
 mod hold;
 mod look;
 mod needs;
@@ -43,6 +44,7 @@ use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
+use hindsight::Hindsight;
 use hold::{Held, hold};
 use needs::{Looked, Needs, Said};
 use settle::{JobBody, Settle};
@@ -200,6 +202,7 @@ fn plan(
         plan,
         seat,
         tab: Arc::default(),
+        hindsight: Hindsight::default(),
         planned_s: arrived_s,
         upload,
         inputs: needs.declared().iter().map(|need| need.url.clone()).collect(),

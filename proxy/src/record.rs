@@ -83,6 +83,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// From arrival to the end of the answer, seconds.
     pub(crate) took_s: f64,
+    /// How long it ran where it was answered, seconds: what the prediction is of. Only of jobs that teach.
+    pub(crate) ran_s: Option<f64>,
     /// From arrival to the answer's head, seconds.
     pub(crate) head_s: f64,
     pub(crate) request_bytes: u64,
@@ -213,6 +215,13 @@ impl Recorder {
         let latest = self.desk.recent.lock().latest(n);
         let mut writer = Writer::new(&self.desk.classes);
         latest.iter().map(|kept| kept.text(&mut writer, None)).collect()
+    }
+
+    /// Those that came after job `id`, if that is kept; else the latest `n`.
+    pub(crate) fn since(&self, id: u64, n: usize) -> Vec<String> {
+        let since = self.desk.recent.lock().since(id, n);
+        let mut writer = Writer::new(&self.desk.classes);
+        since.iter().map(|kept| kept.text(&mut writer, None)).collect()
     }
 
     /// The decision on job `id` as a JSON object, if it is kept; with its path through the tree if `model` made it.

@@ -1,18 +1,14 @@
 //! The response cache on the admin port: what it has come to, on `/status`, and `POST /cache/purge`.
 
-use http::header::{ALLOW, ORIGIN};
-use http::request::Parts;
-use http::{HeaderValue, Method, Response};
+use http::Response;
 use serde::Serialize;
 
-use super::{Seen, host, json, problem, query};
+use super::write::Refusal;
+use super::{json, query};
 use crate::body::Body;
-use crate::cache::Purge;
+use crate::cache::{Cache, Purge};
 use crate::metrics::CacheSoFar;
 use crate::problem::Problem;
-
-/// Where purging is asked for.
-pub(super) const PURGE: &str = "/cache/purge";
 
 #[derive(Debug, Serialize)]
 pub(super) struct CachePage {
@@ -54,26 +50,9 @@ impl From<CacheSoFar> for CachePage {
 }
 
 /// Takes out of the cache what an operator wants gone, and says how many answers that were.
-pub(super) fn purge(seen: &Seen<'_>, request: &Parts) -> Response<Body> {
-    if request.method != Method::POST {
-        let mut response = problem(seen, Problem::MethodNotAllowed, "what is purged is gone: ask with POST");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return response;
+pub(super) fn purge(cache: &Cache, query: &str) -> Result<Response<Body>, Refusal> {
+    match Purge::read(|name| query::first(query, name)) {
+        Ok(purge) => Ok(json(format!("{{\"purged\":{}}}\n", cache.purge(&purge)))),
+        Err(error) => Err(Refusal(Problem::Malformed, error.to_string())),
     }
-    if !may_write(request) {
-        seen.metrics.admin_refused();
-        return host::refusal();
-    }
-    let parameters = request.uri.query().unwrap_or("");
-    match Purge::read(|name| query::first(parameters, name)) {
-        Ok(purge) => json(format!("{{\"purged\":{}}}\n", (seen.purge)(&purge))),
-        Err(error) => problem(seen, Problem::Malformed, &error.to_string()),
-    }
-}
-
-/// Whether whoever asks may change something. A page in a browser may not: its browser says where it is from. This is the one
-/// place where an operator's token is asked for, where there is one.
-fn may_write(request: &Parts) -> bool {
-    let site = request.headers.get("sec-fetch-site");
-    !request.headers.contains_key(ORIGIN) && site.is_none_or(|site| site == "none" || site == "same-origin")
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use config::value::{Kind, Mode};
 use serde::Serialize;
 
+use super::account::{ComparedPage, RegretPage, ShadowBudgetPage};
 use super::cache::CachePage;
 use super::guard::{GuardPage, SpendKeptPage, SpendPage};
 use super::lane::{self, LanePage, ServicePage};
@@ -17,6 +18,8 @@ use crate::record::rounded;
 #[derive(Debug, Serialize)]
 struct StatusPage<'a> {
     version: &'static str,
+    /// Another one after each start.
+    instance: String,
     uptime_s: f64,
     ready: bool,
     home: &'a str,
@@ -32,6 +35,7 @@ struct StatusPage<'a> {
     service: Option<ServicePage>,
     routes: Vec<RoutePage<'a>>,
     shadows: ShadowsPage,
+    regret: RegretPage,
     asynchronous: AsynchronousPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
@@ -68,6 +72,8 @@ struct NetworkPage {
     rtt_s: f64,
     link_bytes_per_s: f64,
     spend: SpendPage,
+    compared: Option<ComparedPage>,
+    shadows: Option<ShadowBudgetPage>,
     shadow_caps_enforced_by: String,
     endpoints: Vec<EndpointPage>,
 }
@@ -163,6 +169,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
     let lane = LanePage::of(seen, &networks);
     let page = StatusPage {
         version: env!("CARGO_PKG_VERSION"),
+        instance: format!("{:016x}", seen.instance),
         uptime_s: rounded(clock::now_s()),
         ready: seen.ready,
         home: &config.network(config.home).name,
@@ -184,6 +191,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         service: ServicePage::of(seen),
         routes: config.routes.iter().map(RoutePage::from).collect(),
         shadows: seen.metrics.shadows_so_far().into(),
+        regret: RegretPage::of(seen),
         asynchronous: AsynchronousPage { located: seen.located.len(), routes_not_shadowed: seen.located.marked() },
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
@@ -199,6 +207,8 @@ impl NetworkPage {
     fn of(status: NetworkStatus, seen: &Seen<'_>) -> Self {
         let shadow_caps_enforced_by = lane::caps(&status, seen);
         let spend = SpendPage::of(&status);
+        let config = &seen.generation.config;
+        let id = config.network_ids().find(|id| config.network(*id).name == status.name);
         let endpoints = status.endpoints.into_iter().map(|endpoint| EndpointPage {
             address: endpoint.address,
             healthy: endpoint.healthy,
@@ -217,6 +227,8 @@ impl NetworkPage {
             rtt_s: rounded(status.rtt_s),
             link_bytes_per_s: status.link_bytes_per_s.round(),
             spend,
+            compared: id.map(|id| ComparedPage::of(id, seen)),
+            shadows: id.map(|id| ShadowBudgetPage::of(id, seen)),
             shadow_caps_enforced_by,
             endpoints: endpoints.collect(),
         }

@@ -102,6 +102,10 @@ fn decision(d: &Line<'_>) -> String {
     // Writing into a string cannot fail.
     let _infallible =
         writeln!(text, "  {status}, {} in {took} (head after {head}); {sent} in, {got} out", spaced(&d.outcome));
+    if let Some(ran_s) = d.ran_s {
+        let _infallible =
+            writeln!(text, "  it ran {} there, without its data's way and its client's waiting", seconds(ran_s));
+    }
     let (plan, reason, level) = (&d.plan, &d.plan_reason, &d.level);
     let (shadows, worth, action) = (list(&d.shadows), money(d.worth), &d.action);
     let _infallible =

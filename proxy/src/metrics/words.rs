@@ -332,6 +332,11 @@ words!(Problem:
     Problem::NotCached => "not_cached",
     Problem::NotFound => "not_found",
     Problem::MethodNotAllowed => "method_not_allowed",
+    Problem::ForeignHost => "foreign_host",
+    Problem::ForeignOrigin => "foreign_origin",
+    Problem::Unauthorized => "unauthorized",
+    Problem::WritesOff => "writes_off",
+    Problem::TooLarge => "too_large",
     Problem::Overloaded => "overloaded",
     Problem::Loop => "loop",
 );

@@ -10,6 +10,7 @@ use policy::watchdog::Seat;
 use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 
 use super::asynchronous::About;
+use super::hindsight::Hindsight;
 use super::needs::Needs;
 use crate::body::Body;
 use crate::data::{self, Attendance};
@@ -35,6 +36,8 @@ pub(super) struct Course {
     pub(super) seat: Seat,
     /// What it costs.
     pub(super) tab: Arc<Tab>,
+    /// How long it ran where it was seen to its end.
+    pub(super) hindsight: Hindsight,
     /// When it was planned.
     pub(super) planned_s: f64,
     pub(super) upload: Arc<Upload>,

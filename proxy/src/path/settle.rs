@@ -24,6 +24,7 @@ use crate::upstream::Flight;
 
 use super::asynchronous;
 use super::course::Course;
+use super::hindsight;
 use super::shadow::Background;
 use super::warm::OnItsWay;
 
@@ -72,6 +73,7 @@ impl Settle {
             status: 0,
             outcome: Outcome::ClientGone,
             took_s: 0.0,
+            ran_s: None,
             head_s: 0.0,
             request_bytes: 0,
             response_bytes: 0,
@@ -233,8 +235,10 @@ impl Settle {
         if let Some(flight) = self.flight.take().filter(|_| succeeded) {
             let ran_s = self.course.ran_s(record.target, &self.course.upload, flight.land());
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
+            record.ran_s = Some(took_s);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);
+            self.course.hindsight.answered(&self.course, record.target, took_s);
             let row = Row {
                 job: self.course.job,
                 pair: record.id,
@@ -278,8 +282,11 @@ impl Settle {
         let unknown = matches!(record.status, 101 | 202 | 400..500);
         let came = policy::plan::size(job, view, plan).filter(|_| failed || !unknown).map(|size| {
             let took_s = (record.took_s - self.stalled_s).max(0.0);
-            let time = view.pricing.time_value_per_s(job.urgency) * took_s;
-            Came { cost: time + tab.total() + if failed { size } else { 0.0 }, size, took_s }
+            let cost = view.pricing.time_value_per_s(job.urgency) * took_s + tab.total();
+            if !failed {
+                hindsight::count(&self.course, record, cost);
+            }
+            Came { cost: cost + if failed { size } else { 0.0 }, size, took_s }
         });
         shared.guard.ended(*seat, came.as_ref());
     }

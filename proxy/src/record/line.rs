@@ -42,6 +42,8 @@ pub(crate) struct Line<'a> {
     pub(crate) status: u16,
     pub(crate) outcome: Cow<'a, str>,
     pub(crate) took_s: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ran_s: Option<f64>,
     pub(crate) head_s: f64,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,

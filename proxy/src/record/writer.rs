@@ -165,6 +165,10 @@ fn end(record: &Record, json: &mut Json<'_>) {
     json.word(record.outcome.as_str());
     json.raw(key!("took_s"));
     json.millionths(record.took_s);
+    if let Some(ran_s) = record.ran_s {
+        json.raw(key!("ran_s"));
+        json.millionths(ran_s);
+    }
     json.raw(key!("head_s"));
     json.millionths(record.head_s);
     json.raw(key!("request_bytes"));

@@ -55,6 +55,7 @@ impl Change {
         }
         let before = shared.generation.load_full();
         let (certificates, papers) = certificates(shared, &before.config, &config)?;
+        app::tokens(&config)?;
         let pages = if before.config.log.decisions == config.log.decisions { None } else { Some(open(&config)?) };
         let making = Making {
             config: &config,

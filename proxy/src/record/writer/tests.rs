@@ -53,6 +53,7 @@ fn line<'a>(record: &'a Record, classes: &Classes) -> Line<'a> {
         status: record.status,
         outcome: record.outcome.as_str().into(),
         took_s: rounded(record.took_s),
+        ran_s: record.ran_s.map(rounded),
         head_s: rounded(record.head_s),
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,
@@ -128,6 +129,7 @@ prop_compose! {
         (id, unix_ms, model_version, request_bytes, response_bytes) in any::<(u64, u64, u64, u64, u64)>(),
         (status, possibly_running, eligible, shadows) in any::<(u16, u8, u8, u8)>(),
         [worth, took_s, head_s] in prop::array::uniform3(any_number().boxed()),
+        ran_s in prop::option::of(any_number().boxed()),
         predictions in prop::collection::vec(prop::option::of(any_prediction().boxed()), policy::MAX_NETWORKS),
         costs in prop::collection::vec(any_number().boxed(), policy::MAX_NETWORKS),
         route in prop::option::of(0..3_usize),
@@ -146,7 +148,7 @@ prop_compose! {
         job.urgency = Urgency::new(urgency).expect("a level");
         job.mode = mode;
         Record {
-            id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
+            id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s, ran_s,
             request_bytes, response_bytes, possibly_running,
             inputs: status.is_multiple_of(2).then(|| inputs(status, request_bytes, took_s)),
             eligible: set(eligible),
