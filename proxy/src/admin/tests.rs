@@ -55,7 +55,6 @@ impl Port {
             gains: &Gains::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
-            purge: &|purge| usize::from(*purge == crate::cache::Purge::All),
         };
         let (head, body) = respond(&seen, &request.into_parts().0).into_parts();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -236,23 +235,4 @@ fn a_question_becomes_the_request_it_means() {
     assert_eq!((asked.method, asked.uri.to_string()), (Method::PUT, "/a?b=1".to_owned()));
     assert_eq!(asked.headers[HOST], "service:8443");
     assert_eq!(asked.headers["x-kind"], "scene");
-}
-
-#[test]
-fn purging_takes_a_post_that_no_page_has_sent() {
-    let port = Port::new();
-    let ask = |method, path: &str| port.ask(method, path, "127.0.0.1");
-    assert_eq!(ask(Method::GET, "/cache/purge?all=true").0.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(ask(Method::POST, "/cache/purge?all=true").1, "{\"purged\":1}\n");
-    assert_eq!(ask(Method::POST, "/cache/purge?url=http%3A%2F%2Fh%2Fa").1, "{\"purged\":0}\n");
-    for bad in ["/cache/purge", "/cache/purge?url=/a", "/cache/purge?all=true&url=http://h/"] {
-        assert_eq!(ask(Method::POST, bad).0.status, StatusCode::BAD_REQUEST, "{bad}");
-    }
-    let foreign = |name: &str, value: &str| {
-        let request = Request::post("/cache/purge?all=true").header(HOST, "localhost").header(name, value).body(());
-        port.ask_with(request.expect("a request")).0.status
-    };
-    assert_eq!(foreign("origin", "https://evil.example"), StatusCode::FORBIDDEN);
-    assert_eq!(foreign("sec-fetch-site", "cross-site"), StatusCode::FORBIDDEN);
-    assert_eq!(foreign("sec-fetch-site", "none"), StatusCode::OK);
 }
