@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod cache;
 mod guard;
 mod identity;
 mod lane;
@@ -15,6 +16,7 @@ use policy::units::{NetworkId, NetworkSet};
 use policy::view::{Price, Pricing, ShadowLimits};
 use policy::{Caps, SpendCaps};
 
+pub use cache::Cache;
 pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
 pub use lane::{Lane, LaneKind, Run};
@@ -54,6 +56,8 @@ pub struct Config {
     pub spool: Spool,
     /// The data cache and what may be fetched into it.
     pub data: Data,
+    /// The response cache.
+    pub cache: Cache,
     /// How the model is kept fresh.
     pub oracle: Oracle,
     /// The decision log.

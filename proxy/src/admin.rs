@@ -8,6 +8,7 @@
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
 mod account;
+mod cache;
 mod configuration;
 mod explain;
 mod guard;
@@ -84,6 +85,8 @@ adumbra: the admin port; it answers only to addresses and to localhost
                          what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text);
                          or POST the same as JSON: docs/openapi.json
 /log-level               what the log shows; PUT changes it, with a token of `listen.admin_token`
+POST /cache/purge?url=http://host/path, ?prefix=http://host/path or ?all=true
+                         takes that out of the response cache, with a token: docs/cache.md
 ";
 
 /// What the admin port shows, read when it is asked for.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::accept::guard::Watch;
 use crate::answer;
+use crate::cache;
 use crate::data;
 use crate::path::settle::JobBody;
 use crate::path::{Adopted, Polled, ServedBody};
@@ -42,6 +43,9 @@ pub(crate) enum BodyError {
     /// The spooled copy could not be read back.
     #[error("the spooled copy of the body cannot be read back")]
     Spool(#[source] std::io::Error),
+    /// What the response cache has of it cannot be read, or broke off.
+    #[error("the stored answer, or the one that was to be stored, broke off")]
+    Stored(#[source] crate::disk::ReadError),
     /// The dispatch behind it was cancelled.
     #[error("the dispatch behind this body was cancelled")]
     Cancelled,
@@ -71,6 +75,8 @@ pub(crate) enum Body {
     Piped(Box<answer::Source>),
     /// Data for the service, from the cache or an origin.
     Data(Box<data::Outlet>),
+    /// A stored answer, or one on its way to be stored.
+    Cached(Box<cache::Outlet>),
     /// An answer that may say how an asynchronous job is.
     Polled(Box<Polled>),
     /// An answer to another sidecar, with what is held for it.
@@ -130,6 +136,7 @@ impl http_body::Body for Body {
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Piped(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Cached(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Polled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -151,6 +158,7 @@ impl http_body::Body for Body {
             Self::Adopted(body) => body.is_end_stream(),
             Self::Piped(body) => body.is_end_stream(),
             Self::Data(body) => body.is_end_stream(),
+            Self::Cached(body) => body.is_end_stream(),
             Self::Served(body) => body.is_end_stream(),
             Self::Polled(body) => body.is_end_stream(),
             Self::Job(body) => body.is_end_stream(),
@@ -172,6 +180,7 @@ impl http_body::Body for Body {
             Self::Adopted(body) => body.size_hint(),
             Self::Piped(body) => body.size_hint(),
             Self::Data(body) => body.size_hint(),
+            Self::Cached(body) => body.size_hint(),
             Self::Served(body) => body.size_hint(),
             Self::Polled(body) => body.size_hint(),
             Self::Job(body) => body.size_hint(),

@@ -31,8 +31,10 @@ pub mod lane;
 
 mod log_level;
 
+mod cache;
 mod clock;
 mod data;
+mod disk;
 mod guard;
 mod metrics;
 mod oracle;

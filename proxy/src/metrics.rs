@@ -6,6 +6,7 @@
 //!
 //! Each file below holds the families of one part and the methods that count them.
 
+mod cache;
 mod cells;
 mod configuration;
 mod data;
@@ -29,6 +30,7 @@ use policy::MAX_NETWORKS;
 
 use crate::admin::NetworkStatus;
 
+pub(crate) use cache::{Bypass, CacheCounters, CacheResult, CacheSoFar, Dropped, NotStored};
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
@@ -57,6 +59,8 @@ use shadow::ShadowCounters;
 pub(crate) struct Metrics {
     /// What the data cache counts.
     pub(crate) data: DataCounters,
+    /// What the response cache counts.
+    pub(crate) cache: CacheCounters,
     jobs: JobCounters,
     guard: GuardCounters,
     money: MoneyCounters,
@@ -80,6 +84,7 @@ impl Metrics {
         let network = Axis::with_reserve("network", &names, MAX_NETWORKS);
         let metrics = Self {
             data: DataCounters::new(),
+            cache: CacheCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
             money: MoneyCounters::new(&network),
@@ -118,6 +123,7 @@ impl Metrics {
             .chain(self.lane.families())
             .chain(edge)
             .chain(self.data.families())
+            .chain(self.cache.families())
             .chain(rest)
     }
 }

@@ -4,6 +4,7 @@
 //! from and how they are carried out.
 
 mod asynchronous;
+mod cached;
 mod classify;
 mod contest;
 mod course;
@@ -27,6 +28,7 @@ use hyper::body::Incoming;
 use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
 
 use crate::body::Body;
+use crate::cache;
 use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
@@ -70,7 +72,7 @@ pub(crate) enum From {
 
 /// Answers one request.
 pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Body> {
-    let Arrival { shared, worker, from, owner } = arrival;
+    let Arrival { shared, from, .. } = arrival;
     // Nothing looks at a request before it is known to be one: a parser differential is an attack.
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
@@ -90,6 +92,17 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
         },
     };
+    let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
+    // Before it is a job: what is stored is given again, and nothing is planned for it. Only strangers are answered so.
+    if shared.cache.is_on() && matches!((from, &mark), (From::Stranger(_), Mark::None)) {
+        return Box::pin(cached::answer(arrival, request)).await;
+    }
+    onward(arrival, request, mark).await
+}
+
+/// Answers a request that is a job, or a shadow of one.
+async fn onward(arrival: &Arrival, mut request: Request<Body>, mark: Mark) -> Response<Body> {
+    let Arrival { shared, worker, from, owner } = arrival;
     // A shadow has one answer: it cannot become another protocol.
     let wanted = upgrade::wanted(&mut request).filter(|_| !matches!(mark, Mark::Shadow(_)));
     let needs = warm::declared(request.headers());
@@ -100,7 +113,6 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     };
     hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
     peer::unmark(request.headers_mut());
-    let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
     let course = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
     let warming = warm::towards(&course, needs);
@@ -159,6 +171,8 @@ fn plan(
     if let Some((on, endpoint)) = about.as_ref().and_then(|about| about.task.at(&generation)) {
         upload.prefer(on, endpoint);
     }
+    let is_cached = |place: usize| generation.config.routes[place].cache;
+    let storing = request.extensions().get::<cache::Storing>().is_some() && route.is_some_and(is_cached);
     // Shared, since shadows outlive this request's future; and that future would be large with all of it inside.
     Arc::new(Course {
         shared: Arc::clone(shared),
@@ -178,6 +192,7 @@ fn plan(
         inputs: needs.to_vec(),
         left: Left::default(),
         about: about.map(Box::new),
+        storing,
         uri: request.uri().clone(),
         host: request.headers().get(http::header::HOST).cloned(),
     })
@@ -348,6 +363,9 @@ fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     settle.heard(&parts.headers);
     let of_a_stranger = settle.is_of_a_stranger(&parts, &body);
+    if let Some(is_a_shadows) = settle.stores().filter(|_| !of_a_stranger) {
+        parts.extensions.insert(cache::Provenance { is_framed: is_framed(&parts), is_a_shadows });
+    }
     hygiene::scrub_response(&mut parts.headers, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
     let body = if of_a_stranger { settle.disregard(&mut parts, body) } else { settle.note(&parts, body) };
@@ -355,6 +373,14 @@ fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
         parts.headers.insert(DECISION, decision);
     }
     Response::from_parts(parts, JobBody::wrap(body, settle))
+}
+
+/// Whether the end of an answer's body is told from a cut.
+fn is_framed(parts: &http::response::Parts) -> bool {
+    let said = |name| parts.headers.contains_key(name);
+    parts.version == http::Version::HTTP_2
+        || said(http::header::CONTENT_LENGTH)
+        || said(http::header::TRANSFER_ENCODING)
 }
 
 /// On an answer: where it came from and why.

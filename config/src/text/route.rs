@@ -106,6 +106,8 @@ fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
         `Priority: u=N` (RFC 9218): 0 is the most urgent, 7 the least, and 3 is what a request that does not say means."));
     let extract = extract(table);
     let warm = table.or("warm", &FLAG, "false", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
+    let about = "Whether answers to GET are stored and given again, as they say they may be: docs/cache.md.";
+    let cache = table.or("cache", &FLAG, "false", about);
     let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
     let progress = poll(table.table("progress", about));
     let asynchronous = asynchronous(table.table(
@@ -129,6 +131,7 @@ fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
         urgency_least,
         extract,
         warm,
+        cache,
         progress,
         asynchronous,
     })

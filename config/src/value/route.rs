@@ -35,6 +35,8 @@ pub struct Route {
     pub extract: Vec<Extract>,
     /// Whether `Link: <…>; rel=preload` names inputs to warm.
     pub warm: bool,
+    /// Whether answers are stored, and given again.
+    pub cache: bool,
     /// A counter of the service's that says how far a job is, if it has one.
     pub progress: Option<Poll>,
     /// What to make of jobs that are answered `202` long before they are done.

@@ -33,7 +33,7 @@ pub(super) enum Unknown {
 }
 
 /// All of them. What can be asked for with GET can be with HEAD.
-pub(super) static ROUTES: [Route; 16] = [
+pub(super) static ROUTES: [Route; 17] = [
     shows("/"),
     shows("/healthz"),
     shows("/readyz"),
@@ -47,6 +47,7 @@ pub(super) static ROUTES: [Route; 16] = [
     shows("/decisions/{id}"),
     shows("/explain"),
     Route { method: Method::POST, path: "/explain", access: Access::Open },
+    Route { method: Method::POST, path: "/cache/purge", access: Access::Token },
     shows("/page/{file}"),
     shows("/log-level"),
     Route { method: Method::PUT, path: "/log-level", access: Access::Token },

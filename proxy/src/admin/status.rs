@@ -6,6 +6,7 @@ use config::value::{Kind, Mode};
 use serde::Serialize;
 
 use super::account::{ComparedPage, RegretPage, ShadowBudgetPage};
+use super::cache::CachePage;
 use super::guard::{GuardPage, SpendKeptPage, SpendPage};
 use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
@@ -38,6 +39,7 @@ struct StatusPage<'a> {
     asynchronous: AsynchronousPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
+    cache: CachePage,
     certificates: CertificatesPage,
 }
 
@@ -155,6 +157,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         asynchronous: AsynchronousPage { located: seen.located.len(), routes_not_shadowed: seen.located.marked() },
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
+        cache: seen.metrics.cache.so_far().into(),
         certificates: CertificatesPage::of(seen.certificates),
     };
     // Every field is a number, a word or a list of such: nothing that could not be written.

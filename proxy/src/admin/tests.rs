@@ -33,7 +33,11 @@ impl Port {
     }
 
     fn ask(&self, method: Method, path: &str, host: &str) -> (http::response::Parts, String) {
-        let request = Request::builder().method(method).uri(path).header(HOST, host).body(()).expect("a request");
+        let request = Request::builder().method(method).uri(path).header(HOST, host).body(());
+        self.ask_with(request.expect("a request"))
+    }
+
+    fn ask_with(&self, request: Request<()>) -> (http::response::Parts, String) {
         let seen = Seen {
             generation: &self.generation,
             metrics: &self.metrics,

@@ -316,6 +316,7 @@ words!(Problem:
     Problem::OriginUnnamed => "origin_unnamed",
     Problem::OriginFailed => "origin_failed",
     Problem::OriginSlow => "origin_slow",
+    Problem::NotCached => "not_cached",
     Problem::NotFound => "not_found",
     Problem::MethodNotAllowed => "method_not_allowed",
     Problem::ForeignHost => "foreign_host",

@@ -44,6 +44,8 @@ pub(super) struct Course {
     pub(super) left: Left,
     /// The asynchronous job that it is about.
     pub(super) about: Option<Box<About>>,
+    /// Whether its answer may be stored in the response cache.
+    pub(super) storing: bool,
     /// What was asked for, and of whom.
     pub(super) uri: Uri,
     pub(super) host: Option<HeaderValue>,
@@ -192,6 +194,13 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         Self { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone() }
+    }
+
+    /// The same, but for a body, and by GET.
+    pub(super) fn get(&self) -> Request<Body> {
+        let mut request = self.request(Body::Empty);
+        *request.method_mut() = Method::GET;
+        request
     }
 
     pub(super) fn request(&self, body: Body) -> Request<Body> {

@@ -99,6 +99,12 @@ impl Settle {
         self.record.as_mut().expect("the record is only taken when the job has ended")
     }
 
+    /// Whether the answer may be stored; if so, whether it is an adopted shadow's.
+    pub(super) fn stores(&self) -> Option<bool> {
+        let record = self.record.as_ref().filter(|_| self.course.storing)?;
+        Some(record.action == Action::Adopt)
+    }
+
     /// Holds data that is on its way until the job is over or goes elsewhere.
     pub(super) fn hold_warm(&mut self, warming: OnItsWay) {
         self.warming = warming;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod asynchronous;
+mod cache;
 mod cannot_hurt;
 mod contest;
 mod disconnect;
