@@ -1,3 +1,5 @@
+//! What is on disk is whole and within its bound, or not there: through restarts, damage and a full disk.
+
 use std::future::poll_fn;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::atomic::AtomicU64;

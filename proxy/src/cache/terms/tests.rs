@@ -1,3 +1,5 @@
+//! What may be stored and given again, by the sections of RFC 9111.
+
 use http::{HeaderName, HeaderValue};
 
 use super::*;
