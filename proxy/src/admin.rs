@@ -3,7 +3,7 @@
 //! What it shows it shows without a password, so it must not be reachable by strangers. It is on loopback by default, and as a
 //! web page can make a browser on the same machine ask loopback under a name of the page's choice (DNS rebinding), it
 //! answers only under an address or `localhost`: see [`host`]. Changing something needs a token: see [`token`] and
-//! [`write`]. What there is stands in [`routes`].
+//! [`mod@write`]. What there is stands in [`routes`].
 //!
 //! [`respond`] takes what it shows as a [`Seen`], so that this file knows nothing of how the rest is put together.
 
