@@ -33,3 +33,8 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import websockets, op
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install -q --disable-pip-version-check 'websockets==15.0.1' 'openapi-spec-validator==0.9.0'
 fi
+
+# What drives the browser for the tests of the page.
+if ! "$venv/bin/python" -c 'import playwright' 2>/dev/null; then
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'playwright==1.65.2'
+fi

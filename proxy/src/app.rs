@@ -349,6 +349,7 @@ fn shared(
         purses: Purses::start(&config, &metrics),
         guard: Guard::new(config.guard.share, &metrics),
         data: Cache::new(&config.data, Arc::clone(&metrics)),
+        cache: crate::cache::Cache::new(&config, &metrics),
         spool: Store::new(&config.spool),
         metrics,
         classes,

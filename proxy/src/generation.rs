@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     /// The policy against the fixed rule.
     pub(crate) guard: Guard,
     pub(crate) data: Arc<Cache>,
+    /// The response cache.
+    pub(crate) cache: Arc<crate::cache::Cache>,
     pub(crate) spool: Arc<crate::spool::Store>,
     pub(crate) classes: Arc<Classes>,
     /// What is shown to others, and whom we believe.

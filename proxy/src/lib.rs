@@ -29,10 +29,12 @@ mod upstream;
 
 pub mod lane;
 
+mod cache;
 mod log_level;
 
 mod clock;
 mod data;
+mod disk;
 mod guard;
 mod journal;
 mod metrics;

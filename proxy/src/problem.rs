@@ -55,6 +55,8 @@ pub(crate) enum Problem {
     OriginFailed,
     /// An origin gave no answer in time.
     OriginSlow,
+    /// Only what the response cache has was wanted, and it has nothing.
+    NotCached,
     /// Nothing of that name on the admin port.
     NotFound,
     /// The method is not one for this resource.
@@ -293,6 +295,13 @@ impl Problem {
                 advice: "If the origin is rightly that slow, raise `data.timeout`. A GET may be repeated.",
                 execution: Execution::NoJob,
             },
+            Self::NotCached => About {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                slug: "not-cached",
+                title: "Nothing is stored that answers the request",
+                advice: "Send it without `Cache-Control: only-if-cached`.",
+                execution: Execution::None,
+            },
             Self::NotFound => About {
                 status: StatusCode::NOT_FOUND,
                 slug: "not-found",
@@ -375,7 +384,8 @@ fn push_field(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::*;
 
-    const ALL: [Problem; 25] = [
+    const ALL: [Problem; 26] = [
+        Problem::NotCached,
         Problem::Malformed,
         Problem::ConnectRefused,
         Problem::HeadTimeout,

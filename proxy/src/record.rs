@@ -31,7 +31,7 @@ use crate::generation::{Classes, Generation};
 use crate::journal::{Around, Happened, InForce, Journal, Labels};
 use crate::metrics::Metrics;
 
-pub(crate) use line::{Line, PredictionLine, action_word, mode_word, network_name, rounded};
+pub(crate) use line::{InputsLine, Line, PredictionLine, action_word, mode_word, network_name, rounded};
 pub(crate) use time::rfc3339;
 pub(crate) use tree::tree_path;
 
@@ -85,6 +85,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// From arrival to the end of the answer, seconds.
     pub(crate) took_s: f64,
+    /// How long it ran where it was answered, seconds: what the prediction is of. Only of jobs that teach.
+    pub(crate) ran_s: Option<f64>,
     /// From arrival to the answer's head, seconds.
     pub(crate) head_s: f64,
     pub(crate) request_bytes: u64,
@@ -93,14 +95,27 @@ pub(crate) struct Record {
     pub(crate) possibly_running: u8,
     /// Where the plan leaned before anything was seen.
     pub(crate) planned: NetworkId,
-    /// What the answering dispatch ran, seconds, waiting and moving taken off; if it came to a good end.
-    pub(crate) ran_s: Option<f64>,
     /// Seconds that the client let everybody wait: for its body, and until it read on.
     pub(crate) waited_s: f64,
     /// What the predicted cost of where it was answered is made of, as it was known when the job came.
     pub(crate) terms: Option<Terms>,
     /// What it was decided from, if there is a journal.
     pub(crate) happened: Option<Box<Happened>>,
+    /// What it has read of inputs, where that is known.
+    pub(crate) inputs: Option<Inputs>,
+}
+
+/// What a job has read of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Inputs {
+    /// Bytes it was expected to read.
+    pub(crate) expected_bytes: u64,
+    /// Of those, what was thought to be there when it was planned, where it then ran.
+    pub(crate) warm_bytes: u64,
+    /// What it read.
+    pub(crate) read: policy::inputs::gain::Read,
+    /// Seconds less than cold jobs of its class take there; missing where there is nothing to compare it with.
+    pub(crate) saved_s: Option<f64>,
 }
 
 /// How a job ended.
@@ -237,6 +252,13 @@ impl Recorder {
         let latest = self.desk.recent.lock().latest(n);
         let mut writer = Writer::new(&self.desk.classes);
         latest.iter().map(|kept| kept.text(&mut writer, None)).collect()
+    }
+
+    /// Those that came after job `id`, if that is kept; else the latest `n`.
+    pub(crate) fn since(&self, id: u64, n: usize) -> Vec<String> {
+        let since = self.desk.recent.lock().since(id, n);
+        let mut writer = Writer::new(&self.desk.classes);
+        since.iter().map(|kept| kept.text(&mut writer, None)).collect()
     }
 
     /// The decision on job `id` as a JSON object, if it is kept; with its path through the tree if `model` made it.

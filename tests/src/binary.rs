@@ -33,6 +33,14 @@ impl Binary {
     /// # Panics
     /// If it does not listen.
     pub async fn start(setup: Setup) -> Self {
+        Self::start_under(&[], setup).await
+    }
+
+    /// The same, by programs that run it in the end: `env` or `prlimit`, with their arguments.
+    ///
+    /// # Panics
+    /// The same.
+    pub async fn start_under(programs: &[&str], setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("there is room for files");
         let config = directory.path().join("adumbra.toml");
         std::fs::write(&config, setup.text()).expect("there is room for files");
@@ -40,7 +48,10 @@ impl Binary {
         let program = tokio::task::spawn_blocking(program).await.expect("no panic");
         let called = directory.path().join("adumbra");
         std::os::unix::fs::symlink(program, &called).expect("there is room for files");
-        let mut child = tokio::process::Command::new(called)
+        let mut command: Vec<std::ffi::OsString> = programs.iter().map(Into::into).collect();
+        command.push(called.into());
+        let mut child = tokio::process::Command::new(&command[0])
+            .args(&command[1..])
             .arg("serve")
             .arg("--config")
             .arg(&config)

@@ -33,7 +33,7 @@ pub(super) enum Unknown {
 }
 
 /// All of them. What can be asked for with GET can be with HEAD.
-pub(super) static ROUTES: [Route; 13] = [
+pub(super) static ROUTES: [Route; 17] = [
     shows("/"),
     shows("/healthz"),
     shows("/readyz"),
@@ -41,12 +41,16 @@ pub(super) static ROUTES: [Route; 13] = [
     shows("/status"),
     shows("/config"),
     shows("/model"),
+    shows("/model/versions"),
+    Route { method: Method::PUT, path: "/model/version", access: Access::Token },
     shows("/decisions"),
     shows("/decisions/{id}"),
     shows("/explain"),
     Route { method: Method::POST, path: "/explain", access: Access::Open },
+    shows("/page/{file}"),
     shows("/log-level"),
     Route { method: Method::PUT, path: "/log-level", access: Access::Token },
+    Route { method: Method::POST, path: "/cache/purge", access: Access::Token },
 ];
 
 const fn shows(path: &'static str) -> Route {

@@ -20,6 +20,7 @@ use super::{Asked, Explanation, json, typed};
 use crate::body::Body;
 use crate::generation::{Generation, Shared};
 use crate::log_level::{self, LevelError};
+use crate::oracle::NoRollBack;
 use crate::problem::Problem;
 
 /// The most bytes of a body that are read.
@@ -46,6 +47,8 @@ pub(super) async fn answer(
     let body = whole(body).await?;
     let answer = match (&route.method, route.path) {
         (&Method::PUT, "/log-level") => log_at(&body)?,
+        (&Method::PUT, "/model/version") => model_version(shared, &body).await?,
+        (&Method::POST, "/cache/purge") => super::cache::purge(&shared.cache, parts.uri.query().unwrap_or(""))?,
         (&Method::POST, "/explain") => explain(shared, generation, &parts.headers, &body)?,
         (method, path) => unreachable!("{method} {path} is in `ROUTES` and answered nowhere"),
     };
@@ -113,6 +116,19 @@ fn log_at(body: &Bytes) -> Result<Response<Body>, Refusal> {
         Ok(level) => Ok(typed(StatusCode::OK, super::TEXT, (level + "\n").into())),
         Err(error @ LevelError::Malformed) => Err(Refusal(Problem::Malformed, error.to_string())),
         Err(error @ LevelError::Foreign) => Err(Refusal(Problem::NotFound, error.to_string())),
+    }
+}
+
+/// The body is the number of the version that is to be in force.
+async fn model_version(shared: &Arc<Shared>, body: &Bytes) -> Result<Response<Body>, Refusal> {
+    let version = std::str::from_utf8(body).ok().and_then(|text| text.trim().parse().ok());
+    let Some(version) = version else {
+        return Err(Refusal(Problem::Malformed, "send the number of a version, such as 7".to_owned()));
+    };
+    match shared.oracle.roll_back(version).await {
+        Ok(()) => Ok(super::versions(&shared.oracle)),
+        Err(error @ NoRollBack::Unknown(_)) => Err(Refusal(Problem::NotFound, error.to_string())),
+        Err(error @ (NoRollBack::InForce(_) | NoRollBack::Busy)) => Err(Refusal(Problem::Malformed, error.to_string())),
     }
 }
 

@@ -105,6 +105,9 @@ pub(crate) struct NetworkSeen {
     link_queued_bytes: f64,
     shadow_room: bool,
     warm_bytes: u64,
+    /// `None` where inputs come over the link.
+    #[serde(default)]
+    fetch_bytes_per_s: Option<f64>,
     shift: f64,
     widened: f64,
     /// As prices were then: slot, CPU, memory, bytes that cross, congestion, and from where it counts.
@@ -275,6 +278,7 @@ impl NetworkSeen {
             link_queued_bytes: state.link_queued_bytes,
             shadow_room: state.shadow_room,
             warm_bytes: state.warm_bytes,
+            fetch_bytes_per_s: state.fetch_bytes_per_s,
             shift: state.correction.shift,
             widened: state.correction.widened,
             price: [per_slot_s, per_cpu_s, per_gib_s, per_gib_moved, congestion, congestion_from],
@@ -295,6 +299,7 @@ impl NetworkSeen {
             link_queued_bytes: self.link_queued_bytes,
             shadow_room: self.shadow_room,
             warm_bytes: self.warm_bytes,
+            fetch_bytes_per_s: self.fetch_bytes_per_s,
             correction: Correction { shift: self.shift, widened: self.widened },
             price: Price { per_slot_s, per_cpu_s, per_gib_s, per_gib_moved, congestion, congestion_from },
             spend_left: self.spend_left,

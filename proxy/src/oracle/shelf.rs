@@ -80,6 +80,23 @@ impl Shelf {
         (None, next)
     }
 
+    /// The version of this number, if it is kept, can be read and fits.
+    pub(super) fn version(&self, version: u64, names: &Names) -> Option<Model> {
+        let (_, path) = self.versions().ok()?.into_iter().find(|(kept, _)| *kept == version)?;
+        let named = file::read(&text(&path).ok()?).ok()?;
+        Some(names.bind(&named).ok()?.renumbered(version))
+    }
+
+    /// The numbers of those that are kept, newest first.
+    pub(super) fn kept(&self) -> Vec<u64> {
+        self.versions().unwrap_or_default().into_iter().map(|(version, _)| version).collect()
+    }
+
+    /// What was written last.
+    pub(super) fn saved(&self) -> Option<u64> {
+        self.saved.map(|(version, _)| version)
+    }
+
     /// Writes the model in force, if it is time.
     pub(super) fn save_if_due(&mut self, model: &Model, names: &Names, metrics: &Metrics, now: Instant) {
         let due =

@@ -192,7 +192,8 @@ impl Contest {
         self.note_progress(&evidence);
         let Course { shared, job, model, generation, .. } = &*self.course;
         let now_s = clock::now_s();
-        let view = view(shared, generation, job, now_s);
+        let mut view = view(shared, generation, job, now_s);
+        self.course.needs.look(shared, generation, &self.course.upload, &mut view);
         let step = policy::decide(job, &view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s);
         if generation.config.journal.is_some() {
             let decision = if let Step::Settled(decision) = &step { Some(*decision) } else { None };

@@ -102,6 +102,7 @@ pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, to
         waited_s: 0.0,
         terms: Some(policy::cost::Terms { running: 0.2, resources: 0.05, ..Default::default() }),
         happened: None,
+        inputs: None,
     }
 }
 

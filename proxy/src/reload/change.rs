@@ -136,6 +136,8 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
         limits,
         spool,
         data,
+        // With the routes.
+        cache: _,
         // With the names of networks and routes.
         oracle: _,
         log,
@@ -145,6 +147,7 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
     shared.running_on.hold(limits.connections);
     shared.spool.turn(spool);
     shared.data.turn(data);
+    shared.cache.turn(&generation.config);
     shared.oracle.turn(&generation.config);
     shared.recorder.turn(pages, log.keep);
     if let Some(keeping) = shared.keeping.get() {
