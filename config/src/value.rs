@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod cache;
 mod guard;
 mod identity;
 mod lane;
@@ -15,10 +16,11 @@ use policy::units::{NetworkId, NetworkSet};
 use policy::view::{Price, Pricing, ShadowLimits};
 use policy::{Caps, SpendCaps};
 
+pub use cache::Cache;
 pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
 pub use lane::{Lane, LaneKind, Run};
-pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
+pub use route::{Asynchronous, ClassBy, Extract, Input, InputAt, Match, Mode, Poll, Route, Sign};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub spool: Spool,
     /// The data cache and what may be fetched into it.
     pub data: Data,
+    /// The response cache.
+    pub cache: Cache,
     /// How the model is kept fresh.
     pub oracle: Oracle,
     /// The decision log.
@@ -77,6 +81,8 @@ pub struct Listen {
     pub egress: Option<SocketAddr>,
     /// Health, metrics, status, decisions.
     pub admin: SocketAddr,
+    /// Whoever can say what stands in this file may change things through the admin port; without it, nobody may.
+    pub admin_token: Option<PathBuf>,
 }
 
 /// A certificate chain and its key, PEM.
@@ -249,7 +255,7 @@ pub struct Spool {
 }
 
 /// The data cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Data {
     /// Origins that may be fetched from, as `scheme://host:port`; none by default.
     pub origins: Vec<Origin>,
@@ -261,6 +267,12 @@ pub struct Data {
     pub timeout: Duration,
     /// Fetches for warming at once.
     pub warming: usize,
+    /// Bytes a second that all fetches for warming may move together; infinite for no bound.
+    pub warming_bytes_per_s: f64,
+    /// Bytes that may be fetched ahead for one job.
+    pub job_bytes: u64,
+    /// Whether what jobs fetch is learned, and fetched ahead for the next.
+    pub learn: bool,
 }
 
 /// An origin data may come from.

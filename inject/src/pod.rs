@@ -172,7 +172,7 @@ impl<'a> Pod<'a> {
     }
 }
 
-fn named<'a>((at, container): (String, &'a Value)) -> Option<(String, &'a str)> {
+fn named((at, container): (String, &Value)) -> Option<(String, &str)> {
     Some((at, container.get("name")?.as_str()?))
 }
 

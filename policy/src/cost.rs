@@ -26,15 +26,24 @@ pub(crate) fn known(figure: f64) -> f64 {
     if figure.is_finite() && figure > 0.0 { figure } else { 0.0 }
 }
 
-/// Seconds until everything a job needs before it can start has arrived at `network`: its body, and the inputs that are
-/// not there yet. Nothing moves to home.
+/// Seconds until everything a job needs before it can start has arrived at `network`: its body, which is at home already,
+/// and the inputs that are not there yet.
 #[must_use]
 pub fn arriving_s(job: &Job, view: &View, network: NetworkId) -> f64 {
-    if network == view.home {
-        return 0.0;
-    }
     let state = &view.state[network];
-    known(state.rtt_s) + link_s(state, to_move(job, state) + known(state.link_queued_bytes))
+    let fetching_s = fetching_s(job, state);
+    if network == view.home {
+        return fetching_s;
+    }
+    let over_link = if state.fetch_bytes_per_s.is_some() { body_bytes(job) } else { to_move(job, state) };
+    known(state.rtt_s) + link_s(state, over_link + known(state.link_queued_bytes)) + fetching_s
+}
+
+/// Seconds that the inputs which are not there take to be fetched, where they do not come over the link.
+#[must_use]
+pub fn fetching_s(job: &Job, state: &NetworkView) -> f64 {
+    let rate = known(state.fetch_bytes_per_s.unwrap_or(0.0));
+    if rate > 0.0 { cold_bytes(job, state) / rate } else { 0.0 }
 }
 
 /// The whole cost of `job` on `network`, sent now, where it takes the prediction's mean.
@@ -93,6 +102,18 @@ pub fn bill(job: &Job, view: &View, network: NetworkId, prediction: Option<&Pred
     Bill { per_s, per_byte: crossing(view, network, 1.0), expected }
 }
 
+/// What `job` comes to on `network` if it runs there for `run_s` seconds, after the wait that is expected now: the value of its
+/// time, and its bill. The price on congestion is left out: it is there to decide by, and nobody pays it.
+#[must_use]
+pub fn comes_to(job: &Job, view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
+    let state = &view.state[network];
+    let back_s =
+        if network == view.home { 0.0 } else { link_s(state, known(prediction.response_bytes.unwrap_or(0.0))) };
+    let wait_s = if state.wait_s == f64::INFINITY { f64::INFINITY } else { known(state.wait_s) };
+    let time_s = wait_s + arriving_s(job, view, network) + known(run_s) + back_s;
+    time_value(job, view) * time_s + bill(job, view, network, Some(prediction), run_s).expected
+}
+
 /// What a second of a slot of `network` costs the next job, at the load that is expected there over `horizon_s` seconds.
 #[must_use]
 pub fn congestion_per_s(view: &View, network: NetworkId, horizon_s: f64) -> f64 {
@@ -123,8 +144,16 @@ pub(crate) fn time_value(job: &Job, view: &View) -> f64 {
 
 /// Bytes that have to move to a network before the job can start there, were it not home.
 pub(crate) fn to_move(job: &Job, state: &NetworkView) -> f64 {
-    let inputs = job.input_bytes.unwrap_or(0).saturating_sub(state.warm_bytes);
-    job.body_bytes.unwrap_or(0) as f64 + inputs as f64
+    body_bytes(job) + cold_bytes(job, state)
+}
+
+fn body_bytes(job: &Job) -> f64 {
+    job.body_bytes.unwrap_or(0) as f64
+}
+
+/// Bytes of the job's inputs that are not there: what is need not cross.
+fn cold_bytes(job: &Job, state: &NetworkView) -> f64 {
+    job.input_bytes.unwrap_or(0).saturating_sub(state.warm_bytes) as f64
 }
 
 /// What `bytes` cost on their way to or from `network`.
@@ -173,6 +202,28 @@ mod tests {
         close(bill.after(10.0, f64::from(3 << 20)), bill.expected);
         close(arriving_s(&job, &view, PRIVATE), 0.0);
         close(fresh(&job, &view, PRIVATE, &prediction), 0.8 * 10.0 + 0.3 * 10.0);
+    }
+
+    #[test]
+    fn what_is_warm_need_not_be_fetched_on_either_side() {
+        let (mut job, mut view) = (job(), view());
+        (job.body_bytes, job.input_bytes) = (Some(1 << 20), Some(8 << 20));
+        let public = &mut view.state[PUBLIC];
+        (public.rtt_s, public.link_bytes_per_s) = (0.5, f64::from(1 << 20));
+        let check = |private: Option<f64>, public: Option<f64>, warm: u64, expected: (f64, f64)| {
+            let mut view = view;
+            (view.state[PRIVATE].fetch_bytes_per_s, view.state[PRIVATE].warm_bytes) = (private, warm);
+            (view.state[PUBLIC].fetch_bytes_per_s, view.state[PUBLIC].warm_bytes) = (public, warm);
+            close(arriving_s(&job, &view, PRIVATE), expected.0);
+            close(arriving_s(&job, &view, PUBLIC), expected.1);
+        };
+        let rate = |mib: u32| Some(f64::from(mib << 20));
+        check(None, None, 0, (0.0, 0.5 + 9.0));
+        check(rate(4), rate(2), 0, (2.0, 0.5 + 1.0 + 4.0));
+        check(rate(4), rate(2), 4 << 20, (1.0, 0.5 + 1.0 + 2.0));
+        check(rate(4), rate(2), 99 << 20, (0.0, 0.5 + 1.0));
+        // How fast, nobody knows.
+        check(Some(0.0), Some(f64::NAN), 0, (0.0, 0.5 + 1.0));
     }
 
     #[test]

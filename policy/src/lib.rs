@@ -30,6 +30,7 @@ pub mod fence;
 pub mod forecast;
 pub mod health;
 pub mod herd;
+pub mod inputs;
 pub mod lease;
 pub mod ledger;
 pub mod link;

@@ -104,6 +104,12 @@ enum CliError {
     /// Signals cannot be waited for, so a stop would cut what is in flight.
     #[error("cannot wait for SIGTERM and SIGINT")]
     Signals(#[source] io::Error),
+    /// It is not known what this process was started by, so no other could take over from it.
+    #[error("cannot find out which program this is")]
+    Program(#[source] io::Error),
+    /// Sockets that should have been passed were not.
+    #[error("cannot listen on sockets that another process opened")]
+    Inherit(#[from] crate::handover::InheritError),
     /// The sidecar cannot start.
     #[error("the sidecar cannot start")]
     Start(#[from] StartError),

@@ -6,6 +6,7 @@
 //!
 //! What a good model is, and whether a new one may replace the one in force, is `policy`'s business.
 
+mod back;
 mod corrections;
 pub(crate) mod names;
 pub(crate) mod shelf;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::Config;
 use crossbeam_queue::ArrayQueue;
+use parking_lot::Mutex;
 use policy::learn::Row;
 use policy::residual::Correction;
 use policy::{ClassId, Model, NetworkId, Prediction};
@@ -26,6 +28,8 @@ use policy::{ClassId, Model, NetworkId, Prediction};
 use crate::clock;
 use crate::generation::Classes;
 use crate::metrics::Metrics;
+pub(crate) use back::NoRollBack;
+use back::Wanted;
 use corrections::Corrections;
 use names::Names;
 use shelf::Shelf;
@@ -67,6 +71,10 @@ struct School {
     corrections: Corrections,
     /// What the thread is to go by from now on, until it has seen it.
     turn: ArcSwapOption<Turn>,
+    /// Which versions can be gone back to.
+    kept: ArcSwap<Vec<u64>>,
+    /// Which is to be, until the thread has seen it.
+    wanted: Mutex<Option<Wanted>>,
     metrics: Arc<Metrics>,
     stop: AtomicBool,
 }
@@ -177,6 +185,8 @@ impl School {
             labels: ArrayQueue::new(queue),
             corrections: Corrections::default(),
             turn: ArcSwapOption::empty(),
+            kept: ArcSwap::default(),
+            wanted: Mutex::default(),
             metrics,
             stop: AtomicBool::new(false),
         }

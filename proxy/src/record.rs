@@ -29,7 +29,7 @@ use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Predi
 use crate::generation::{Classes, Generation};
 use crate::metrics::Metrics;
 
-pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+pub(crate) use line::{InputsLine, Line, PredictionLine, mode_word, network_name, rounded};
 pub(crate) use time::rfc3339;
 pub(crate) use tree::tree_path;
 
@@ -83,12 +83,29 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// From arrival to the end of the answer, seconds.
     pub(crate) took_s: f64,
+    /// How long it ran where it was answered, seconds: what the prediction is of. Only of jobs that teach.
+    pub(crate) ran_s: Option<f64>,
     /// From arrival to the answer's head, seconds.
     pub(crate) head_s: f64,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     /// Dispatches of losers that could not be made sure to be gone.
     pub(crate) possibly_running: u8,
+    /// What it has read of inputs, where that is known.
+    pub(crate) inputs: Option<Inputs>,
+}
+
+/// What a job has read of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Inputs {
+    /// Bytes it was expected to read.
+    pub(crate) expected_bytes: u64,
+    /// Of those, what was thought to be there when it was planned, where it then ran.
+    pub(crate) warm_bytes: u64,
+    /// What it read.
+    pub(crate) read: policy::inputs::gain::Read,
+    /// Seconds less than cold jobs of its class take there; missing where there is nothing to compare it with.
+    pub(crate) saved_s: Option<f64>,
 }
 
 /// How a job ended.
@@ -198,6 +215,13 @@ impl Recorder {
         let latest = self.desk.recent.lock().latest(n);
         let mut writer = Writer::new(&self.desk.classes);
         latest.iter().map(|kept| kept.text(&mut writer, None)).collect()
+    }
+
+    /// Those that came after job `id`, if that is kept; else the latest `n`.
+    pub(crate) fn since(&self, id: u64, n: usize) -> Vec<String> {
+        let since = self.desk.recent.lock().since(id, n);
+        let mut writer = Writer::new(&self.desk.classes);
+        since.iter().map(|kept| kept.text(&mut writer, None)).collect()
     }
 
     /// The decision on job `id` as a JSON object, if it is kept; with its path through the tree if `model` made it.

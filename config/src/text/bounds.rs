@@ -4,7 +4,7 @@
 use policy::view::Pricing;
 
 use super::RESTART;
-use super::form::{BYTES, COUNT, FILE, LONG, MORE, ORIGIN, SOME_BYTES, TIME_VALUE};
+use super::form::{BYTES, COUNT, FILE, FLAG, LONG, MORE, ORIGIN, SOME_BYTES, SOME_BYTES_PER_SECOND, TIME_VALUE};
 use super::table::Table;
 use crate::errors::Fault;
 use crate::value::{Config, Data, Limits, Log, Oracle, Spool};
@@ -84,6 +84,20 @@ pub(super) fn data(root: &mut Table<'_>, previous: Option<&Config>) -> Data {
         object_bytes: table.or("object", &BYTES, "'16MiB'", "Bytes of one object at the most."),
         timeout: table.or("timeout", &LONG, "'30s'", "How long one fetch may take."),
         warming: table.or("warming", &COUNT, "8", "Fetches for warming at once. 0: nothing is warmed.") as usize,
+        warming_bytes_per_s: table
+            .maybe(
+                "warming_rate",
+                &SOME_BYTES_PER_SECOND,
+                "Bytes that all fetches for warming may move a second. Without it, any.",
+            )
+            .unwrap_or(f64::INFINITY),
+        job_bytes: table.or("job", &BYTES, "'1GiB'", "Bytes that may be fetched ahead for one job.") as u64,
+        learn: table.or(
+            "learn",
+            &FLAG,
+            "true",
+            "Whether what jobs fetch is learned, and fetched ahead for the next, on routes that warm.",
+        ),
     }
 }
 

@@ -11,6 +11,11 @@
 //!
 //! What an alarm is good for is [`follow`]: rows from before the change are moved by as much as the network was, so that all
 //! that they say of sizes and classes stays, and the next refit starts from what is true now.
+//!
+//! Jobs that have grown heavier look like a network that has grown slower. If a network's rows were moved for that, it would
+//! look slow, get no more jobs, and so nobody would ever learn better. So a network is said to have changed only as far as the same
+//! classes have *not* changed on the others meanwhile, and only if that is more than chance; where that is not
+//! known, nothing is moved, and the next refit and the corrections between fits say what they can.
 
 use std::collections::BTreeMap;
 
@@ -41,8 +46,14 @@ const KNOWN_LABELS: u32 = 20;
 /// class come in bursts and are off together, and a network's other rows must not be moved for that. On the workflow trace of
 /// the regret bench one class moved them by up to 50 times, which cost a tenth.
 const CLASSES_LEAST: usize = 3;
-/// Rows since the change that it takes to say how large it was.
+/// Rows on each side of the change, and on other networks, that it takes to say how large it was.
 const ROWS_LEAST: usize = 5;
+/// So many times as many rows are needed from before the change: in stretches as long as what came since, they show by how much
+/// outcomes in a row differ by chance. Jobs come in bursts of one kind, and of a burst the short ones end first and the long
+/// ones last: a hundred outcomes in a row say far less than a hundred of different hours.
+const STRETCHES_LEAST: usize = 5;
+/// Standard deviations of that below which a change is chance.
+const SIGNIFICANT: f64 = 3.0;
 /// The largest change that rows are moved by: a factor of 50.
 const SHIFT_MOST: f64 = 3.9;
 
@@ -157,49 +168,82 @@ fn score(predicted: &Prediction, seconds: f64) -> Option<(f64, f64)> {
     (score.is_finite() && allowed.is_finite()).then_some((score, allowed))
 }
 
-/// Moves the rows from before the change by as much as those since then differ from them, by `model`; `None` if too few
-/// came since. Both sides are compared by their medians, so that lying labels move little.
+/// Moves the rows from before the change by as much as those since then differ from them more than the same classes' rows on
+/// other networks do, by `model`; `None` if that is not known or may be chance. All are compared by their medians, so that
+/// lying labels move little.
 pub fn follow(window: &mut Window, model: &Model, drift: &Drift) -> Option<Followed> {
-    let (mut before, mut since) = (Vec::new(), Vec::new());
-    let mut of_class: BTreeMap<ClassId, [Vec<f64>; 2]> = BTreeMap::new();
+    let (mut here, mut elsewhere) = (Sides::default(), Sides::default());
+    let mut of_class: BTreeMap<ClassId, Sides> = BTreeMap::new();
     for (number, row) in window.in_order() {
-        let concerned = row.network == drift.network && drift.class.is_none_or(|class| class == row.job.class);
         let Label::Took(seconds) = row.label else { continue };
-        if concerned {
-            let off = (seconds / model.predict(&row.job, row.network).quantiles_s[MEDIAN]).ln();
-            let sides = of_class.entry(row.job.class).or_default();
-            if number < drift.since {
-                before.push(off);
-                sides[0].push(off);
-            } else {
-                since.push(off);
-                sides[1].push(off);
-            }
+        if drift.class.is_some_and(|class| class != row.job.class) {
+            continue;
         }
-    }
-    if since.len() < ROWS_LEAST || before.len() < ROWS_LEAST {
-        return None;
+        let off = (seconds / model.predict(&row.job, row.network).quantiles_s[MEDIAN]).ln();
+        let is_since = number >= drift.since;
+        if row.network == drift.network {
+            here.put(is_since, off);
+            of_class.entry(row.job.class).or_default().put(is_since, off);
+        } else {
+            elsewhere.put(is_since, off);
+        }
     }
     if drift.class.is_none() && !agree(&mut of_class, drift.slower) {
         return None;
     }
-    let log_shift = (median(&mut since) - median(&mut before)).clamp(-SHIFT_MOST, SHIFT_MOST);
-    // Moved the other way than the alarm said: the sums were chance, and so is this.
-    if log_shift.is_finite() && (log_shift > 0.0) == drift.slower {
+    // Where the jobs have only ever run on one network there is no choice that moving its rows could spoil.
+    let elsewhere = if elsewhere.is_empty() { (0.0, 0.0) } else { elsewhere.moved()? };
+    let here = here.moved()?;
+    let (by, variance) = (here.0 - elsewhere.0, here.1 + elsewhere.1);
+    let log_shift = by.clamp(-SHIFT_MOST, SHIFT_MOST);
+    // Moved the other way than the alarm said, or by next to nothing: the sums were chance, or the jobs' doing.
+    if log_shift.is_finite() && (log_shift > 0.0) == drift.slower && by.abs() > SIGNIFICANT * variance.sqrt() {
         let rows = window.scale(drift.network, drift.class, drift.since, log_shift.exp());
         return Some(Followed { log_shift, rows });
     }
     None
 }
 
+/// What outcomes were off by before a change, and since.
+#[derive(Clone, Debug, Default)]
+struct Sides {
+    before: Vec<f64>,
+    since: Vec<f64>,
+}
+
+impl Sides {
+    fn put(&mut self, is_since: bool, off: f64) {
+        if is_since { self.since.push(off) } else { self.before.push(off) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.since.is_empty()
+    }
+
+    /// By how much the median has moved, and the variance that this has by chance: what the medians of as many outcomes in a
+    /// row differed by before. `None` with too few on either side to say.
+    fn moved(&mut self) -> Option<(f64, f64)> {
+        let n = self.since.len();
+        if n < ROWS_LEAST || self.before.len() / n < STRETCHES_LEAST {
+            return None;
+        }
+        let mut before = self.before.clone();
+        let usual = median(&mut before);
+        let stretches = self.before.chunks_exact_mut(n).map(|stretch| (median(stretch) - usual).powi(2));
+        let many = stretches.len() as f64;
+        let variance = stretches.sum::<f64>() / many + SPREAD_LEAST * SPREAD_LEAST / n as f64;
+        Some((median(&mut self.since) - usual, variance))
+    }
+}
+
 /// Whether enough classes have moved that way since, and most of those that have been seen since.
-fn agree(of_class: &mut BTreeMap<ClassId, [Vec<f64>; 2]>, slower: bool) -> bool {
-    let known = of_class.values().filter(|[before, _]| !before.is_empty()).count();
-    let both = of_class.values_mut().filter(|[before, since]| !before.is_empty() && !since.is_empty());
+fn agree(of_class: &mut BTreeMap<ClassId, Sides>, slower: bool) -> bool {
+    let known = of_class.values().filter(|sides| !sides.before.is_empty()).count();
+    let both = of_class.values_mut().filter(|sides| !sides.before.is_empty() && !sides.since.is_empty());
     let (mut seen, mut moved) = (0, 0);
-    for [before, since] in both {
+    for sides in both {
         seen += 1;
-        moved += usize::from((median(since) > median(before)) == slower);
+        moved += usize::from((median(&mut sides.since) > median(&mut sides.before)) == slower);
     }
     moved >= CLASSES_LEAST.min(known) && 2 * moved > seen
 }

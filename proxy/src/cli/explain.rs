@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use super::words::{bytes, list, money, printable, seconds, table};
 use super::{CliError, http};
 use crate::admin::{Explanation, NetworkExplanation};
-use crate::record::{Line, PredictionLine};
+use crate::record::{InputsLine, Line, PredictionLine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -102,6 +102,10 @@ fn decision(d: &Line<'_>) -> String {
     // Writing into a string cannot fail.
     let _infallible =
         writeln!(text, "  {status}, {} in {took} (head after {head}); {sent} in, {got} out", spaced(&d.outcome));
+    if let Some(ran_s) = d.ran_s {
+        let _infallible =
+            writeln!(text, "  it ran {} there, without its data's way and its client's waiting", seconds(ran_s));
+    }
     let (plan, reason, level) = (&d.plan, &d.plan_reason, &d.level);
     let (shadows, worth, action) = (list(&d.shadows), money(d.worth), &d.action);
     let _infallible =
@@ -109,6 +113,16 @@ fn decision(d: &Line<'_>) -> String {
     for (network, seen) in &d.progress {
         let (share, source) = (100.0 * seen.share, &seen.source);
         let _infallible = writeln!(text, "  {network} was seen at {share:.0} % ({source})");
+    }
+    if let Some(inputs) = &d.inputs {
+        let InputsLine { expected_bytes, warm_bytes, hits, misses, hit_bytes, missed_bytes, saved_s } = inputs;
+        let saved = saved_s.map(|s| format!("; {s:.3} s less than cold ones of its class")).unwrap_or_default();
+        let (all, all_bytes) = (hits + misses, hit_bytes + missed_bytes);
+        let _infallible = writeln!(
+            text,
+            "  found {hits} of {all} inputs where it ran, {hit_bytes} of {all_bytes} bytes (expected {expected_bytes}, thought \
+             to be there {warm_bytes}){saved}"
+        );
     }
     if d.possibly_running > 0 {
         let _infallible = writeln!(text, "  {} given up on may still run", d.possibly_running);

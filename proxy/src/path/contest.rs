@@ -191,7 +191,8 @@ impl Contest {
         self.note_progress(&evidence);
         let Course { shared, job, model, generation, .. } = &*self.course;
         let now_s = clock::now_s();
-        let view = view(shared, generation, job, now_s);
+        let mut view = view(shared, generation, job, now_s);
+        self.course.needs.look(shared, generation, &self.course.upload, &mut view);
         policy::decide(job, &view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s)
     }
 

@@ -8,20 +8,23 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
+use policy::inputs::gain::Read;
 use policy::learn::{Label, Row};
 use policy::watchdog::Came;
-use policy::{Action, Decision, Reason, Shadowing};
+use policy::{Action, Decision, NetworkId, Reason, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
+use crate::data::{self, Attendance};
 use crate::grpc::Call;
 use crate::problem::Problem;
-use crate::record::{Outcome, Record};
+use crate::record::{Inputs, Outcome, Record};
 use crate::spool::Spool;
 use crate::upstream::Flight;
 
 use super::asynchronous;
 use super::course::Course;
+use super::hindsight;
 use super::shadow::Background;
 use super::warm::OnItsWay;
 
@@ -70,10 +73,12 @@ impl Settle {
             status: 0,
             outcome: Outcome::ClientGone,
             took_s: 0.0,
+            ran_s: None,
             head_s: 0.0,
             request_bytes: 0,
             response_bytes: 0,
             possibly_running: 0,
+            inputs: None,
         };
         Self {
             course: Arc::clone(course),
@@ -95,6 +100,12 @@ impl Settle {
     /// The record, to be filled in.
     pub(super) fn record(&mut self) -> &mut Record {
         self.record.as_mut().expect("the record is only taken when the job has ended")
+    }
+
+    /// Whether the answer may be stored; if so, whether it is an adopted shadow's.
+    pub(super) fn stores(&self) -> Option<bool> {
+        let record = self.record.as_ref().filter(|_| self.course.storing)?;
+        Some(record.action == Action::Adopt)
     }
 
     /// Holds data that is on its way until the job is over or goes elsewhere.
@@ -214,14 +225,20 @@ impl Settle {
         // A job that was only accepted has not shown how long it takes.
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
+        if let Some(attendance) = self.course.attendance.as_ref().filter(|_| succeeded) {
+            attendance.learn();
+            record.inputs = self.read(attendance, record.target, record.took_s);
+        }
         if let Some(flight) = &mut self.flight {
             flight.carried(record.request_bytes + response_bytes);
         }
         if let Some(flight) = self.flight.take().filter(|_| succeeded) {
             let ran_s = self.course.ran_s(record.target, &self.course.upload, flight.land());
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
+            record.ran_s = Some(took_s);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);
+            self.course.hindsight.answered(&self.course, record.target, took_s);
             let row = Row {
                 job: self.course.job,
                 pair: record.id,
@@ -240,6 +257,19 @@ impl Settle {
 }
 
 impl Settle {
+    /// Counts what the job has read, and what it has saved by finding it.
+    fn read(&self, attendance: &Attendance, on: NetworkId, took_s: f64) -> Option<Inputs> {
+        let Course { shared, job, view, needs, .. } = &*self.course;
+        let read = data::read(&attendance.seen());
+        if read == Read::default() && needs.is_empty() {
+            return None;
+        }
+        let saved_s = shared.data.gains.job(on, job.class, read, took_s - self.stalled_s);
+        shared.metrics.data.read(on, &read, saved_s);
+        let (expected_bytes, warm_bytes) = (job.input_bytes.unwrap_or(0), view.state[on].warm_bytes);
+        Some(Inputs { expected_bytes, warm_bytes, read, saved_s })
+    }
+
     /// Tells the comparison what became of the job. One that failed must be done once more, so that is added to what it cost.
     fn compare(&self, record: &Record) {
         let Course { shared, job, view, plan, seat, tab, .. } = &*self.course;
@@ -252,8 +282,11 @@ impl Settle {
         let unknown = matches!(record.status, 101 | 202 | 400..500);
         let came = policy::plan::size(job, view, plan).filter(|_| failed || !unknown).map(|size| {
             let took_s = (record.took_s - self.stalled_s).max(0.0);
-            let time = view.pricing.time_value_per_s(job.urgency) * took_s;
-            Came { cost: time + tab.total() + if failed { size } else { 0.0 }, size, took_s }
+            let cost = view.pricing.time_value_per_s(job.urgency) * took_s + tab.total();
+            if !failed {
+                hindsight::count(&self.course, record, cost);
+            }
+            Came { cost: cost + if failed { size } else { 0.0 }, size, took_s }
         });
         shared.guard.ended(*seat, came.as_ref());
     }

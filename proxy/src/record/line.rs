@@ -42,10 +42,16 @@ pub(crate) struct Line<'a> {
     pub(crate) status: u16,
     pub(crate) outcome: Cow<'a, str>,
     pub(crate) took_s: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ran_s: Option<f64>,
     pub(crate) head_s: f64,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     pub(crate) possibly_running: u8,
+    /// What it has read of inputs, where that is known.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) inputs: Option<InputsLine>,
     /// The job's path through the tree, only where one job is asked for and the model that decided is still in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tree_path: Vec<String>,
@@ -130,4 +136,20 @@ pub(crate) fn rounded(value: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// What a job has read of inputs.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(crate) struct InputsLine {
+    pub(crate) expected_bytes: u64,
+    pub(crate) warm_bytes: u64,
+    pub(crate) hits: u32,
+    pub(crate) misses: u32,
+    pub(crate) hit_bytes: u64,
+    pub(crate) missed_bytes: u64,
+    /// Missing where there is nothing to compare it with.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) saved_s: Option<f64>,
 }

@@ -93,10 +93,12 @@ pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, to
         status: 200,
         outcome: Outcome::Answered,
         took_s,
+        ran_s: None,
         head_s: 0.2,
         request_bytes: 100,
         response_bytes: 2000,
         possibly_running: 0,
+        inputs: None,
     }
 }
 

@@ -9,11 +9,11 @@
 use policy::prediction::LEVELS;
 use policy::{PerNetwork, Prediction, Progress};
 
-use super::Record;
 use super::json::{Json, key, quoted};
 use super::line::{action_word, mode_word};
 use super::names::Names;
 use super::time::rfc3339;
+use super::{Inputs, Record};
 use crate::generation::Classes;
 
 /// Writes lines, and remembers names from one to the next.
@@ -165,6 +165,10 @@ fn end(record: &Record, json: &mut Json<'_>) {
     json.word(record.outcome.as_str());
     json.raw(key!("took_s"));
     json.millionths(record.took_s);
+    if let Some(ran_s) = record.ran_s {
+        json.raw(key!("ran_s"));
+        json.millionths(ran_s);
+    }
     json.raw(key!("head_s"));
     json.millionths(record.head_s);
     json.raw(key!("request_bytes"));
@@ -173,6 +177,24 @@ fn end(record: &Record, json: &mut Json<'_>) {
     json.whole(record.response_bytes);
     json.raw(key!("possibly_running"));
     json.whole(record.possibly_running.into());
+    let Some(Inputs { expected_bytes, warm_bytes, read, saved_s }) = record.inputs else { return };
+    let figures = [
+        (concat!(key!("inputs"), "{", key!("expected_bytes")), expected_bytes),
+        (key!("warm_bytes"), warm_bytes),
+        (key!("hits"), read.hits.into()),
+        (key!("misses"), read.misses.into()),
+        (key!("hit_bytes"), read.hit_bytes),
+        (key!("missed_bytes"), read.missed_bytes),
+    ];
+    for (key, figure) in figures {
+        json.raw(key);
+        json.whole(figure);
+    }
+    if let Some(saved_s) = saved_s {
+        json.raw(key!("saved_s"));
+        json.millionths(saved_s);
+    }
+    json.end(b'}');
 }
 
 /// 16 hex digits.

@@ -55,6 +55,7 @@ impl Change {
         }
         let before = shared.generation.load_full();
         let (certificates, papers) = certificates(shared, &before.config, &config)?;
+        app::tokens(&config)?;
         let pages = if before.config.log.decisions == config.log.decisions { None } else { Some(open(&config)?) };
         let making = Making {
             config: &config,
@@ -130,6 +131,8 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
         limits,
         spool,
         data,
+        // With the routes.
+        cache: _,
         // With the names of networks and routes.
         oracle: _,
         log,
@@ -137,6 +140,7 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
     shared.running_on.hold(limits.connections);
     shared.spool.turn(spool);
     shared.data.turn(data);
+    shared.cache.turn(&generation.config);
     shared.oracle.turn(&generation.config);
     shared.recorder.turn(pages, log.keep);
     if let Some(keeping) = shared.keeping.get() {
