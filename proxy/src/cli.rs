@@ -7,10 +7,12 @@ mod certificates;
 mod check;
 mod explain;
 mod http;
+mod inject;
 mod lane_exec;
 mod lane_reap;
 mod logging;
 mod model;
+mod probe;
 mod replay;
 mod run;
 mod schema;
@@ -53,6 +55,10 @@ enum Command {
     Replay(replay::Args),
     /// Make, show, check and compare models that predict
     Model(model::Args),
+    /// Put the sidecar into Kubernetes manifests
+    Inject(inject::Args),
+    /// Ask a sidecar whether it takes jobs
+    Probe(probe::Args),
     /// Compare four ways of placing jobs, on two networks on this machine
     Demo(demo::Options),
     #[command(hide = true)]
@@ -131,6 +137,9 @@ enum CliError {
     /// A model was not made, read or compared.
     #[error(transparent)]
     Model(#[from] model::ModelError),
+    /// The program that injects is not there.
+    #[error(transparent)]
+    Inject(inject::Lacking),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -167,6 +176,8 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Explain(args) => explain::run(&args).map(success),
         Command::Replay(args) => replay::run(&args).map(success),
         Command::Model(args) => model::run(&args),
+        Command::Inject(args) => Err(CliError::Inject(inject::run(&args))),
+        Command::Probe(args) => probe::run(&args).map(success),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
