@@ -1,3 +1,5 @@
+//! Files that are written, read and taken away, and a disk that fails.
+
 use std::future::poll_fn;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::atomic::AtomicU64;

@@ -1,3 +1,5 @@
+//! What may be stored and served, and for how long, case by case.
+
 use http::{HeaderName, HeaderValue};
 
 use super::*;
