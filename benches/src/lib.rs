@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod load;
 pub mod shadow_tax;
+pub mod warm;
 
 pub mod arguments;
 pub mod backend;

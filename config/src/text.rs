@@ -125,6 +125,7 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
     let cache = cache::cache(&mut root, previous);
     let oracle = bounds::oracle(&mut root, previous);
     let log = bounds::log(&mut root);
+    let journal = bounds::journal(&mut root);
     let (networks, retired) = networks.finish()?;
     Some(Config {
         listen: listen.finish()?,
@@ -145,6 +146,7 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
         cache,
         oracle,
         log,
+        journal,
         workers: workers as usize,
         drain,
     })

@@ -20,7 +20,7 @@ pub use cache::Cache;
 pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
 pub use lane::{Lane, LaneKind, Run};
-pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
+pub use route::{Asynchronous, ClassBy, Extract, Input, InputAt, Match, Mode, Poll, Route, Sign};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,8 @@ pub struct Config {
     pub oracle: Oracle,
     /// The decision log.
     pub log: Log,
+    /// What decisions can be made again from; `None` for nothing.
+    pub journal: Option<Journal>,
     /// Worker threads; each runs its share of the connections on its own. 0 is for as many as there are cores.
     pub workers: usize,
     /// How long a shutdown waits for jobs in flight.
@@ -255,7 +257,7 @@ pub struct Spool {
 }
 
 /// The data cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Data {
     /// Origins that may be fetched from, as `scheme://host:port`; none by default.
     pub origins: Vec<Origin>,
@@ -267,6 +269,12 @@ pub struct Data {
     pub timeout: Duration,
     /// Fetches for warming at once.
     pub warming: usize,
+    /// Bytes a second that all fetches for warming may move together; infinite for no bound.
+    pub warming_bytes_per_s: f64,
+    /// Bytes that may be fetched ahead for one job.
+    pub job_bytes: u64,
+    /// Whether what jobs fetch is learned, and fetched ahead for the next.
+    pub learn: bool,
 }
 
 /// An origin data may come from.
@@ -302,6 +310,19 @@ pub struct Log {
     pub decisions: Option<PathBuf>,
     /// How many of the latest are kept for `/decisions`.
     pub keep: usize,
+    /// How long the file may become before the next one is begun.
+    pub decisions_bytes: u64,
+    /// How many files there are at the most, the one that is written among them.
+    pub decisions_files: u64,
+}
+
+/// What `adumbra replay` reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// Where its segments are.
+    pub directory: PathBuf,
+    /// The most bytes of all of them.
+    pub bytes: u64,
 }
 
 impl Config {

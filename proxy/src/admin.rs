@@ -36,7 +36,8 @@ use policy::watchdog::Standing;
 
 use crate::accept::Port;
 use crate::body::Body;
-use crate::generation::{Generation, Shared};
+use crate::data::Gains;
+use crate::generation::{Classes, Generation, Shared};
 use crate::identity::Certificates;
 use crate::lane::Kept;
 use crate::log_level;
@@ -84,9 +85,9 @@ adumbra: the admin port; it answers only to addresses and to localhost
 /explain?url=/path&method=GET&header=Name:value
                          what would be decided for such a request now: JSON (`adumbra explain URL` shows it as text);
                          or POST the same as JSON: docs/openapi.json
-/log-level               what the log shows; PUT changes it, with a token of `listen.admin_token`
 POST /cache/purge?url=http://host/path, ?prefix=http://host/path or ?all=true
                          takes that out of the response cache, with a token: docs/cache.md
+/log-level               what the log shows; PUT changes it, with a token of `listen.admin_token`
 ";
 
 /// What the admin port shows, read when it is asked for.
@@ -105,6 +106,8 @@ struct Seen<'a> {
     listening: &'a [(Port, SocketAddr)],
     standing: Standing,
     spend_kept: &'a spend::Kept,
+    classes: &'a Classes,
+    gains: &'a Gains,
     networks: &'a dyn Fn() -> Vec<NetworkStatus>,
     preview: &'a dyn Fn(&Asked) -> Option<Preview>,
 }
@@ -142,6 +145,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         listening: &shared.listening.load(),
         standing: shared.guard.standing(),
         spend_kept: &shared.purses.kept(),
+        classes: &shared.classes,
+        gains: &shared.data.gains,
         networks: &|| with_money(&generation, &shared.purses),
         preview: &|asked| crate::path::preview(shared, &generation, asked),
     };

@@ -24,6 +24,7 @@ use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
 use crate::handover::{Inherited, Offer};
 use crate::identity::{Certificates, Identity, JobsTls, Papers};
+use crate::journal::Around;
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
@@ -327,7 +328,7 @@ fn shared(
     file: Option<&ConfigFile>,
 ) -> Result<Arc<Shared>, StartError> {
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
-    let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
+    let recorder = Recorder::start(&config.log, config.journal.as_ref(), Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
     let oracle = Oracle::start(&config, &classes, Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the trainer", source })?;
@@ -338,6 +339,9 @@ fn shared(
     let book = Book::new(file.map(ConfigFile::in_force), file.and_then(ConfigFile::refused));
     metrics.config_is(file.is_none_or(|file| file.errors().is_none()));
     metrics.config_in_force(InForce::seconds_now());
+    oracle.is_heard_by(recorder.labels());
+    let (oracle, book, instance) = (Arc::new(oracle), Arc::new(book), instance());
+    recorder.sees(Around { instance, book: Arc::clone(&book), oracle: Arc::clone(&oracle) });
     Ok(Arc::new(Shared {
         located: crate::path::Located::default(),
         oracle,
@@ -351,7 +355,7 @@ fn shared(
         classes,
         certificates: ArcSwap::from_pointee(certificates),
         peers: Arc::new(Registry::default()),
-        instance: instance(),
+        instance,
         jobs: AtomicU64::new(1),
         running_on: Room::new(config.limits.connections),
         keeping: OnceLock::new(),

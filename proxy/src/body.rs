@@ -15,7 +15,7 @@ use crate::answer;
 use crate::cache;
 use crate::data;
 use crate::path::settle::JobBody;
-use crate::path::{Adopted, Polled, ServedBody};
+use crate::path::{Adopted, Begun, Polled, ServedBody};
 use crate::spool;
 use crate::throttle::Throttled;
 use crate::upstream::{Answer, Outgoing, Ticket};
@@ -61,10 +61,12 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// Straight from a client or an h2 network.
     Incoming(Incoming),
+    /// The same, of which the beginning was looked at.
+    Begun(Box<Begun>),
     /// A network's answer.
     Answer(Box<Answer>),
     /// A client's body, copied into the spool as it passes.
-    Tee(Box<spool::Tee<Incoming>>),
+    Tee(Box<spool::Tee<Begun>>),
     /// The spooled copy.
     Spooled(Box<spool::Reader>),
     /// What could not be held until its job is decided.
@@ -129,6 +131,7 @@ impl http_body::Body for Body {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Connection),
+            Self::Begun(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BodyError::Connection),
             Self::Answer(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -151,6 +154,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_none(),
             Self::Incoming(body) => body.is_end_stream(),
+            Self::Begun(body) => body.is_end_stream(),
             Self::Answer(body) => body.is_end_stream(),
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
@@ -173,6 +177,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Self::Incoming(body) => body.size_hint(),
+            Self::Begun(body) => body.size_hint(),
             Self::Answer(body) => body.size_hint(),
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),

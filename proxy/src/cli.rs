@@ -11,6 +11,7 @@ mod lane_exec;
 mod lane_reap;
 mod logging;
 mod model;
+mod replay;
 mod run;
 mod schema;
 mod serve;
@@ -48,6 +49,8 @@ enum Command {
     Certs(certificates::Args),
     /// Say what was decided for a job, or what would be for a request, and why
     Explain(explain::Args),
+    /// Say what another configuration or model would have decided on what really happened
+    Replay(replay::Args),
     /// Make, show, check and compare models that predict
     Model(model::Args),
     /// Compare four ways of placing jobs, on two networks on this machine
@@ -119,6 +122,12 @@ enum CliError {
     /// The CA did not do what it should.
     #[error("no certificate was made or revoked")]
     Certs(#[from] certs::AuthorityError),
+    /// Nothing was replayed.
+    #[error(transparent)]
+    Replay(#[from] replay::ReplayError),
+    /// The decision is not in the journal.
+    #[error("there is no decision {id} in the journal in {}", directory.display())]
+    NotInJournal { id: String, directory: PathBuf },
     /// A model was not made, read or compared.
     #[error(transparent)]
     Model(#[from] model::ModelError),
@@ -156,6 +165,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args).map(success),
         Command::Certs(args) => certificates::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
+        Command::Replay(args) => replay::run(&args).map(success),
         Command::Model(args) => model::run(&args),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),

@@ -34,7 +34,7 @@ use crate::upstream::Network;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) generation: ArcSwap<Generation>,
-    pub(crate) oracle: Oracle,
+    pub(crate) oracle: Arc<Oracle>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recorder: Recorder,
     /// What was spent.
@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     /// Where listeners are now.
     pub(crate) listening: ArcSwap<Vec<(Port, SocketAddr)>>,
     /// Which configuration is in force, and which was refused.
-    pub(crate) book: Book,
+    pub(crate) book: Arc<Book>,
     /// The listening sockets, for a process that takes over.
     pub(crate) offers: Mutex<Vec<Offer>>,
     /// Whether `/readyz` says yes.

@@ -29,13 +29,14 @@ mod upstream;
 
 pub mod lane;
 
+mod cache;
 mod log_level;
 
-mod cache;
 mod clock;
 mod data;
 mod disk;
 mod guard;
+mod journal;
 mod metrics;
 mod oracle;
 mod record;

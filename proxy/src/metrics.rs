@@ -83,7 +83,7 @@ impl Metrics {
         let names = Names::default();
         let network = Axis::with_reserve("network", &names, MAX_NETWORKS);
         let metrics = Self {
-            data: DataCounters::new(),
+            data: DataCounters::new(&network),
             cache: CacheCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),

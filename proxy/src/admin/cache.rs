@@ -1,7 +1,6 @@
 //! The response cache on the admin port: what it has come to, on `/status`, and `POST /cache/purge`.
 
 use http::Response;
-use http::request::Parts;
 use serde::Serialize;
 
 use super::write::Refusal;
@@ -51,9 +50,8 @@ impl From<CacheSoFar> for CachePage {
 }
 
 /// Takes out of the cache what an operator wants gone, and says how many answers that were.
-pub(super) fn purge(cache: &Cache, request: &Parts) -> Result<Response<Body>, Refusal> {
-    let parameters = request.uri.query().unwrap_or("");
-    match Purge::read(|name| query::first(parameters, name)) {
+pub(super) fn purge(cache: &Cache, query: &str) -> Result<Response<Body>, Refusal> {
+    match Purge::read(|name| query::first(query, name)) {
         Ok(purge) => Ok(json(format!("{{\"purged\":{}}}\n", cache.purge(&purge)))),
         Err(error) => Err(Refusal(Problem::Malformed, error.to_string())),
     }

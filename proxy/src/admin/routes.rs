@@ -47,10 +47,10 @@ pub(super) static ROUTES: [Route; 17] = [
     shows("/decisions/{id}"),
     shows("/explain"),
     Route { method: Method::POST, path: "/explain", access: Access::Open },
-    Route { method: Method::POST, path: "/cache/purge", access: Access::Token },
     shows("/page/{file}"),
     shows("/log-level"),
     Route { method: Method::PUT, path: "/log-level", access: Access::Token },
+    Route { method: Method::POST, path: "/cache/purge", access: Access::Token },
 ];
 
 const fn shows(path: &'static str) -> Route {

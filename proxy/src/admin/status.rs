@@ -39,6 +39,8 @@ struct StatusPage<'a> {
     asynchronous: AsynchronousPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
+    /// What jobs have found of their inputs, by network and class; those with most bytes found first.
+    inputs: Vec<InputsPage>,
     cache: CachePage,
     certificates: CertificatesPage,
 }
@@ -124,6 +126,42 @@ struct DataPage {
     refused: u64,
 }
 
+#[derive(Debug, Serialize)]
+struct InputsPage {
+    network: String,
+    route: String,
+    class: String,
+    hits: u32,
+    misses: u32,
+    hit_bytes: u64,
+    missed_bytes: u64,
+    warm_jobs: u32,
+    cold_jobs: u32,
+    saved_s: f64,
+}
+
+/// The most classes that are shown.
+const INPUTS_SHOWN: usize = 32;
+
+fn inputs(seen: &Seen<'_>) -> Vec<InputsPage> {
+    let page = |((on, class), gain): ((policy::NetworkId, policy::ClassId), policy::inputs::gain::Gain)| {
+        let (route, class) = seen.classes.name(class).unwrap_or_default();
+        InputsPage {
+            network: seen.generation.networks[on.index()].name().to_owned(),
+            route: route.into(),
+            class: class.into(),
+            hits: gain.read.hits,
+            misses: gain.read.misses,
+            hit_bytes: gain.read.hit_bytes,
+            missed_bytes: gain.read.missed_bytes,
+            warm_jobs: gain.warm,
+            cold_jobs: gain.cold,
+            saved_s: rounded(gain.saved_s),
+        }
+    };
+    seen.gains.all().into_iter().take(INPUTS_SHOWN).map(page).collect()
+}
+
 /// The page, as JSON text.
 pub(super) fn page(seen: &Seen<'_>) -> String {
     let config = &seen.generation.config;
@@ -157,6 +195,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         asynchronous: AsynchronousPage { located: seen.located.len(), routes_not_shadowed: seen.located.marked() },
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
+        inputs: inputs(seen),
         cache: seen.metrics.cache.so_far().into(),
         certificates: CertificatesPage::of(seen.certificates),
     };

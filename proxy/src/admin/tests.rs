@@ -5,7 +5,6 @@ use http_body_util::BodyExt;
 use policy::{ClassId, NetworkSet, PerNetwork, Plan, Pricing, Reason, Shadowing};
 
 use super::*;
-use crate::generation::Classes;
 use crate::record::tests::{generation, job, network, record};
 
 /// An admin port with nothing behind it, and one decision.
@@ -20,8 +19,9 @@ struct Port {
 impl Port {
     fn new() -> Self {
         let metrics = Arc::new(Metrics::new(&["private".to_owned(), "public".to_owned()]));
-        let log = config::value::Log { decisions: None, keep: 10 };
-        let recorder = Recorder::start(&log, Arc::new(Classes::default()), Arc::clone(&metrics)).expect("a thread");
+        let log = config::value::Log { decisions: None, keep: 10, decisions_bytes: 1 << 20, decisions_files: 2 };
+        let recorder =
+            Recorder::start(&log, None, Arc::new(Classes::default()), Arc::clone(&metrics)).expect("a thread");
         recorder.submit(Box::new(record(1, 0.3)));
         while recorder.latest(1).is_empty() {
             std::thread::yield_now();
@@ -52,6 +52,8 @@ impl Port {
             listening: &[],
             standing: policy::Watchdog::new(0.0).standing(),
             spend_kept: &crate::spend::Kept::default(),
+            classes: &Classes::default(),
+            gains: &Gains::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };

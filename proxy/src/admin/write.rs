@@ -48,7 +48,7 @@ pub(super) async fn answer(
     let answer = match (&route.method, route.path) {
         (&Method::PUT, "/log-level") => log_at(&body)?,
         (&Method::PUT, "/model/version") => model_version(shared, &body).await?,
-        (&Method::POST, "/cache/purge") => super::cache::purge(&shared.cache, parts)?,
+        (&Method::POST, "/cache/purge") => super::cache::purge(&shared.cache, parts.uri.query().unwrap_or(""))?,
         (&Method::POST, "/explain") => explain(shared, generation, &parts.headers, &body)?,
         (method, path) => unreachable!("{method} {path} is in `ROUTES` and answered nowhere"),
     };

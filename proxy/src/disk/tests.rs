@@ -1,4 +1,4 @@
-//! Files that are written, read and taken away, and a disk that fails.
+//! What is on disk is whole and within its bound, or not there: through restarts, damage and a full disk.
 
 use std::future::poll_fn;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -8,15 +8,18 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
+use policy::inputs::gain::Read;
 use policy::learn::{Label, Row};
 use policy::watchdog::Came;
-use policy::{Action, Decision, Reason, Shadowing};
+use policy::{Action, Decision, NetworkId, Reason, Shadowing};
 
 use crate::body::{Body, BodyError};
 use crate::clock;
+use crate::data::{self, Attendance};
 use crate::grpc::Call;
+use crate::journal::Happened;
 use crate::problem::Problem;
-use crate::record::{Outcome, Record};
+use crate::record::{Inputs, Outcome, Record};
 use crate::spool::Spool;
 use crate::upstream::Flight;
 
@@ -71,11 +74,16 @@ impl Settle {
             status: 0,
             outcome: Outcome::ClientGone,
             took_s: 0.0,
-            ran_s: None,
             head_s: 0.0,
             request_bytes: 0,
             response_bytes: 0,
             possibly_running: 0,
+            inputs: None,
+            planned: plan.target,
+            ran_s: None,
+            waited_s: 0.0,
+            terms: None,
+            happened: None,
         };
         Self {
             course: Arc::clone(course),
@@ -222,6 +230,10 @@ impl Settle {
         // A job that was only accepted has not shown how long it takes.
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
+        if let Some(attendance) = self.course.attendance.as_ref().filter(|_| succeeded) {
+            attendance.learn();
+            record.inputs = self.read(attendance, record.target, record.took_s);
+        }
         if let Some(flight) = &mut self.flight {
             flight.carried(record.request_bytes + response_bytes);
         }
@@ -244,12 +256,33 @@ impl Settle {
             self.course.shared.oracle.learn_beside(row, record.predictions[record.target]);
         }
         self.compare(&record);
+        record.waited_s = self.course.upload.waited_s() + self.stalled_s;
+        let Course { job, view, plan, seat, .. } = &*self.course;
+        let predicted = plan.predictions[record.target].as_ref();
+        record.terms = predicted.map(|predicted| policy::cost::terms(job, view, record.target, predicted));
+        if record.generation.config.journal.is_some() {
+            let seen = self.course.seen.lock().take();
+            record.happened = Some(Box::new(Happened { view: *view, plan: *plan, arm: seat.arm, seen }));
+        }
         self.course.shared.metrics.job(&record);
         self.course.shared.recorder.submit(record);
     }
 }
 
 impl Settle {
+    /// Counts what the job has read, and what it has saved by finding it.
+    fn read(&self, attendance: &Attendance, on: NetworkId, took_s: f64) -> Option<Inputs> {
+        let Course { shared, job, view, needs, .. } = &*self.course;
+        let read = data::read(&attendance.seen());
+        if read == Read::default() && needs.is_empty() {
+            return None;
+        }
+        let saved_s = shared.data.gains.job(on, job.class, read, took_s - self.stalled_s);
+        shared.metrics.data.read(on, &read, saved_s);
+        let (expected_bytes, warm_bytes) = (job.input_bytes.unwrap_or(0), view.state[on].warm_bytes);
+        Some(Inputs { expected_bytes, warm_bytes, read, saved_s })
+    }
+
     /// Tells the comparison what became of the job. One that failed must be done once more, so that is added to what it cost.
     fn compare(&self, record: &Record) {
         let Course { shared, job, view, plan, seat, tab, .. } = &*self.course;

@@ -56,7 +56,12 @@ impl Change {
         let before = shared.generation.load_full();
         let (certificates, papers) = certificates(shared, &before.config, &config)?;
         app::tokens(&config)?;
-        let pages = if before.config.log.decisions == config.log.decisions { None } else { Some(open(&config)?) };
+        let pages_of = |config: &Config| {
+            let log = &config.log;
+            (log.decisions.clone(), log.decisions_bytes, log.decisions_files, config.journal.clone())
+        };
+        let same = pages_of(&before.config) == pages_of(&config);
+        let pages = if same { None } else { Some(open(&config)?) };
         let making = Making {
             config: &config,
             identity: certificates.identity.as_ref(),
@@ -136,6 +141,8 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
         // With the names of networks and routes.
         oracle: _,
         log,
+        // With the pages.
+        journal: _,
     } = &generation.config;
     shared.running_on.hold(limits.connections);
     shared.spool.turn(spool);
@@ -186,7 +193,8 @@ fn certificates(
 }
 
 fn open(config: &Config) -> Result<Pages, StartError> {
-    Pages::open(&config.log).map_err(|source| StartError::Thread { what: "the decision log", source })
+    Pages::open(&config.log, config.journal.as_ref())
+        .map_err(|source| StartError::Thread { what: "the decision log", source })
 }
 
 /// Shows these certificates from now on.

@@ -14,6 +14,8 @@ mod handover;
 mod hindsight;
 mod hygiene;
 mod identity;
+mod inputs;
+mod journal;
 mod lane;
 mod learning;
 mod limits;

@@ -70,6 +70,9 @@ async fn what_is_answered_is_what_is_described() {
         ("PUT", "/model/version", "/model/version", &[], "1"),
         ("PUT", "/model/version", "/model/version", &[&token], "1"),
         ("PUT", "/model/version", "/model/version", &[&token], "one"),
+        ("POST", "/cache/purge?all=true", "/cache/purge", &[], ""),
+        ("POST", "/cache/purge?all=true", "/cache/purge", &[&token], ""),
+        ("POST", "/cache/purge?some=true", "/cache/purge", &[&token], ""),
         ("GET", "/page/page.css", "/page/{file}", &[], ""),
         ("GET", "/page/page.js", "/page/{file}", &[], ""),
         ("GET", "/page/icon.svg", "/page/{file}", &[], ""),
@@ -174,8 +177,8 @@ async fn the_log_shows_more_when_it_is_told_to() {
     let answer = put("debug").await;
     assert_eq!((answer.status, answer.text().as_str()), (200, "debug\n"));
     assert_eq!(sidecar.page("/log-level").await, "debug\n");
-    // A connection that breaks off is worth a word to whoever looks closely.
-    Raw::send(sidecar.jobs(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthis is no frame of any kind at all").await;
+    // What reads the configuration again has something to say to whoever wants all of it.
+    sidecar.signal(rustix::process::Signal::HUP);
     tests::eventually("the log is more talkative", async || sidecar.log().contains(r#""level":"DEBUG""#)).await;
     assert_eq!(put("warn").await.text(), "warn\n");
     sidecar.stop().await;

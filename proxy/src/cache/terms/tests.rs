@@ -1,4 +1,4 @@
-//! What may be stored and served, and for how long, case by case.
+//! What may be stored and given again, by the sections of RFC 9111.
 
 use http::{HeaderName, HeaderValue};
 

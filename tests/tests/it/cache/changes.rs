@@ -159,31 +159,29 @@ async fn a_request_that_changes_something_takes_out_what_it_changes() {
 #[tokio::test]
 async fn an_operator_can_purge() {
     let origin = Origin::answering(|_| fresh("x")).await;
-    let file = tempfile::NamedTempFile::new().expect("there is room for files");
-    std::fs::write(file.path(), "a-token-that-nobody-guesses").expect("there is room for files");
-    let sidecar = cached(&origin).set("listen.admin_token", format!("{:?}", file.path())).start();
+    let token = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(token.path(), "a-token-that-nobody-guesses").expect("there is room");
+    let sidecar = cached(&origin).set("listen.admin_token", format!("{:?}", token.path())).start();
     for (at, path) in ["/d/a", "/d/b", "/e"].into_iter().enumerate() {
         sidecar.get(path).await;
         stores(&sidecar, at as u32 + 1).await;
     }
     let admin = sidecar.admin();
-    let token = "authorization: Bearer a-token-that-nobody-guesses\r\n";
+    let known = "authorization: Bearer a-token-that-nobody-guesses\r\n";
     let purge = async |query: &str, fields: &str| {
         let request =
             format!("POST /cache/purge?{query} HTTP/1.1\r\nhost: {admin}\r\ncontent-length: 0\r\n{fields}\r\n");
         let answer = Raw::ask(admin, request).await;
         (answer.status, answer.text())
     };
-    assert_eq!(purge("all=true", &format!("{token}origin: http://evil.example\r\n")).await.0, 403);
+    assert_eq!(purge("all=true", &format!("origin: http://evil.example\r\n{known}")).await.0, 403);
     assert_eq!(purge("all=true", "").await.0, 401);
-    for bad in ["", "url=/a", "all=true&url=http://h/"] {
-        assert_eq!(purge(bad, token).await.0, 400, "{bad}");
-    }
-    assert_eq!(purge("url=http://service/d/a", token).await, (200, "{\"purged\":1}\n".to_owned()));
-    assert_eq!(purge("prefix=http://service/d/", token).await, (200, "{\"purged\":1}\n".to_owned()));
-    assert_eq!(purge("url=http://service/nothing", token).await, (200, "{\"purged\":0}\n".to_owned()));
+    assert_eq!(purge("everything=true", known).await.0, 400);
+    assert_eq!(purge("url=http://service/d/a", known).await, (200, "{\"purged\":1}\n".to_owned()));
+    assert_eq!(purge("prefix=http://service/d/", known).await, (200, "{\"purged\":1}\n".to_owned()));
+    assert_eq!(purge("url=http://service/nothing", known).await, (200, "{\"purged\":0}\n".to_owned()));
     assert_eq!(status(&sidecar.get("/e").await), HIT);
-    assert_eq!(purge("all=true", token).await, (200, "{\"purged\":1}\n".to_owned()));
+    assert_eq!(purge("all=true", known).await, (200, "{\"purged\":1}\n".to_owned()));
     assert_eq!(status(&sidecar.get("/e").await), STORED);
 }
 
