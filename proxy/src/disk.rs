@@ -2,7 +2,7 @@
 //! was checked.
 //!
 //! A caller writes an object under a key, with some bytes of its own about it (`meta`), and finds it again by that key. Each
-//! object is a file of blocks, with a checksum for each behind them ([`format`]), so that a range is checked by reading its
+//! object is a file of blocks, with a checksum for each behind them ([`mod@format`]), so that a range is checked by reading its
 //! own blocks. It is written under another name and renamed when it is whole, so a name stands for a whole object or, after
 //! a power cut, for one that fails its checks; nothing is ever synced. What fails a check is removed and never handed out.
 //!

@@ -1,5 +1,5 @@
 //! Requests that the response cache may have a part in. What it answers is no job; what it cannot answer goes
-//! [`onward`](super::onward) as it would without a cache, and what comes back may be stored.
+//! [`onward`] as it would without a cache, and what comes back may be stored.
 
 use http::{Request, Response};
 
