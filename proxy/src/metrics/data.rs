@@ -4,7 +4,7 @@ use policy::NetworkId;
 use policy::inputs::gain::Read;
 use prometheus_client::registry::Unit;
 
-use super::family::{Axis, Family, Head, Scraped};
+use super::family::{Axis, Family, Head, Scraped, millionths};
 use super::words::{DataRefusal, Found, Lookup, Word};
 
 /// The data cache's counters.
@@ -20,7 +20,7 @@ pub(crate) struct DataCounters {
     refused: Family<1>,
     inputs: Family<2>,
     input_bytes: Family<2>,
-    saved_ms: Family<1>,
+    saved: Family<1>,
 }
 
 impl DataCounters {
@@ -59,9 +59,10 @@ impl DataCounters {
                 ),
                 [network, &found],
             ),
-            saved_ms: Family::gauges(
-                Head::new(
-                    "adumbra_job_inputs_saved_milliseconds",
+            saved: Family::levels(
+                Head::in_unit(
+                    "adumbra_job_inputs_saved",
+                    Unit::Seconds,
                     "What jobs that found their inputs took less than those of their class that did not",
                 ),
                 [network],
@@ -113,9 +114,10 @@ impl DataCounters {
             self.inputs.add([on.index(), found.place()], count.into());
             self.input_bytes.add([on.index(), found.place()], bytes);
         }
-        let saved_ms = saved_s.unwrap_or(0.0) * 1e3;
-        self.saved_ms.add([on.index()], saved_ms.max(0.0) as u64);
-        self.saved_ms.subtract([on.index()], (-saved_ms).max(0.0) as u64);
+        let saved_s = saved_s.unwrap_or(0.0);
+        // Of what is negative, and of what is no number, there are no millionths.
+        self.saved.add([on.index()], millionths(saved_s));
+        self.saved.subtract([on.index()], millionths(-saved_s));
     }
 
     /// A fetch was not made, or what it brought was not kept.
@@ -159,7 +161,7 @@ impl DataCounters {
             &self.refused,
             &self.inputs,
             &self.input_bytes,
-            &self.saved_ms,
+            &self.saved,
         ]
     }
 }

@@ -123,6 +123,8 @@ enum Kind {
     Gauge,
     /// A counter in millionths, shown as a decimal.
     Amount,
+    /// The same, as a gauge.
+    Level,
 }
 
 impl<const N: usize> Family<N> {
@@ -133,6 +135,11 @@ impl<const N: usize> Family<N> {
     /// Counters of what is no whole number, such as money: to be added to in millionths.
     pub(super) fn amounts(head: Head, axes: [&Axis; N]) -> Self {
         Self::new(head, Kind::Amount, axes)
+    }
+
+    /// Gauges of the same.
+    pub(super) fn levels(head: Head, axes: [&Axis; N]) -> Self {
+        Self::new(head, Kind::Level, axes)
     }
 
     pub(super) fn gauges(head: Head, axes: [&Axis; N]) -> Self {
@@ -181,7 +188,7 @@ impl<const N: usize> Scraped for Family<N> {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match self.kind {
             Kind::Counter | Kind::Amount => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
+            Kind::Gauge | Kind::Level => MetricType::Gauge,
         };
         let mut metric = self.head.describe(encoder, kind)?;
         for (place, labels) in self.series.iter().enumerate() {
@@ -195,6 +202,10 @@ impl<const N: usize> Scraped for Family<N> {
                     with_labels(&mut metric, labels, |m| m.encode_counter::<NoLabelSet, _, u64>(&value, None))
                 }
                 Kind::Gauge => with_labels(&mut metric, labels, |m| m.encode_gauge(&value.cast_signed())),
+                Kind::Level => {
+                    let level = value.cast_signed() as f64 / MILLION;
+                    with_labels(&mut metric, labels, |m| m.encode_gauge(&level))
+                }
                 Kind::Amount => {
                     let amount = value as f64 / MILLION;
                     with_labels(&mut metric, labels, |m| m.encode_counter::<NoLabelSet, _, u64>(&amount, None))

@@ -1,19 +1,18 @@
 //! A job's end. Whatever way out a job takes, it leaves one record, one outcome in the metrics and, if it succeeded, one
 //! label; that is why this is a guard.
 
-use std::pin::Pin;
+mod body;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
 use policy::inputs::gain::Read;
 use policy::learn::{Label, Row};
 use policy::watchdog::Came;
 use policy::{Action, Decision, NetworkId, Reason, Shadowing};
 
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::clock;
 use crate::data::{self, Attendance};
 use crate::grpc::Call;
@@ -28,6 +27,8 @@ use super::course::Course;
 use super::hindsight;
 use super::shadow::Background;
 use super::warm::OnItsWay;
+
+pub(crate) use body::JobBody;
 
 /// What is known of a job so far, and must be told when it ends.
 #[derive(Debug)]
@@ -325,85 +326,5 @@ const fn plan_word(shadowing: &Shadowing) -> &'static str {
         Shadowing::Lead { .. } => "lead",
         Shadowing::Probe { .. } => "probe",
         Shadowing::Sample { .. } => "sample",
-    }
-}
-
-/// The answer that a client reads, which settles its job when it ends.
-#[derive(Debug)]
-pub(crate) struct JobBody {
-    inner: Body,
-    settle: Settle,
-    bytes: u64,
-    /// When the last frame was handed to the client's side.
-    handed_s: Option<f64>,
-}
-
-impl JobBody {
-    /// Wraps an answer.
-    pub(super) fn wrap(inner: Body, mut settle: Settle) -> Body {
-        if inner.is_end_stream() {
-            let outcome = outcome(settle.record().status, settle.call);
-            settle.end(outcome, 0);
-            return Body::Empty;
-        }
-        let mut inner = inner;
-        if let Some(flight) = &settle.flight {
-            inner.frees(flight.ticket());
-        }
-        Body::Job(Box::new(Self { inner, settle, bytes: 0, handed_s: None }))
-    }
-
-    fn end(&mut self) {
-        let outcome =
-            self.settle.record.as_ref().map_or(Outcome::Answered, |record| outcome(record.status, self.settle.call));
-        self.settle.end(outcome, self.bytes);
-    }
-}
-
-const fn outcome(status: u16, call: Option<Call>) -> Outcome {
-    let failed = matches!(call, Some(Call::Failed | Call::Unavailable));
-    if status >= 500 || failed { Outcome::ServerError } else { Outcome::Answered }
-}
-
-impl http_body::Body for JobBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let Some(handed_s) = this.handed_s.take() {
-            this.settle.stalled_s += clock::now_s() - handed_s;
-        }
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.settle.heard(trailers);
-                }
-                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if frame.is_trailers() || this.inner.is_end_stream() {
-                    this.end();
-                } else {
-                    this.handed_s = Some(clock::now_s());
-                }
-            }
-            Some(Err(_)) => this.settle.end(Outcome::BrokeOff, this.bytes),
-            None => this.end(),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Drop for JobBody {
-    fn drop(&mut self) {
-        self.settle.end(Outcome::ClientGone, self.bytes);
     }
 }
