@@ -38,3 +38,8 @@ fi
 if ! "$venv/bin/python" -c 'import playwright' 2>/dev/null; then
     "$venv/bin/python" -m pip install -q --disable-pip-version-check 'playwright==1.65.2'
 fi
+
+# The schemas of many versions of Kubernetes, and a library that applies patches.
+if ! "$venv/bin/python" -c 'import kubernetes_validate, jsonpatch, yaml' 2>/dev/null; then
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'kubernetes-validate==1.37.0' 'jsonpatch>=1.33,<2' 'PyYAML>=6,<7'
+fi

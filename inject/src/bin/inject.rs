@@ -13,7 +13,7 @@ use inject::manifest::{self, BYTES_MOST, Done, Injected};
 use inject::object::Outcome;
 use inject::values::Image;
 use serde_json::{Map, Value};
-use similar::TextDiff;
+use similar::{Algorithm, TextDiff};
 
 /// Put the sidecar into Kubernetes manifests; docs/inject.md says which annotations ask for it
 #[derive(Debug, Parser)]
@@ -89,7 +89,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let mut out = io::stdout().lock();
     if args.diff {
-        let diff = TextDiff::from_lines(&text, &injected.text);
+        let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(&text, &injected.text);
         let changes = diff.unified_diff().context_radius(3).header(name, "with the sidecar").to_string();
         out.write_all(changes.as_bytes()).map_err(Failure::Write)?;
     } else if args.dry_run {

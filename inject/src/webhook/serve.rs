@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,6 +25,9 @@ use crate::review::{self, BYTES_MOST, Verdict};
 
 /// The path that the API server is told.
 const REVIEWS: &str = "/inject";
+
+/// Of a body that is too long, so many bytes are read before the connection is given up.
+const FORGOTTEN_MOST: usize = 32 << 20;
 
 /// What bounds a server.
 #[derive(Clone, Copy, Debug)]
@@ -207,15 +210,9 @@ async fn answer(request: Request<Incoming>, settings: &Settings, patience: Durat
 }
 
 async fn review(request: Request<Incoming>, settings: &Settings, patience: Duration) -> Response<Full<Bytes>> {
-    let body = tokio::time::timeout(patience, Limited::new(request.into_body(), BYTES_MOST).collect()).await;
-    let body = match body {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            warn!("a review of more than {BYTES_MOST} bytes was refused");
-            let most = format!("a review has at most {BYTES_MOST} bytes\n");
-            return text(StatusCode::PAYLOAD_TOO_LARGE, &most);
-        }
-        Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body broke off\n"),
+    let body = match tokio::time::timeout(patience, whole(request.into_body())).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refusal)) => return refusal,
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n"),
     };
     match review::answer(&body, settings) {
@@ -232,6 +229,28 @@ async fn review(request: Request<Incoming>, settings: &Settings, patience: Durat
             text(StatusCode::BAD_REQUEST, &format!("{error}\n"))
         }
     }
+}
+
+/// All of a body. Of one that is too long the rest is read and forgotten, within bounds: a client that still sends would see
+/// a broken connection instead of why.
+async fn whole(mut body: Incoming) -> Result<Vec<u8>, Response<Full<Bytes>>> {
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")) };
+        let data = frame.into_data().unwrap_or_default();
+        length += data.len();
+        if length <= BYTES_MOST {
+            bytes.extend_from_slice(&data);
+        } else if length > FORGOTTEN_MOST {
+            break;
+        }
+    }
+    if length > BYTES_MOST {
+        warn!("a review of more than {BYTES_MOST} bytes was refused");
+        return Err(text(StatusCode::PAYLOAD_TOO_LARGE, &format!("a review has at most {BYTES_MOST} bytes\n")));
+    }
+    Ok(bytes)
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {

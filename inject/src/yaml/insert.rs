@@ -45,12 +45,28 @@ fn addition(lines: &[&str], root: &Node, add: &Add) -> Option<(usize, String)> {
         (What::Sequence(items), Step::End) => {
             let (first, last) = (items.first()?, items.last()?);
             let column = dash(lines, parent, first)?;
-            // A block scalar ends where the next line begins.
-            let line = if last.end.col() == 0 { last.end.line().checked_sub(1)? } else { last.end.line() };
-            Some((line, write(&serde_json::json!([add.value]), column)))
+            Some((behind(lines, last, column)?, write(&serde_json::json!([add.value]), column)))
         }
         _ => None,
     }
+}
+
+/// The line behind a list's last item.
+fn behind(lines: &[&str], last: &Node, column: usize) -> Option<usize> {
+    let mut line = last.end.line().checked_sub(1)?;
+    let blank = |text: &str| text.chars().all(|char| char == ' ');
+    let before: String = lines.get(line).copied().unwrap_or_default().chars().take(last.end.col()).collect();
+    if !blank(&before) {
+        return Some(line + 1);
+    }
+    // A block scalar ends where the next thing begins; the comment before that is of that.
+    while let Some(comment) = line.checked_sub(1).and_then(|line| lines.get(line)?.split_once('#'))
+        && blank(comment.0)
+        && comment.0.len() <= column
+    {
+        line -= 1;
+    }
+    Some(line)
 }
 
 fn find<'n>(root: &'n Node, path: &Path) -> Option<&'n Node> {

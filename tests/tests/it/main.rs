@@ -14,6 +14,7 @@ mod handover;
 mod hindsight;
 mod hygiene;
 mod identity;
+mod inject;
 mod inputs;
 mod journal;
 mod lane;
