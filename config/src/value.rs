@@ -4,6 +4,7 @@
 
 mod guard;
 mod identity;
+mod intercept;
 mod lane;
 mod route;
 
@@ -17,6 +18,7 @@ use policy::{Caps, SpendCaps};
 
 pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
+pub use intercept::{Fail, Intercept, Ports, Prefix};
 pub use lane::{Lane, LaneKind, Run};
 pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
 
@@ -77,6 +79,8 @@ pub struct Listen {
     pub egress: Option<SocketAddr>,
     /// Health, metrics, status, decisions.
     pub admin: SocketAddr,
+    /// What is brought here without the service's or its clients' knowing.
+    pub intercept: Option<Intercept>,
 }
 
 /// A certificate chain and its key, PEM.

@@ -30,7 +30,7 @@ use crate::identity::{Identity, JobsTls, Verified};
 use crate::path::{self, Arrival, From};
 use crate::peer;
 use crate::runtime::{Owner, Stopping};
-use crate::{admin, data, problem::Problem};
+use crate::{admin, data, intercept, problem::Problem};
 
 use guard::{Guard, Spoken, Watch, Wire};
 use handshake::shake_hands;
@@ -57,6 +57,10 @@ pub(crate) enum Port {
     Peers,
     /// The service's way out.
     Egress,
+    /// What was going to the service.
+    Inbound,
+    /// What the service has sent out.
+    Outbound,
     /// The operator.
     Admin,
 }
@@ -79,10 +83,16 @@ pub(crate) struct Accepted {
     pub(crate) tls: Option<Tls>,
     pub(crate) stopping: Stopping,
     pub(crate) owner: Owner,
+    /// Which of home's endpoints it was going to before it was brought here.
+    pub(crate) bound_for: Option<usize>,
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
+pub(crate) async fn serve(mut accepted: Accepted, mut socket: TcpStream) {
+    if matches!(accepted.port, Port::Inbound | Port::Outbound) {
+        let Some(ours) = Box::pin(intercept::receive(accepted, socket)).await else { return };
+        (accepted, socket) = ours;
+    }
     let lossless = if accepted.port == Port::Peers { peer::notice_loss(&socket) } else { Ok(()) };
     if let Err(error) = lossless.and_then(|()| socket.set_nodelay(true)) {
         tracing::debug!(%error, from = %accepted.from, "a connection was gone before it was served");
@@ -250,7 +260,7 @@ impl Answering {
         let head_fields = accepted.shared.generation.load().config.limits.head_fields;
         let from = match accepted.port {
             Port::Peers => From::Peer(peer),
-            Port::Jobs | Port::Egress | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
+            Port::Jobs | Port::Egress | Port::Inbound | Port::Outbound | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
         };
         Self {
             port: accepted.port,
@@ -259,6 +269,7 @@ impl Answering {
                 worker: accepted.worker,
                 from,
                 owner: accepted.owner,
+                bound_for: accepted.bound_for,
             },
             shared: accepted.shared,
             head_fields,
@@ -271,8 +282,9 @@ impl Answering {
             return Problem::HeadTooLarge.response("the request has more header fields than `limits.head_fields`");
         }
         match self.port {
-            Port::Jobs | Port::Peers => path::answer(&self.arrival, request).await,
+            Port::Jobs | Port::Peers | Port::Inbound => path::answer(&self.arrival, request).await,
             Port::Egress => Box::pin(data::egress(&self.shared.data, request)).await,
+            Port::Outbound => Box::pin(data::egress(&self.shared.data, intercept::as_asked(request))).await,
             Port::Admin => Box::pin(admin::answer(&self.shared, request)).await,
         }
     }

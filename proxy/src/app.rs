@@ -20,6 +20,7 @@ use crate::accept::Port;
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
+use crate::intercept;
 use crate::identity::{Certificates, Identity, JobsTls, Papers};
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
@@ -119,6 +120,7 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
+        config.listen.intercept.as_ref().map(intercept::outgoing::begin).transpose()?;
         let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
         let metrics = Arc::new(Metrics::new(&names));
         let certificates = certificates(&config, &metrics)?;
@@ -174,6 +176,18 @@ impl App {
     #[must_use]
     pub fn egress(&self) -> Option<SocketAddr> {
         self.address(Port::Egress)
+    }
+
+    /// Where what was going to the service is brought to.
+    #[must_use]
+    pub fn inbound(&self) -> Option<SocketAddr> {
+        self.address(Port::Inbound)
+    }
+
+    /// Where what the service sends out is brought to.
+    #[must_use]
+    pub fn outbound(&self) -> Option<SocketAddr> {
+        self.address(Port::Outbound)
     }
 
     /// The operator's port.

@@ -7,6 +7,7 @@ mod certificates;
 mod check;
 mod explain;
 mod http;
+mod intercept;
 mod lane_exec;
 mod lane_reap;
 mod logging;
@@ -48,6 +49,8 @@ enum Command {
     Certs(certificates::Args),
     /// Say what was decided for a job, or what would be for a request, and why
     Explain(explain::Args),
+    /// Put up, take down and show the rules that bring connections to the sidecar
+    Intercept(intercept::Args),
     /// Make, show, check and compare models that predict
     Model(model::Args),
     /// Compare four ways of placing jobs, on two networks on this machine
@@ -113,6 +116,9 @@ enum CliError {
     /// The CA did not do what it should.
     #[error("no certificate was made or revoked")]
     Certs(#[from] certs::AuthorityError),
+    /// Nothing was put up, taken down or watched.
+    #[error(transparent)]
+    Intercept(#[from] intercept::InterceptError),
     /// A model was not made, read or compared.
     #[error(transparent)]
     Model(#[from] model::ModelError),
@@ -150,6 +156,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args).map(success),
         Command::Certs(args) => certificates::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
+        Command::Intercept(args) => intercept::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),

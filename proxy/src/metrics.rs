@@ -13,6 +13,7 @@ mod edge;
 mod family;
 mod guard;
 mod histogram;
+mod intercept;
 mod jobs;
 mod lane;
 mod learning;
@@ -29,6 +30,7 @@ use policy::MAX_NETWORKS;
 use crate::admin::NetworkStatus;
 
 pub(crate) use data::{DataCounters, DataSoFar};
+pub(crate) use intercept::{Became, Way};
 pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
@@ -43,6 +45,7 @@ use configuration::ConfigCounters;
 use edge::EdgeCounters;
 use family::{Axis, Names, Scraped};
 use guard::GuardCounters;
+use intercept::InterceptCounters;
 use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
@@ -60,6 +63,7 @@ pub(crate) struct Metrics {
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
+    intercept: InterceptCounters,
     peers: PeerCounters,
     learning: LearningCounters,
     log: LogCounters,
@@ -82,6 +86,7 @@ impl Metrics {
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
+            intercept: InterceptCounters::new(),
             peers: PeerCounters::new(&network),
             learning: LearningCounters::new(&network),
             log: LogCounters::new(),
@@ -105,7 +110,7 @@ impl Metrics {
     }
 
     fn families(&self) -> impl Iterator<Item = &dyn Scraped> {
-        let edge = self.edge.families().into_iter().chain(self.peers.families());
+        let edge = self.edge.families().into_iter().chain(self.intercept.families()).chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
         jobs.chain(self.guard.families())

@@ -55,6 +55,8 @@ pub(crate) struct Arrival {
     pub(crate) from: From,
     /// Who has what outlives it.
     pub(crate) owner: Owner,
+    /// Which of home's endpoints it was sent to, if it was intercepted.
+    pub(crate) bound_for: Option<usize>,
 }
 
 /// Who is at the other end of a connection.
@@ -68,7 +70,7 @@ pub(crate) enum From {
 
 /// Answers one request.
 pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Body> {
-    let Arrival { shared, worker, from, owner } = arrival;
+    let Arrival { shared, worker, from, owner, bound_for } = arrival;
     // Nothing looks at a request before it is known to be one: a parser differential is an attack.
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
@@ -100,6 +102,11 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     peer::unmark(request.headers_mut());
     let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
     let course = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
+    if let Some(endpoint) = *bound_for
+        && course.about.is_none()
+    {
+        course.upload.prefer(course.view.home, endpoint);
+    }
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
     let warming = warm::towards(&course, needs);
     let transferred = match mark {

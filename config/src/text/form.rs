@@ -5,6 +5,7 @@
 
 mod address;
 mod identity;
+mod kernel;
 mod quantity;
 mod request;
 
@@ -17,6 +18,7 @@ use crate::reference::Accepts;
 
 pub(super) use address::{ENDPOINT, LISTENER, ORIGIN};
 pub(super) use identity::IDENTITY;
+pub(super) use kernel::{FAIL, MARK, PORT, PORTS, PREFIX, USER};
 pub(super) use quantity::{
     BYTES, BYTES_PER_SECOND, CORES, COUNT, DURATION, LEVEL, LEVELS, LONG, MONEY, MORE, RATE, SHARE, SOME_BYTES,
     SOME_BYTES_PER_SECOND, TIME_VALUE, WORKERS,

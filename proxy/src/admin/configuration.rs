@@ -52,6 +52,8 @@ fn word(port: Port) -> &'static str {
         Port::Jobs => "jobs",
         Port::Peers => "peers",
         Port::Egress => "egress",
+        Port::Inbound => "inbound",
+        Port::Outbound => "outbound",
         Port::Admin => "admin",
     }
 }
