@@ -260,7 +260,9 @@ impl Answering {
         let head_fields = accepted.shared.generation.load().config.limits.head_fields;
         let from = match accepted.port {
             Port::Peers => From::Peer(peer),
-            Port::Jobs | Port::Egress | Port::Inbound | Port::Outbound | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
+            Port::Jobs | Port::Egress | Port::Inbound | Port::Outbound | Port::Admin => {
+                From::Stranger(Forwarded::new(accepted.from.ip(), encryption))
+            }
         };
         Self {
             port: accepted.port,

@@ -16,12 +16,14 @@ use tokio::sync::{mpsc, watch};
 
 pub use error::StartError;
 
+pub use crate::intercept::outgoing::OwnTraffic;
+
 use crate::accept::Port;
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
-use crate::intercept;
 use crate::identity::{Certificates, Identity, JobsTls, Papers};
+use crate::intercept;
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;

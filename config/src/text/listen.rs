@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use super::form::{FILE, LISTENER, LONG};
+use super::intercept;
 use super::report::{Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use super::intercept;
 use crate::value::{Config, Endpoint, Intercept, Listen, TlsFiles};
 
 /// The listeners that could be read, for whatever must not be one of them.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::identity::IdentityError;
-pub use crate::intercept::outgoing::OwnTraffic;
+use crate::intercept::outgoing::OwnTraffic;
 
 /// Why the sidecar did not start.
 #[derive(Debug, thiserror::Error)]

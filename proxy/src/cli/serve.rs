@@ -31,12 +31,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 /// One line for each listener, for people and for whoever started this with port 0.
 pub(super) fn say_where(app: &App, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "listening jobs={}", app.jobs())?;
-    let others = [
-        ("peers", app.peers()),
-        ("egress", app.egress()),
-        ("inbound", app.inbound()),
-        ("outbound", app.outbound()),
-    ];
+    let others =
+        [("peers", app.peers()), ("egress", app.egress()), ("inbound", app.inbound()), ("outbound", app.outbound())];
     for (what, address) in others {
         if let Some(address) = address {
             writeln!(out, "listening {what}={address}")?;

@@ -30,7 +30,9 @@ pub enum OwnTraffic {
         is: u32,
     },
     /// We may not mark anything.
-    #[error("connections cannot be marked with {mark}: give the sidecar CAP_NET_ADMIN, or say `user` instead of `mark`")]
+    #[error(
+        "connections cannot be marked with {mark}: give the sidecar CAP_NET_ADMIN, or say `user` instead of `mark`"
+    )]
     Mark {
         /// With what.
         mark: NonZeroU32,

@@ -119,7 +119,11 @@ async fn more(client: &TcpStream, bytes: &mut [u8], seen: usize) -> io::Result<u
         let looked = client.try_io(Interest::READABLE, || {
             let (now, _) = recv(client, &mut *bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
             // To say that it would block has the next byte wake us, and not those that we know.
-            if now == seen && now > 0 && !ready.is_read_closed() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(now) }
+            if now == seen && now > 0 && !ready.is_read_closed() {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(now)
+            }
         });
         match looked {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -32,7 +32,8 @@ pub(crate) const PORTS: Form<Ports> = Form {
         }
         let list = value.as_array().ok_or(Bad::Type)?;
         let read = list.iter().map(|value| port(value.get_ref()));
-        let mut ports = read.collect::<Result<Vec<_>, _>>().map_err(|_| Bad::Why("a port is a whole number from 1 to 65535"))?;
+        let mut ports =
+            read.collect::<Result<Vec<_>, _>>().map_err(|_| Bad::Why("a port is a whole number from 1 to 65535"))?;
         ports.sort_unstable();
         ports.dedup();
         match ports.len() {
@@ -53,7 +54,11 @@ pub(crate) const PREFIX: Form<Prefix> = Form {
         let (address, bits) = text(value)?.split_once('/').ok_or(Bad::Why("the number of bits is missing"))?;
         let address = address.parse().map_err(|_| Bad::Why("what stands before the `/` is not an IP address"))?;
         let is_plain = (1..=3).contains(&bits.len()) && bits.bytes().all(|b| b.is_ascii_digit());
-        let bits = bits.parse().ok().filter(|_| is_plain).ok_or(Bad::Why("what stands behind the `/` is no number of bits"))?;
+        let bits = bits
+            .parse()
+            .ok()
+            .filter(|_| is_plain)
+            .ok_or(Bad::Why("what stands behind the `/` is no number of bits"))?;
         Prefix::new(address, bits).ok_or(Bad::Why("it has bits behind those that name the network, or too many"))
     },
 };
@@ -130,7 +135,9 @@ mod tests {
     #[test]
     fn networks_users_and_marks_are_read_strictly() {
         assert_eq!(read(&PREFIX, "\"10.0.0.0/8\"").map(|p| p.to_string()).as_deref(), Some("10.0.0.0/8"));
-        for bad in ["10.0.0.0", "10.0.0.1/8", "10.0.0.0/+8", "10.0.0.0/8 ", "10.0.0.0/8; flush ruleset", "x/8", "::/129", "/8"] {
+        for bad in
+            ["10.0.0.0", "10.0.0.1/8", "10.0.0.0/+8", "10.0.0.0/8 ", "10.0.0.0/8; flush ruleset", "x/8", "::/129", "/8"]
+        {
             assert_eq!(read(&PREFIX, &format!("\"{bad}\"")), None, "{bad}");
         }
         assert_eq!(read(&USER, "0"), Some(0));

@@ -143,11 +143,11 @@ impl Family {
         let Some(port) = rules.outbound else {
             return text + "-X ADUMBRA_OUT\nCOMMIT\n";
         };
-        for line in rules.user.map(|user| format!("-A ADUMBRA_OUT -m owner --uid-owner {user} -j RETURN")) {
-            say(line);
+        if let Some(user) = rules.user {
+            say(format!("-A ADUMBRA_OUT -m owner --uid-owner {user} -j RETURN"));
         }
-        for line in rules.mark.map(|mark| format!("-A ADUMBRA_OUT -m mark --mark {mark} -j RETURN")) {
-            say(line);
+        if let Some(mark) = rules.mark {
+            say(format!("-A ADUMBRA_OUT -m mark --mark {mark} -j RETURN"));
         }
         say("-A ADUMBRA_OUT -o lo -j RETURN".to_owned());
         say("-A ADUMBRA_OUT -m addrtype --dst-type LOCAL -j RETURN".to_owned());
