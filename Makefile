@@ -5,13 +5,15 @@ DEMO_ARGS ?=
 TOOLS := target/tools
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret docs fuzz-model nightly
+.PHONY: help demo pictures static test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
 	@echo "make test            install what the tests need, and pass them"
 	@echo "make test-cgroup-v2  boot a Debian kernel in a virtual machine, and pass the tests of version 2 control groups"
 	@echo "make test-two-sides  two sidecars in two network namespaces around a service from PyPI; cut, killed, mended"
+	@echo "make pictures        the page with something to show, as pictures for the documentation"
+	@echo "make static          a program without libraries, run as its container image would run it (needs root)"
 	@echo "make check           format, lints, documentation, dependencies"
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make fuzz-model      throw changed model files at their reader for FUZZ_SECONDS=60 (needs a nightly toolchain)"
@@ -20,6 +22,7 @@ help:
 	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
 	@echo "make bench-progress  what shadows buy a service that shows its progress, and one that does not (TRACES='FILE…')"
 	@echo "make bench-regret    adumbra and the rules people use against one who knows all (TRACES='FILE…', REGRET_ARGS='--load 0.7')"
+	@echo "make bench-operate   how soon it stops, what a scrape costs, what an upgrade under load fails"
 	@echo "make bench-shapes    CPU per request in each runtime shape that adumbra could have"
 
 demo:
@@ -66,6 +69,15 @@ nightly:
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install cargo-fuzz --version 0.13.1 --locked --root $(TOOLS) --target-dir target/tools-build
 
+pictures:
+	tests/setup.sh
+	$(CARGO) build --release -p proxy
+	target/tests-venv/bin/python tests/browser/pictures.py target/release/adumbra docs/pictures
+
+static:
+	deploy/container/build-static.sh target/static/out
+	deploy/container/check.sh target/static/out
+
 docs:
 	$(CARGO) run -q -p config --example write_reference
 
@@ -86,3 +98,7 @@ bench-progress:
 
 bench-regret:
 	$(CARGO) bench -p benches --bench regret -- $(foreach trace,$(TRACES),--trace $(trace)) $(REGRET_ARGS)
+
+bench-operate:
+	$(CARGO) build --release -p proxy
+	python3 benches/operate.py target/release/adumbra

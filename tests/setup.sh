@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 lacking=()
-for pair in nginx:nginx curl:curl h2load:nghttp2-client wrk:wrk python3:python3 openssl:openssl ffmpeg:ffmpeg; do
+for pair in nginx:nginx curl:curl h2load:nghttp2-client wrk:wrk python3:python3 openssl:openssl ffmpeg:ffmpeg systemd-analyze:systemd chromium:chromium promtool:prometheus; do
     PATH="$PATH:/usr/sbin" type -P "${pair%%:*}" >/dev/null || lacking+=("${pair##*:}")
 done
 # python3 -m venv comes apart from python3 on Debian.
@@ -27,9 +27,14 @@ if [ ${#lacking[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${lacking[@]}" >/dev/null
 fi
 
-# A WebSocket client of somebody else's.
+# A WebSocket client and a judge of OpenAPI, both somebody else's.
 venv=target/tests-venv
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import websockets' 2>/dev/null; then
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import websockets, openapi_spec_validator' 2>/dev/null; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check 'websockets==15.0.1'
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'websockets==15.0.1' 'openapi-spec-validator==0.9.0'
+fi
+
+# What drives the browser for the tests of the page.
+if ! "$venv/bin/python" -c 'import playwright' 2>/dev/null; then
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'playwright==1.65.2'
 fi

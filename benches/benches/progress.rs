@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn replay_one(options: &Options, path: &std::path::Path) -> Result<(), TraceError> {
-    let all = trace::read(path, 0.1..=options.longest)?;
+    let all = trace::read(&benches::arguments::as_typed(path), 0.1..=options.longest)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     for sigma in &options.ratio_sigma {
         println!(

@@ -77,7 +77,8 @@ impl Arguments {
 
 /// cargo runs a bench in its crate's folder; a relative file is meant from where cargo was called, which the shell left in
 /// `PWD`.
-pub(crate) fn as_typed(file: &Path) -> PathBuf {
+#[must_use]
+pub fn as_typed(file: &Path) -> PathBuf {
     std::env::var_os("PWD").map_or_else(|| file.to_owned(), |folder| Path::new(&folder).join(file))
 }
 

@@ -5,8 +5,10 @@
 //! is compared, [`rounds`] how it is measured, [`figures`], [`budget`] and [`report`] what is made of it. [`replay`] runs jobs of a [`trace`]
 //! in virtual time, [`oracle`] only predicts them and learns from them. The rest are tools.
 
+pub mod cache;
 pub mod load;
 pub mod shadow_tax;
+pub mod warm;
 
 pub mod arguments;
 pub mod backend;

@@ -51,7 +51,7 @@ pub struct Data {
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// It cannot be read.
-    #[error("{0}: cannot be read; a `.gz` needs gzip")]
+    #[error("{0}: cannot be read; a `.gz` needs gzip: {1}")]
     Unread(PathBuf, #[source] std::io::Error),
     /// A column is missing.
     #[error("{0}: there is no column `{1}`")]
@@ -65,7 +65,12 @@ pub enum TraceError {
 pub fn read(path: &Path, wanted_s: std::ops::RangeInclusive<f64>) -> Result<Vec<Traced>, TraceError> {
     let unread = |error| TraceError::Unread(path.to_owned(), error);
     let bytes = if path.extension().is_some_and(|extension| extension == "gz") {
-        Command::new("gzip").arg("-dc").arg(path).output().map_err(unread)?.stdout
+        let gunzipped = Command::new("gzip").arg("-dc").arg(path).output().map_err(unread)?;
+        if !gunzipped.status.success() {
+            let said = String::from_utf8_lossy(&gunzipped.stderr).trim().to_owned();
+            return Err(unread(std::io::Error::other(said)));
+        }
+        gunzipped.stdout
     } else {
         std::fs::read(path).map_err(unread)?
     };

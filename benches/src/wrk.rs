@@ -50,12 +50,25 @@ impl Wrk {
     /// # Errors
     /// As for [`Wrk::run`].
     pub fn run_with(&self, target: SocketAddr, seconds: u32, headers: &[(&str, &str)]) -> io::Result<Counted> {
+        let headers: Vec<_> = REQUEST_HEADERS.iter().chain(headers).copied().collect();
+        self.run_at(&format!("http://{target}{REQUEST_PATH}"), seconds, &headers)
+    }
+
+    /// One run of whole seconds for another path, with no fields of ours.
+    ///
+    /// # Errors
+    /// As for [`Wrk::run`].
+    pub fn get(&self, target: SocketAddr, path: &str, seconds: u32) -> io::Result<Counted> {
+        self.run_at(&format!("http://{target}{path}"), seconds, &[])
+    }
+
+    fn run_at(&self, url: &str, seconds: u32, headers: &[(&str, &str)]) -> io::Result<Counted> {
         let mut command = child::program(&self.program);
         command.args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s")]);
-        for (name, value) in REQUEST_HEADERS.iter().chain(headers) {
+        for (name, value) in headers {
             command.arg("-H").arg(format!("{name}: {value}"));
         }
-        command.arg(format!("http://{target}{REQUEST_PATH}"));
+        command.arg(url);
         let mut running = Running::start(&mut command, self.core, self.directory.join("wrk.out"))?;
         running.wait(Duration::from_secs(u64::from(seconds) + 15))?;
         let text = running.said();

@@ -4,6 +4,7 @@
 //! of `value` together. It never stops early; what is wrong is reported as it goes.
 
 mod bounds;
+mod cache;
 pub(crate) mod form;
 mod guard;
 mod identity;
@@ -122,8 +123,10 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
     let limits = bounds::limits(&mut root);
     let spool = bounds::spool(&mut root);
     let data = bounds::data(&mut root, previous);
+    let cache = cache::cache(&mut root, previous);
     let oracle = bounds::oracle(&mut root, previous);
     let log = bounds::log(&mut root);
+    let journal = bounds::journal(&mut root);
     let (networks, retired) = networks.finish()?;
     Some(Config {
         listen: listen.finish()?,
@@ -141,8 +144,10 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
         limits,
         spool,
         data,
+        cache,
         oracle,
         log,
+        journal,
         workers: workers as usize,
         drain,
     })

@@ -2,6 +2,7 @@
 //!
 //! These types are never deserialised. The readers in `text` make them, or a list of errors.
 
+mod cache;
 mod guard;
 mod identity;
 mod intercept;
@@ -16,11 +17,12 @@ use policy::units::{NetworkId, NetworkSet};
 use policy::view::{Price, Pricing, ShadowLimits};
 use policy::{Caps, SpendCaps};
 
+pub use cache::Cache;
 pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
 pub use intercept::{Fail, Intercept, Ports, Prefix};
 pub use lane::{Lane, LaneKind, Run};
-pub use route::{Asynchronous, ClassBy, Extract, Match, Mode, Poll, Route, Sign};
+pub use route::{Asynchronous, ClassBy, Extract, Input, InputAt, Match, Mode, Poll, Route, Sign};
 
 /// Everything that one configuration file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,10 +58,14 @@ pub struct Config {
     pub spool: Spool,
     /// The data cache and what may be fetched into it.
     pub data: Data,
+    /// The response cache.
+    pub cache: Cache,
     /// How the model is kept fresh.
     pub oracle: Oracle,
     /// The decision log.
     pub log: Log,
+    /// What decisions can be made again from; `None` for nothing.
+    pub journal: Option<Journal>,
     /// Worker threads; each runs its share of the connections on its own. 0 is for as many as there are cores.
     pub workers: usize,
     /// How long a shutdown waits for jobs in flight.
@@ -79,6 +85,8 @@ pub struct Listen {
     pub egress: Option<SocketAddr>,
     /// Health, metrics, status, decisions.
     pub admin: SocketAddr,
+    /// Whoever can say what stands in this file may change things through the admin port; without it, nobody may.
+    pub admin_token: Option<PathBuf>,
     /// What is brought here without the service's or its clients' knowing.
     pub intercept: Option<Intercept>,
 }
@@ -253,7 +261,7 @@ pub struct Spool {
 }
 
 /// The data cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Data {
     /// Origins that may be fetched from, as `scheme://host:port`; none by default.
     pub origins: Vec<Origin>,
@@ -265,6 +273,12 @@ pub struct Data {
     pub timeout: Duration,
     /// Fetches for warming at once.
     pub warming: usize,
+    /// Bytes a second that all fetches for warming may move together; infinite for no bound.
+    pub warming_bytes_per_s: f64,
+    /// Bytes that may be fetched ahead for one job.
+    pub job_bytes: u64,
+    /// Whether what jobs fetch is learned, and fetched ahead for the next.
+    pub learn: bool,
 }
 
 /// An origin data may come from.
@@ -300,6 +314,19 @@ pub struct Log {
     pub decisions: Option<PathBuf>,
     /// How many of the latest are kept for `/decisions`.
     pub keep: usize,
+    /// How long the file may become before the next one is begun.
+    pub decisions_bytes: u64,
+    /// How many files there are at the most, the one that is written among them.
+    pub decisions_files: u64,
+}
+
+/// What `adumbra replay` reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// Where its segments are.
+    pub directory: PathBuf,
+    /// The most bytes of all of them.
+    pub bytes: u64,
 }
 
 impl Config {

@@ -26,15 +26,24 @@ pub(crate) fn known(figure: f64) -> f64 {
     if figure.is_finite() && figure > 0.0 { figure } else { 0.0 }
 }
 
-/// Seconds until everything a job needs before it can start has arrived at `network`: its body, and the inputs that are
-/// not there yet. Nothing moves to home.
+/// Seconds until everything a job needs before it can start has arrived at `network`: its body, which is at home already,
+/// and the inputs that are not there yet.
 #[must_use]
 pub fn arriving_s(job: &Job, view: &View, network: NetworkId) -> f64 {
-    if network == view.home {
-        return 0.0;
-    }
     let state = &view.state[network];
-    known(state.rtt_s) + link_s(state, to_move(job, state) + known(state.link_queued_bytes))
+    let fetching_s = fetching_s(job, state);
+    if network == view.home {
+        return fetching_s;
+    }
+    let over_link = if state.fetch_bytes_per_s.is_some() { body_bytes(job) } else { to_move(job, state) };
+    known(state.rtt_s) + link_s(state, over_link + known(state.link_queued_bytes)) + fetching_s
+}
+
+/// Seconds that the inputs which are not there take to be fetched, where they do not come over the link.
+#[must_use]
+pub fn fetching_s(job: &Job, state: &NetworkView) -> f64 {
+    let rate = known(state.fetch_bytes_per_s.unwrap_or(0.0));
+    if rate > 0.0 { cold_bytes(job, state) / rate } else { 0.0 }
 }
 
 /// The whole cost of `job` on `network`, sent now, where it takes the prediction's mean.
@@ -65,6 +74,48 @@ pub fn rest(job: &Job, view: &View, network: NetworkId, prediction: &Prediction,
         + crossing(view, network, response_bytes)
 }
 
+/// What the cost of a job on a network is made of, money.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// The time it waits before it starts.
+    pub waiting: f64,
+    /// The time that its body, inputs and answer are on their way.
+    pub moving: f64,
+    /// The time it runs.
+    pub running: f64,
+    /// What its slot, CPU and memory are charged.
+    pub resources: f64,
+    /// What it costs the next job that this one holds a slot.
+    pub congestion: f64,
+    /// What is charged for bytes that cross.
+    pub crossing: f64,
+}
+
+impl Terms {
+    /// The whole.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.waiting + self.moving + self.running + self.resources + self.congestion + self.crossing
+    }
+}
+
+/// What [`fresh`] adds up.
+#[must_use]
+pub fn terms(job: &Job, view: &View, network: NetworkId, prediction: &Prediction) -> Terms {
+    let state = &view.state[network];
+    let (run_s, value) = (known(prediction.mean_s), time_value(job, view));
+    let response_bytes = if network == view.home { 0.0 } else { known(prediction.response_bytes.unwrap_or(0.0)) };
+    let wait_s = if state.wait_s == f64::INFINITY { f64::INFINITY } else { known(state.wait_s) };
+    Terms {
+        waiting: value * wait_s,
+        moving: value * (arriving_s(job, view, network) + link_s(state, response_bytes)),
+        running: value * run_s,
+        resources: charged_per_s(&state.price, prediction) * run_s,
+        congestion: congestion_per_s(view, network, run_s) * run_s,
+        crossing: crossing(view, network, to_move(job, state) + response_bytes),
+    }
+}
+
 /// What holding a slot of `network` for `run_s` seconds costs: its resources, and congestion.
 #[must_use]
 pub fn holding(view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
@@ -91,6 +142,18 @@ pub fn bill(job: &Job, view: &View, network: NetworkId, prediction: Option<&Pred
     let moved = to_move(job, state) + known(prediction.response_bytes.unwrap_or(0.0));
     let expected = per_s * known(run_s) + crossing(view, network, moved);
     Bill { per_s, per_byte: crossing(view, network, 1.0), expected }
+}
+
+/// What `job` comes to on `network` if it runs there for `run_s` seconds, after the wait that is expected now: the value of its
+/// time, and its bill. The price on congestion is left out: it is there to decide by, and nobody pays it.
+#[must_use]
+pub fn comes_to(job: &Job, view: &View, network: NetworkId, prediction: &Prediction, run_s: f64) -> f64 {
+    let state = &view.state[network];
+    let back_s =
+        if network == view.home { 0.0 } else { link_s(state, known(prediction.response_bytes.unwrap_or(0.0))) };
+    let wait_s = if state.wait_s == f64::INFINITY { f64::INFINITY } else { known(state.wait_s) };
+    let time_s = wait_s + arriving_s(job, view, network) + known(run_s) + back_s;
+    time_value(job, view) * time_s + bill(job, view, network, Some(prediction), run_s).expected
 }
 
 /// What a second of a slot of `network` costs the next job, at the load that is expected there over `horizon_s` seconds.
@@ -123,8 +186,16 @@ pub(crate) fn time_value(job: &Job, view: &View) -> f64 {
 
 /// Bytes that have to move to a network before the job can start there, were it not home.
 pub(crate) fn to_move(job: &Job, state: &NetworkView) -> f64 {
-    let inputs = job.input_bytes.unwrap_or(0).saturating_sub(state.warm_bytes);
-    job.body_bytes.unwrap_or(0) as f64 + inputs as f64
+    body_bytes(job) + cold_bytes(job, state)
+}
+
+fn body_bytes(job: &Job) -> f64 {
+    job.body_bytes.unwrap_or(0) as f64
+}
+
+/// Bytes of the job's inputs that are not there: what is need not cross.
+fn cold_bytes(job: &Job, state: &NetworkView) -> f64 {
+    job.input_bytes.unwrap_or(0).saturating_sub(state.warm_bytes) as f64
 }
 
 /// What `bytes` cost on their way to or from `network`.
@@ -167,12 +238,35 @@ mod tests {
         close(arriving_s(&job, &view, PUBLIC), 0.5 + 3.0);
         // 2 waiting, 3.5 arriving, 10 running, 1 back; slot, CPU, memory; 2 MiB there and 1 back.
         close(fresh(&job, &view, PUBLIC, &prediction), 0.8 * 16.5 + 10.0 + 0.5 + 0.1 + 3.0);
+        close(terms(&job, &view, PUBLIC, &prediction).total(), fresh(&job, &view, PUBLIC, &prediction));
         // The same money, without the value of time.
         let bill = bill(&job, &view, PUBLIC, Some(&prediction), 10.0);
         close(bill.expected, 10.0 + 0.5 + 0.1 + 3.0);
         close(bill.after(10.0, f64::from(3 << 20)), bill.expected);
         close(arriving_s(&job, &view, PRIVATE), 0.0);
         close(fresh(&job, &view, PRIVATE, &prediction), 0.8 * 10.0 + 0.3 * 10.0);
+    }
+
+    #[test]
+    fn what_is_warm_need_not_be_fetched_on_either_side() {
+        let (mut job, mut view) = (job(), view());
+        (job.body_bytes, job.input_bytes) = (Some(1 << 20), Some(8 << 20));
+        let public = &mut view.state[PUBLIC];
+        (public.rtt_s, public.link_bytes_per_s) = (0.5, f64::from(1 << 20));
+        let check = |private: Option<f64>, public: Option<f64>, warm: u64, expected: (f64, f64)| {
+            let mut view = view;
+            (view.state[PRIVATE].fetch_bytes_per_s, view.state[PRIVATE].warm_bytes) = (private, warm);
+            (view.state[PUBLIC].fetch_bytes_per_s, view.state[PUBLIC].warm_bytes) = (public, warm);
+            close(arriving_s(&job, &view, PRIVATE), expected.0);
+            close(arriving_s(&job, &view, PUBLIC), expected.1);
+        };
+        let rate = |mib: u32| Some(f64::from(mib << 20));
+        check(None, None, 0, (0.0, 0.5 + 9.0));
+        check(rate(4), rate(2), 0, (2.0, 0.5 + 1.0 + 4.0));
+        check(rate(4), rate(2), 4 << 20, (1.0, 0.5 + 1.0 + 2.0));
+        check(rate(4), rate(2), 99 << 20, (0.0, 0.5 + 1.0));
+        // How fast, nobody knows.
+        check(Some(0.0), Some(f64::NAN), 0, (0.0, 0.5 + 1.0));
     }
 
     #[test]

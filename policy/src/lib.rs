@@ -23,6 +23,7 @@ pub mod gate;
 
 pub mod decide;
 pub mod plan;
+pub mod replay;
 
 pub mod budget;
 pub mod fate;
@@ -30,6 +31,7 @@ pub mod fence;
 pub mod forecast;
 pub mod health;
 pub mod herd;
+pub mod inputs;
 pub mod lease;
 pub mod ledger;
 pub mod link;

@@ -57,8 +57,11 @@ pub struct NetworkView {
     pub link_queued_bytes: f64,
     /// Whether a shadow permit for it could be had now.
     pub shadow_room: bool,
-    /// Bytes of this job's declared inputs that are already there.
+    /// Bytes of this job's inputs that are already there.
     pub warm_bytes: u64,
+    /// Measured bytes per second at which inputs are fetched there: 0 is not known, and then they take no time. `None` where
+    /// they come over the link, as the body does, and are at hand at home.
+    pub fetch_bytes_per_s: Option<f64>,
     /// What the model is off by just now for this job's class.
     pub correction: Correction,
     /// Price of its resources.

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::SpiffeId;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -46,7 +47,7 @@ const HEAD_FIELDS_FREE: usize = 100;
 const STREAM_WINDOW: u32 = 256 << 10;
 
 /// How long a connection that is silent when stopping begins may stay so.
-const LAST_WORD: Duration = Duration::from_millis(100);
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Which listener a connection came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +64,24 @@ pub(crate) enum Port {
     Outbound,
     /// The operator.
     Admin,
+}
+
+impl Port {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Jobs, Self::Peers, Self::Egress, Self::Inbound, Self::Outbound, Self::Admin];
+
+    /// What it is called under `listen`.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Peers => "peers",
+            Self::Egress => "egress",
+            Self::Inbound => "intercept.inbound",
+            Self::Outbound => "intercept.outbound",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Who must prove what before a connection is served.
@@ -85,6 +104,19 @@ pub(crate) struct Accepted {
     pub(crate) owner: Owner,
     /// Which of home's endpoints it was going to before it was brought here.
     pub(crate) bound_for: Option<usize>,
+}
+
+impl Accepted {
+    /// Waits until connections that wait for a request are to be closed: their listener's, or all of the process's.
+    fn hurried(&self) -> impl Future<Output = ()> + use<> {
+        let (mut ours, mut all) = (self.stopping.clone(), Stopping::told_by(&self.shared.stop));
+        async move {
+            tokio::select! {
+                () = ours.hurried() => {}
+                () = all.hurried() => {}
+            }
+        }
+    }
 }
 
 /// Serves one connection to its end.
@@ -129,11 +161,11 @@ async fn speak<S: Wire + Send + 'static>(accepted: Accepted, peer: Option<Verifi
     let watch = Arc::new(Watch::default());
     let mut guard = Guard::new(stream, &limits, Arc::clone(&watch), Arc::clone(&accepted.shared.metrics));
     // A connection is mostly idle, so it holds what its own protocol needs and not room for the other's, too.
-    let mut stopping = accepted.stopping.clone();
+    let hurried = accepted.hurried();
     let spoken = tokio::select! {
         spoken = guard.sniff() => spoken,
         // What was sent before we began to stop may still have to be read; who is silent has nothing to lose.
-        () = stopping.begun() => match tokio::time::timeout(LAST_WORD, guard.sniff()).await {
+        () = hurried => match tokio::time::timeout(LAST_WORD, guard.sniff()).await {
             Ok(spoken) => spoken,
             Err(_silent) => return,
         },
@@ -158,16 +190,19 @@ async fn http1<S: Wire + Send + 'static>(
     watch: Arc<Watch>,
     limits: &config::value::Limits,
 ) -> hyper::Result<()> {
-    let mut stopping = accepted.stopping.clone();
+    let (stopping, hurried) = (accepted.stopping.clone(), accepted.hurried());
     let (peer, _renewed) = Verified::parts(peer);
     let answering = Arc::new(Answering::new(accepted, peer));
     let service = service_fn(move |request| {
-        let (answering, watch) = (Arc::clone(&answering), Arc::clone(&watch));
+        let (answering, watch, stopping) = (Arc::clone(&answering), Arc::clone(&watch), stopping.clone());
         // On the heap, or every idle connection would hold the room that its requests need.
         Box::pin(async move {
-            let response = answering.answer(request).await;
+            let mut response = answering.answer(request).await;
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                 watch.upgraded();
+            } else if stopping.has_begun() {
+                // hyper closes the connection after it.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| Watched::wrap(body, watch)))
         })
@@ -183,7 +218,7 @@ async fn http1<S: Wire + Send + 'static>(
         // First, so that a request that is here already is seen: without one, the connection would be closed at once.
         biased;
         ended = connection.as_mut() => return ended,
-        () = stopping.begun() => connection.as_mut().graceful_shutdown(),
+        () = hurried => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use config::Config;
 use config::value::{Endpoint, LaneKind, TlsFiles};
+use parking_lot::Mutex;
 use policy::NetworkId;
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
@@ -19,18 +20,21 @@ pub use error::StartError;
 pub use crate::intercept::outgoing::OwnTraffic;
 
 use crate::accept::Port;
+use crate::admin::{TokenError, Tokens};
 use crate::data::Cache;
 use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
+use crate::handover::{Inherited, Offer};
 use crate::identity::{Certificates, Identity, JobsTls, Papers};
 use crate::intercept;
+use crate::journal::Around;
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
 use crate::oracle::Oracle;
 use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::reload::{Book, ConfigFile, InForce, Reloader};
-use crate::runtime::{self, Room, Stopping};
+use crate::runtime::{self, Ending, Room, Stopping};
 use crate::spend::Purses;
 use crate::spool::Store;
 use crate::upstream::{Making, Network};
@@ -40,17 +44,26 @@ use crate::upstream::{Making, Network};
 pub struct Configured {
     config: Config,
     file: Option<ConfigFile>,
+    inherited: Arc<Inherited>,
+}
+
+impl Configured {
+    /// Listens on these sockets, where the configuration wants them, and opens the others.
+    #[must_use]
+    pub fn inheriting(self, inherited: Inherited) -> Self {
+        Self { inherited: Arc::new(inherited), ..self }
+    }
 }
 
 impl From<Config> for Configured {
     fn from(config: Config) -> Self {
-        Self { config, file: None }
+        Self { config, file: None, inherited: Arc::default() }
     }
 }
 
 impl From<ConfigFile> for Configured {
     fn from(file: ConfigFile) -> Self {
-        Self { config: file.config.clone(), file: Some(file) }
+        Self { config: file.config.clone(), file: Some(file), inherited: Arc::default() }
     }
 }
 
@@ -60,7 +73,6 @@ pub struct App {
     shared: Arc<Shared>,
     /// Has the configuration read again.
     reload: mpsc::Sender<()>,
-    stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     /// The service, where we keep it. Its thread ends after all others.
     service: Option<Service>,
@@ -107,13 +119,16 @@ impl App {
             Err(error) => error,
         };
         match configured.file.as_ref().and_then(|file| file.instead(&error)) {
-            Some(instead) => started(&instead.into(), recipe),
+            Some(instead) => {
+                let inherited = Arc::clone(&configured.inherited);
+                started(&Configured { inherited, ..instead.into() }, recipe)
+            }
             None => Err(error),
         }
     }
 
     fn start_with(configured: &Configured, recipe: Option<Recipe>) -> Result<Self, StartError> {
-        let Configured { config: parsed, file } = configured;
+        let Configured { config: parsed, file, inherited } = configured;
         let mut config = parsed.clone();
         if recipe.is_some() {
             leave_to_run(&mut config);
@@ -126,15 +141,18 @@ impl App {
         let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
         let metrics = Arc::new(Metrics::new(&names));
         let certificates = certificates(&config, &metrics)?;
-        let opening = runtime::wanted(&config).map(|(port, what, address)| runtime::open(port, what, address));
+        tokens(&config)?;
+        let opening = runtime::wanted(&config)
+            .map(|(port, what, address)| runtime::inherit_or_open(inherited, port, what, address));
         let opened = opening.collect::<Result<Vec<_>, _>>()?;
+        inherited.tell_unwanted(|address| runtime::wanted(&config).any(|(_, _, wanted)| wanted == address));
         let shared = shared(config, workers, metrics, certificates, file.as_ref())?;
         shared
             .listening
             .store(Arc::new(opened.iter().filter_map(|l| Some((l.port, l.socket.local_addr().ok()?))).collect()));
         let for_run = recipe.is_some();
         let service = recipe.map(|recipe| service(&shared, recipe)).transpose()?;
-        let (stop, stopping) = Stopping::new();
+        let stopping = Stopping::told_by(&shared.stop);
         let (reload, asked) = mpsc::channel(1);
         let reloader = Reloader {
             path: file.as_ref().map(|file| file.path.clone()),
@@ -149,7 +167,7 @@ impl App {
         if let Some(file) = file {
             file.is_in_force();
         }
-        Ok(Self { shared, reload, stop, threads, service })
+        Ok(Self { shared, reload, threads, service })
     }
 
     /// Has the configuration read again now, if it is a file's. What comes of it is in the log, on `/config` and in the
@@ -203,9 +221,33 @@ impl App {
         self.shared.oracle.swap(model);
     }
 
+    /// What a process that takes over gets from this one.
+    pub(crate) fn offers(&self) -> Vec<Offer> {
+        self.shared.offers.lock().clone()
+    }
+
+    /// Another process serves from now on: takes no new connection, and lets each that is open end with its next answer. What
+    /// is returned tells it to wait for no more requests.
+    pub(crate) fn let_go(&self) -> impl Fn() + Send + use<> {
+        self.shared.stop.send_replace(Ending::NextAnswer);
+        let stop = self.shared.stop.clone();
+        move || {
+            stop.send_replace(Ending::Now);
+        }
+    }
+
+    /// Returns when all is done, after [`App::let_go`].
+    pub(crate) fn ended(mut self) {
+        self.join();
+    }
+
     /// Takes no new connection, lets what is in flight end, at most for the configured drain, and returns when all is done.
     pub fn stop(mut self) {
         self.begin_stop();
+        self.join();
+    }
+
+    fn join(&mut self) {
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the sidecar panicked");
@@ -237,7 +279,7 @@ impl App {
     }
 
     fn begin_stop(&self) {
-        self.stop.send_replace(true);
+        self.shared.stop.send_replace(Ending::Now);
     }
 
     fn address(&self, port: Port) -> Option<SocketAddr> {
@@ -255,6 +297,13 @@ impl Drop for App {
 pub(crate) fn leave_to_run(config: &mut Config) {
     let home = config.home.index();
     config.networks[home].endpoints = vec![Endpoint { tls: false, host: "127.0.0.1".to_owned(), port: 0 }];
+}
+
+/// Whether the tokens that may change things can be read, if there are to be any. They are read anew when one is shown.
+pub(crate) fn tokens(config: &Config) -> Result<(), StartError> {
+    let Some(file) = &config.listen.admin_token else { return Ok(()) };
+    let wrong = |source: TokenError| StartError::Token { file: file.display().to_string(), source: source.into() };
+    Tokens::read(file).map(drop).map_err(wrong)
 }
 
 fn certificates(config: &Config, metrics: &Arc<Metrics>) -> Result<Certificates, StartError> {
@@ -295,7 +344,7 @@ fn shared(
     file: Option<&ConfigFile>,
 ) -> Result<Arc<Shared>, StartError> {
     let classes = Arc::new(Classes::new(Arc::clone(&metrics)));
-    let recorder = Recorder::start(&config.log, Arc::clone(&classes), Arc::clone(&metrics))
+    let recorder = Recorder::start(&config.log, config.journal.as_ref(), Arc::clone(&classes), Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the decision log", source })?;
     let oracle = Oracle::start(&config, &classes, Arc::clone(&metrics))
         .map_err(|source| StartError::Thread { what: "the trainer", source })?;
@@ -306,6 +355,9 @@ fn shared(
     let book = Book::new(file.map(ConfigFile::in_force), file.and_then(ConfigFile::refused));
     metrics.config_is(file.is_none_or(|file| file.errors().is_none()));
     metrics.config_in_force(InForce::seconds_now());
+    oracle.is_heard_by(recorder.labels());
+    let (oracle, book, instance) = (Arc::new(oracle), Arc::new(book), instance());
+    recorder.sees(Around { instance, book: Arc::clone(&book), oracle: Arc::clone(&oracle) });
     Ok(Arc::new(Shared {
         located: crate::path::Located::default(),
         oracle,
@@ -313,18 +365,21 @@ fn shared(
         purses: Purses::start(&config, &metrics),
         guard: Guard::new(config.guard.share, &metrics),
         data: Cache::new(&config.data, Arc::clone(&metrics)),
+        cache: crate::cache::Cache::new(&config, &metrics),
         spool: Store::new(&config.spool),
         metrics,
         classes,
         certificates: ArcSwap::from_pointee(certificates),
         peers: Arc::new(Registry::default()),
-        instance: instance(),
+        instance,
         jobs: AtomicU64::new(1),
         running_on: Room::new(config.limits.connections),
         keeping: OnceLock::new(),
         listening: ArcSwap::default(),
         book,
+        offers: Mutex::default(),
         ready: AtomicBool::new(false),
+        stop: watch::Sender::new(Ending::Open),
         generation: ArcSwap::from_pointee(Generation { config, networks }),
     }))
 }

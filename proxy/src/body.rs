@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use crate::accept::guard::Watch;
 use crate::answer;
+use crate::cache;
 use crate::data;
 use crate::path::settle::JobBody;
-use crate::path::{Adopted, Polled, ServedBody};
+use crate::path::{Adopted, Begun, Polled, ServedBody};
 use crate::spool;
 use crate::throttle::Throttled;
 use crate::upstream::{Answer, Outgoing, Ticket};
@@ -42,6 +43,9 @@ pub(crate) enum BodyError {
     /// The spooled copy could not be read back.
     #[error("the spooled copy of the body cannot be read back")]
     Spool(#[source] std::io::Error),
+    /// What the response cache has of it cannot be read, or broke off.
+    #[error("the stored answer, or the one that was to be stored, broke off")]
+    Stored(#[source] crate::disk::ReadError),
     /// The dispatch behind it was cancelled.
     #[error("the dispatch behind this body was cancelled")]
     Cancelled,
@@ -57,10 +61,12 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// Straight from a client or an h2 network.
     Incoming(Incoming),
+    /// The same, of which the beginning was looked at.
+    Begun(Box<Begun>),
     /// A network's answer.
     Answer(Box<Answer>),
     /// A client's body, copied into the spool as it passes.
-    Tee(Box<spool::Tee<Incoming>>),
+    Tee(Box<spool::Tee<Begun>>),
     /// The spooled copy.
     Spooled(Box<spool::Reader>),
     /// What could not be held until its job is decided.
@@ -71,6 +77,8 @@ pub(crate) enum Body {
     Piped(Box<answer::Source>),
     /// Data for the service, from the cache or an origin.
     Data(Box<data::Outlet>),
+    /// A stored answer, or one on its way to be stored.
+    Cached(Box<cache::Outlet>),
     /// An answer that may say how an asynchronous job is.
     Polled(Box<Polled>),
     /// An answer to another sidecar, with what is held for it.
@@ -123,6 +131,7 @@ impl http_body::Body for Body {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Connection),
+            Self::Begun(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BodyError::Connection),
             Self::Answer(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Tee(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spooled(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -130,6 +139,7 @@ impl http_body::Body for Body {
             Self::Adopted(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Piped(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Data(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Cached(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Served(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Polled(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Job(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -144,6 +154,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_none(),
             Self::Incoming(body) => body.is_end_stream(),
+            Self::Begun(body) => body.is_end_stream(),
             Self::Answer(body) => body.is_end_stream(),
             Self::Tee(body) => body.is_end_stream(),
             Self::Spooled(body) => body.is_end_stream(),
@@ -151,6 +162,7 @@ impl http_body::Body for Body {
             Self::Adopted(body) => body.is_end_stream(),
             Self::Piped(body) => body.is_end_stream(),
             Self::Data(body) => body.is_end_stream(),
+            Self::Cached(body) => body.is_end_stream(),
             Self::Served(body) => body.is_end_stream(),
             Self::Polled(body) => body.is_end_stream(),
             Self::Job(body) => body.is_end_stream(),
@@ -165,6 +177,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Self::Incoming(body) => body.size_hint(),
+            Self::Begun(body) => body.size_hint(),
             Self::Answer(body) => body.size_hint(),
             Self::Tee(body) => body.size_hint(),
             Self::Spooled(body) => body.size_hint(),
@@ -172,6 +185,7 @@ impl http_body::Body for Body {
             Self::Adopted(body) => body.size_hint(),
             Self::Piped(body) => body.size_hint(),
             Self::Data(body) => body.size_hint(),
+            Self::Cached(body) => body.size_hint(),
             Self::Served(body) => body.size_hint(),
             Self::Polled(body) => body.size_hint(),
             Self::Job(body) => body.size_hint(),

@@ -7,11 +7,14 @@ mod certificates;
 mod check;
 mod explain;
 mod http;
+mod inject;
 mod intercept;
 mod lane_exec;
 mod lane_reap;
 mod logging;
 mod model;
+mod probe;
+mod replay;
 mod run;
 mod schema;
 mod serve;
@@ -51,8 +54,14 @@ enum Command {
     Explain(explain::Args),
     /// Put up, take down and show the rules that bring connections to the sidecar
     Intercept(intercept::Args),
+    /// Say what another configuration or model would have decided on what really happened
+    Replay(replay::Args),
     /// Make, show, check and compare models that predict
     Model(model::Args),
+    /// Put the sidecar into Kubernetes manifests
+    Inject(inject::Args),
+    /// Ask a sidecar whether it takes jobs
+    Probe(probe::Args),
     /// Compare four ways of placing jobs, on two networks on this machine
     Demo(demo::Options),
     #[command(hide = true)]
@@ -101,6 +110,12 @@ enum CliError {
     /// Signals cannot be waited for, so a stop would cut what is in flight.
     #[error("cannot wait for SIGTERM and SIGINT")]
     Signals(#[source] io::Error),
+    /// It is not known what this process was started by, so no other could take over from it.
+    #[error("cannot find out which program this is")]
+    Program(#[source] io::Error),
+    /// Sockets that should have been passed were not.
+    #[error("cannot listen on sockets that another process opened")]
+    Inherit(#[from] crate::handover::InheritError),
     /// The sidecar cannot start.
     #[error("the sidecar cannot start")]
     Start(#[from] StartError),
@@ -119,9 +134,18 @@ enum CliError {
     /// Nothing was put up, taken down or watched.
     #[error(transparent)]
     Intercept(#[from] intercept::InterceptError),
+    /// Nothing was replayed.
+    #[error(transparent)]
+    Replay(#[from] replay::ReplayError),
+    /// The decision is not in the journal.
+    #[error("there is no decision {id} in the journal in {}", directory.display())]
+    NotInJournal { id: String, directory: PathBuf },
     /// A model was not made, read or compared.
     #[error(transparent)]
     Model(#[from] model::ModelError),
+    /// The program that injects is not there.
+    #[error(transparent)]
+    Inject(inject::Lacking),
     /// The answer could not be shown.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -157,7 +181,10 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Certs(args) => certificates::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
         Command::Intercept(args) => intercept::run(&args),
+        Command::Replay(args) => replay::run(&args).map(success),
         Command::Model(args) => model::run(&args),
+        Command::Inject(args) => Err(CliError::Inject(inject::run(&args))),
+        Command::Probe(args) => probe::run(&args).map(success),
         Command::Demo(options) => demo::run(&options).map_err(|error| CliError::Demo(error.into())),
         Command::DemoService(args) => demo::service::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),
         Command::DemoDevice(args) => demo::device::run(&args).map(success).map_err(|e| CliError::Demo(e.into())),

@@ -11,14 +11,18 @@
 //! What it deliberately does not do, yet: keep anything on disk, revalidate, keep several variants of one URL, or keep
 //! connections to origins.
 
+mod attendance;
 mod egress;
 mod fetch;
 mod flight;
+mod gains;
 mod headers;
+mod held;
 mod link;
 mod object;
 mod origin;
 mod outlet;
+mod pace;
 mod reader;
 mod storable;
 mod store;
@@ -31,6 +35,7 @@ use http::Uri;
 use http::uri::Scheme;
 use rustls::ClientConfig;
 
+use crate::clock;
 use crate::metrics::{DataRefusal, Metrics};
 use crate::runtime::Room;
 use crate::spool::budget::Budget;
@@ -41,9 +46,13 @@ use object::Purpose;
 use origin::Allowed;
 use store::Store;
 
+pub(crate) use attendance::{Attendance, INPUTS, Roll, job_of};
 pub(crate) use egress::egress;
+pub(crate) use gains::{Gains, read};
+pub(crate) use held::{Held, InputHash};
 pub(crate) use link::{MOST as DECLARED_MOST, declared};
 pub(crate) use outlet::Outlet;
+pub(crate) use pace::Allowance;
 pub(crate) use reader::tell;
 
 /// Objects by URL, in memory, with one fetch for many waiters.
@@ -55,6 +64,14 @@ pub(crate) struct Cache {
     store: Store,
     flights: Flights,
     warming: Arc<Room>,
+    /// How fast warming may be, all of it together.
+    pace: pace::Pace,
+    /// How fast origins are found to be.
+    link: parking_lot::Mutex<policy::link::Link>,
+    /// The jobs whose fetches these are, and what was learned of that.
+    pub(crate) roll: Arc<Roll>,
+    /// What it has been worth to find inputs here, or wherever a job ran.
+    pub(crate) gains: Gains,
     /// The dispatches whose reading is watched.
     pub(crate) readers: reader::Readers,
     metrics: Arc<Metrics>,
@@ -67,6 +84,10 @@ struct Rules {
     way: Way,
     /// Bytes of one object at the most.
     object_bytes: u64,
+    /// Bytes fetched ahead for one job at the most.
+    job_bytes: u64,
+    /// Whether what jobs fetch is learned.
+    learn: bool,
 }
 
 impl Rules {
@@ -75,6 +96,8 @@ impl Rules {
             allowed: Allowed::new(&config.origins),
             way: Way { timeout: config.timeout, roots },
             object_bytes: config.object_bytes.min(kept_bytes(config) / 2) as u64,
+            job_bytes: config.job_bytes,
+            learn: config.learn && !config.origins.is_empty(),
         }
     }
 }
@@ -102,6 +125,7 @@ impl Cache {
         let known = self.rules.load().way.roots.clone();
         self.rules.store(Arc::new(Rules::new(config, known.or_else(|| public_roots(config)))));
         self.warming.hold(config.warming);
+        self.pace.hold(config.warming_bytes_per_s);
     }
 
     /// An empty cache that verifies `https` origins by `roots`, which must not offer HTTP/2. Without roots, they cannot be
@@ -118,21 +142,60 @@ impl Cache {
             store: Store::new(kept_bytes, kept_bytes, Arc::clone(&metrics)),
             flights: Flights::default(),
             warming: Room::new(config.warming),
+            pace: pace::Pace::new(config.warming_bytes_per_s),
+            link: parking_lot::Mutex::default(),
+            roll: Arc::default(),
+            gains: Gains::default(),
             readers: reader::Readers::default(),
             metrics,
         })
     }
 
-    /// Begins to fetch `url`, unless it is here or on its way already.
+    /// What may be fetched ahead for one job.
+    pub(crate) fn allowance(&self) -> Arc<Allowance> {
+        Allowance::of(self.rules.load().job_bytes)
+    }
+
+    /// Whether what jobs fetch is learned.
+    pub(crate) fn learns(&self) -> bool {
+        self.rules.load().learn
+    }
+
+    /// What a job of this kind is expected to fetch, by what was learned.
+    pub(crate) fn expected(&self, kind: &policy::inputs::Kind) -> Vec<policy::inputs::Expected> {
+        self.roll.expected(kind)
+    }
+
+    /// How fast origins are found to be; 0 while nobody knows.
+    pub(crate) fn fetch_bytes_per_s(&self) -> f64 {
+        self.link.lock().bytes_per_s(clock::now_s())
+    }
+
+    /// The length of an input that was here lately.
+    pub(crate) fn length_of(&self, input: InputHash) -> Option<u64> {
+        self.store.holdings.length_of(input)
+    }
+
+    /// What is here, for another sidecar, which has the list of version `has`.
+    pub(crate) fn held(&self, has: u64) -> Held {
+        self.store.holdings.told(has, self.fetch_bytes_per_s())
+    }
+
+    /// Begins to fetch `url`, unless it is here or on its way already; not beyond what is left of `allowance`.
     ///
     /// Must be called in a runtime, which then does the fetch.
-    pub(crate) fn warm(self: &Arc<Self>, url: &Uri) -> Result<Warming, NotWarmed> {
+    pub(crate) fn warm(self: &Arc<Self>, url: &Uri, allowance: &Arc<Allowance>) -> Result<Warming, NotWarmed> {
         let Some(key) = self.rules.load().allowed.key(url) else {
             self.metrics.data.refused(DataRefusal::Origin);
             return Err(NotWarmed::Forbidden);
         };
         let errand = || match self.warming.try_take() {
-            Some(permit) => Ok(Errand { headers: headers::warming(), purpose: Purpose::Warm, _permit: Some(permit) }),
+            Some(permit) => Ok(Errand {
+                headers: headers::warming(),
+                purpose: Purpose::Warm,
+                allowance: Some(Arc::clone(allowance)),
+                _permit: Some(permit),
+            }),
             None => {
                 self.metrics.data.refused(DataRefusal::Busy);
                 Err(NotWarmed::Busy)

@@ -10,12 +10,14 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use config::Config;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use policy::ClassId;
+use tokio::sync::watch;
 
 use crate::accept::Port;
 use crate::data::Cache;
 use crate::guard::Guard;
+use crate::handover::Offer;
 use crate::identity::Certificates;
 use crate::lane::Keeping;
 use crate::metrics::Metrics;
@@ -24,7 +26,7 @@ use crate::path::Located;
 use crate::peer::Registry;
 use crate::record::Recorder;
 use crate::reload::Book;
-use crate::runtime::Room;
+use crate::runtime::{Ending, Room};
 use crate::spend::Purses;
 use crate::upstream::Network;
 
@@ -32,7 +34,7 @@ use crate::upstream::Network;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) generation: ArcSwap<Generation>,
-    pub(crate) oracle: Oracle,
+    pub(crate) oracle: Arc<Oracle>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recorder: Recorder,
     /// What was spent.
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     /// The policy against the fixed rule.
     pub(crate) guard: Guard,
     pub(crate) data: Arc<Cache>,
+    /// The response cache.
+    pub(crate) cache: Arc<crate::cache::Cache>,
     pub(crate) spool: Arc<crate::spool::Store>,
     pub(crate) classes: Arc<Classes>,
     /// What is shown to others, and whom we believe.
@@ -59,9 +63,13 @@ pub(crate) struct Shared {
     /// Where listeners are now.
     pub(crate) listening: ArcSwap<Vec<(Port, SocketAddr)>>,
     /// Which configuration is in force, and which was refused.
-    pub(crate) book: Book,
+    pub(crate) book: Arc<Book>,
+    /// The listening sockets, for a process that takes over.
+    pub(crate) offers: Mutex<Vec<Offer>>,
     /// Whether `/readyz` says yes.
     pub(crate) ready: AtomicBool,
+    /// Tells everything to come to an end.
+    pub(crate) stop: watch::Sender<Ending>,
 }
 
 /// What one configuration makes.

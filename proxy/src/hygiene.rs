@@ -44,6 +44,11 @@ pub(crate) enum Encryption {
 }
 
 impl Forwarded {
+    /// Whether its connection is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.proto == "https"
+    }
+
     /// What is said of the client at `client`.
     pub(crate) fn new(client: IpAddr, encryption: Encryption) -> Self {
         let client = client.to_canonical();

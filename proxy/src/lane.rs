@@ -33,7 +33,7 @@ pub(crate) use crew::{Crew, Workers};
 pub(crate) use seat::{MEMORY_LEAST, Seat, Used};
 
 use crate::metrics::Metrics;
-use crate::runtime::Stopping;
+use crate::runtime::{Ending, Stopping};
 use crate::upstream::Network;
 use cage::reaper::Reaper;
 use cage::{Enforced, Means};
@@ -103,7 +103,7 @@ impl Keeping {
 #[derive(Debug)]
 pub(crate) struct Service {
     keeping: Arc<Keeping>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Ending>,
     thread: Option<JoinHandle<()>>,
     /// Sees to what the processes have forked if this one is killed.
     _reaper: Reaper,
@@ -155,7 +155,7 @@ impl Service {
 
     /// Ends the workers at once and the live process in order, and returns when all are gone.
     pub(crate) fn stop(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Ending::Now);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that keeps the service panicked");
         }
@@ -164,7 +164,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Ending::Now);
     }
 }
 

@@ -6,6 +6,7 @@
 //! Reading order: [`app`] starts everything; `path` is the one file that a request runs through, top to bottom.
 
 pub mod app;
+pub mod handover;
 mod runtime;
 
 mod accept;
@@ -29,9 +30,14 @@ mod upstream;
 
 pub mod lane;
 
+mod cache;
+mod log_level;
+
 mod clock;
 mod data;
+mod disk;
 mod guard;
+mod journal;
 mod metrics;
 mod oracle;
 mod record;

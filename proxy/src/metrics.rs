@@ -6,6 +6,7 @@
 //!
 //! Each file below holds the families of one part and the methods that count them.
 
+mod cache;
 mod cells;
 mod configuration;
 mod data;
@@ -18,6 +19,7 @@ mod jobs;
 mod lane;
 mod learning;
 mod log;
+mod money;
 mod peers;
 mod scrape;
 mod shadow;
@@ -29,12 +31,13 @@ use policy::MAX_NETWORKS;
 
 use crate::admin::NetworkStatus;
 
+pub(crate) use cache::{Bypass, CacheCounters, CacheResult, CacheSoFar, Dropped, NotStored};
 pub(crate) use data::{DataCounters, DataSoFar};
 pub(crate) use intercept::{Became, Way};
 pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
-pub(crate) use scrape::CONTENT_TYPE;
+pub(crate) use scrape::{CONTENT_TYPE, PLAIN_TYPE, plain};
 pub(crate) use shadow::{ServedCount, ShadowCount, ShadowsSoFar};
 pub(crate) use words::{
     Certificate, ConfigReload, ConnectionRefusal, DataRefusal, Direction, Kept, Lookup, ProcessEnd, Reload, ServedEnd,
@@ -50,6 +53,7 @@ use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
 use log::LogCounters;
+use money::MoneyCounters;
 use peers::PeerCounters;
 use shadow::ShadowCounters;
 
@@ -58,8 +62,11 @@ use shadow::ShadowCounters;
 pub(crate) struct Metrics {
     /// What the data cache counts.
     pub(crate) data: DataCounters,
+    /// What the response cache counts.
+    pub(crate) cache: CacheCounters,
     jobs: JobCounters,
     guard: GuardCounters,
+    money: MoneyCounters,
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
@@ -80,9 +87,11 @@ impl Metrics {
         let names = Names::default();
         let network = Axis::with_reserve("network", &names, MAX_NETWORKS);
         let metrics = Self {
-            data: DataCounters::new(),
+            data: DataCounters::new(&network),
+            cache: CacheCounters::new(),
             jobs: JobCounters::new(&network),
             guard: GuardCounters::new(&network),
+            money: MoneyCounters::new(&network),
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
@@ -114,10 +123,12 @@ impl Metrics {
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
         jobs.chain(self.guard.families())
+            .chain(self.money.families())
             .chain(self.shadows.families())
             .chain(self.lane.families())
             .chain(edge)
             .chain(self.data.families())
+            .chain(self.cache.families())
             .chain(rest)
     }
 }

@@ -6,26 +6,31 @@
 //!
 //! What a good model is, and whether a new one may replace the one in force, is `policy`'s business.
 
+mod back;
 mod corrections;
 pub(crate) mod names;
 pub(crate) mod shelf;
 mod trainer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::Config;
 use crossbeam_queue::ArrayQueue;
+use parking_lot::Mutex;
 use policy::learn::Row;
 use policy::residual::Correction;
 use policy::{ClassId, Model, NetworkId, Prediction};
 
 use crate::clock;
 use crate::generation::Classes;
+use crate::journal::Labels;
 use crate::metrics::Metrics;
+pub(crate) use back::NoRollBack;
+use back::Wanted;
 use corrections::Corrections;
 use names::Names;
 use shelf::Shelf;
@@ -43,6 +48,8 @@ const NICE: i32 = 19;
 pub(crate) struct Oracle {
     school: Arc<School>,
     names: ArcSwap<Names>,
+    /// The journal hears every label.
+    heard: OnceLock<Arc<Labels>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,6 +74,10 @@ struct School {
     corrections: Corrections,
     /// What the thread is to go by from now on, until it has seen it.
     turn: ArcSwapOption<Turn>,
+    /// Which versions can be gone back to.
+    kept: ArcSwap<Vec<u64>>,
+    /// Which is to be, until the thread has seen it.
+    wanted: Mutex<Option<Wanted>>,
     metrics: Arc<Metrics>,
     stop: AtomicBool,
 }
@@ -103,7 +114,7 @@ impl Oracle {
                 trainer.end(&school, std::time::Instant::now());
             }
         })?;
-        Ok(Self { school, names: ArcSwap::new(names), thread: Some(thread) })
+        Ok(Self { school, names: ArcSwap::new(names), heard: OnceLock::new(), thread: Some(thread) })
     }
 
     /// The model in force: read once a job.
@@ -142,12 +153,30 @@ impl Oracle {
 
     /// Takes a label in; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
     pub(crate) fn learn(&self, row: Row) {
+        self.tell(&row);
         self.school.take_in(row, None);
     }
 
     /// As [`Oracle::learn`], with what was foreseen of it: the next intervals are as wide as it takes.
     pub(crate) fn learn_beside(&self, row: Row, foreseen: Option<Prediction>) {
+        self.tell(&row);
         self.school.take_in(row, foreseen);
+    }
+
+    fn tell(&self, row: &Row) {
+        if let Some(labels) = self.heard.get() {
+            labels.push(row);
+        }
+    }
+
+    /// What a network is called.
+    pub(crate) fn network_name(&self, network: NetworkId) -> String {
+        self.names.load().network(network).to_owned()
+    }
+
+    /// The journal hears every label from now on.
+    pub(crate) fn is_heard_by(&self, labels: &Arc<Labels>) {
+        let _only_once = self.heard.set(Arc::clone(labels));
     }
 
     /// What the model is off by just now, for a job of this class on a network.
@@ -177,6 +206,8 @@ impl School {
             labels: ArrayQueue::new(queue),
             corrections: Corrections::default(),
             turn: ArcSwapOption::empty(),
+            kept: ArcSwap::default(),
+            wanted: Mutex::default(),
             metrics,
             stop: AtomicBool::new(false),
         }

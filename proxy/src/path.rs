@@ -4,16 +4,21 @@
 //! from and how they are carried out.
 
 mod asynchronous;
+mod cached;
 mod classify;
 mod contest;
 mod course;
 mod finish;
+mod hindsight;
 mod hold;
+mod look;
+mod needs;
 mod preview;
 mod progress;
 mod serve;
 pub(crate) mod settle;
 pub(crate) mod shadow;
+mod sight;
 mod upgrade;
 mod warm;
 
@@ -23,9 +28,10 @@ use std::sync::atomic::Ordering;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use policy::{Job, NetworkSet, PerNetwork, Shadowing, View};
+use policy::{NetworkSet, Shadowing};
 
 use crate::body::Body;
+use crate::cache;
 use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
@@ -38,13 +44,17 @@ use asynchronous::About;
 use classify::Classified;
 use contest::{Contest, Failure};
 use course::{Course, Head, Left, Spare};
+use hindsight::Hindsight;
 use hold::{Held, hold};
+use needs::{Looked, Needs, Said};
 use settle::{JobBody, Settle};
 
 pub(crate) use asynchronous::{Located, Polled, keep_tidy};
+pub(crate) use look::Begun;
 pub(crate) use preview::preview;
 pub(crate) use serve::Served as ServedBody;
 pub(crate) use shadow::Adopted;
+pub(crate) use sight::view;
 
 /// Where a request came from.
 #[derive(Clone, Debug)]
@@ -70,7 +80,7 @@ pub(crate) enum From {
 
 /// Answers one request.
 pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Body> {
-    let Arrival { shared, worker, from, owner, bound_for } = arrival;
+    let Arrival { shared, from, .. } = arrival;
     // Nothing looks at a request before it is known to be one: a parser differential is an attack.
     if let Err(problem) = hygiene::check(&mut request) {
         return refuse(shared, problem, "the request is not one canonical HTTP message");
@@ -90,9 +100,20 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
             None => return refuse(shared, Problem::NotAPeer, "only shadows and transferred jobs are taken here"),
         },
     };
+    let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
+    // Before it is a job: what is stored is given again, and nothing is planned for it. Only strangers are answered so.
+    if shared.cache.is_on() && matches!((from, &mark), (From::Stranger(_), Mark::None)) {
+        return Box::pin(cached::answer(arrival, request)).await;
+    }
+    onward(arrival, request, mark).await
+}
+
+/// Answers a request that is a job, or a shadow of one.
+async fn onward(arrival: &Arrival, mut request: Request<Body>, mark: Mark) -> Response<Body> {
+    let Arrival { shared, worker, from, owner, bound_for } = arrival;
     // A shadow has one answer: it cannot become another protocol.
     let wanted = upgrade::wanted(&mut request).filter(|_| !matches!(mark, Mark::Shadow(_)));
-    let needs = warm::declared(request.headers());
+    let linked = needs::linked(request.headers());
     // Before classifying: a route must not match on a header that is not the client's to send.
     let caller = match from {
         From::Stranger(forwarded) => Caller::Stranger(forwarded),
@@ -100,15 +121,20 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
     };
     hygiene::scrub_request(request.headers_mut(), caller, wanted.is_some());
     peer::unmark(request.headers_mut());
-    let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) });
-    let course = plan(shared, *worker, &request, &mark, wanted.is_some(), &needs);
+    let generation = shared.generation.load_full();
+    // What a sidecar sends here has been looked into there.
+    let (request, looked) = match mark {
+        Mark::None if wanted.is_none() => look::into_body(&generation.config, request).await,
+        _ => (request, Looked::Not),
+    };
+    let course = plan(shared, generation, *worker, &request, &mark, wanted.is_some(), &Said { linked, looked });
     if let Some(endpoint) = *bound_for
         && course.about.is_none()
     {
         course.upload.prefer(course.view.home, endpoint);
     }
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
-    let warming = warm::towards(&course, needs);
+    let warming = warm::towards(&course);
     let transferred = match mark {
         // Not a job: it is part of one that the sidecar which sent it records and counts.
         Mark::Shadow(ask) => {
@@ -137,14 +163,14 @@ type Answered = Result<Response<Body>, (Problem, String)>;
 /// Classifies and plans: from here on everything about the job is fixed but what is observed.
 fn plan(
     shared: &Arc<Shared>,
+    generation: Arc<Generation>,
     worker: usize,
     request: &Request<Body>,
     mark: &Mark,
     upgrading: bool,
-    needs: &[http::Uri],
+    said: &Said,
 ) -> Arc<Course> {
     let arrived_s = clock::now_s();
-    let generation = shared.generation.load_full();
     let id = shared.jobs.fetch_add(1, Ordering::Relaxed);
     let class_of = |route: &str, name: &str| shared.classes.id(route, name);
     let Classified { mut job, route } =
@@ -156,14 +182,20 @@ fn plan(
         job.residency = about.task.residency();
     }
     let mut view = view(shared, &generation, &job, arrived_s);
-    view.state[view.home].warm_bytes = needs.iter().filter_map(|url| shared.data.contains(url)).sum();
+    let routed = route.map(|place| &generation.config.routes[place]);
+    let kind = needs::kind(routed.filter(|_| shared.data.learns()), job.class, request, &said.looked);
+    let mut needs = Needs::of(&shared.data, routed, &said.linked, kind.as_ref(), request, &said.looked);
+    let upload = Arc::new(Upload::default());
+    needs.enter(shared, &generation, &upload, &mut job, &mut view);
+    let attendance = kind.map(|kind| needs::attend(shared, kind, mark, id, request.headers()));
     let model = shared.oracle.model();
     let seat = shared.guard.seat(&job, &view, model.is_some(), generation.config.guard.share, arrived_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), arrived_s);
-    let upload = Arc::new(Upload::default());
     if let Some((on, endpoint)) = about.as_ref().and_then(|about| about.task.at(&generation)) {
         upload.prefer(on, endpoint);
     }
+    let is_cached = |place: usize| generation.config.routes[place].cache;
+    let storing = request.extensions().get::<cache::Storing>().is_some() && route.is_some_and(is_cached);
     // Shared, since shadows outlive this request's future; and that future would be large with all of it inside.
     Arc::new(Course {
         shared: Arc::clone(shared),
@@ -177,11 +209,16 @@ fn plan(
         plan,
         seat,
         tab: Arc::default(),
+        hindsight: Hindsight::default(),
         planned_s: arrived_s,
         upload,
-        inputs: needs.to_vec(),
+        inputs: needs.declared().iter().map(|need| need.url.clone()).collect(),
+        needs,
+        attendance,
         left: Left::default(),
         about: about.map(Box::new),
+        storing,
+        seen: parking_lot::Mutex::default(),
         uri: request.uri().clone(),
         host: request.headers().get(http::header::HOST).cloned(),
     })
@@ -192,24 +229,6 @@ fn about(shared: &Shared, request: &Request<Body>) -> Option<About> {
     let task = shared.located.find(request.uri().path_and_query()?.as_str())?;
     task.is_asked_about();
     Some(About { task, method: request.method().clone() })
-}
-
-/// What is known of the networks now.
-pub(crate) fn view(shared: &Shared, generation: &Generation, job: &Job, now_s: f64) -> View {
-    let bytes = job.body_bytes.unwrap_or(0);
-    let mut state = PerNetwork::default();
-    for network in generation.networks_in_force() {
-        state[network.id] = network.view(bytes, Some(job.draw), now_s);
-        state[network.id].spend_left = shared.purses.left(network.id, network.config.spend);
-        state[network.id].correction = shared.oracle.correction(job.class, network.id);
-    }
-    View {
-        home: generation.config.home,
-        networks: generation.config.network_ids().collect(),
-        state,
-        pricing: generation.config.pricing,
-        shadowing: generation.config.shadow.limits,
-    }
 }
 
 /// Does what the plan says.
@@ -328,10 +347,14 @@ fn keep_spare(course: &Course, settle: &mut Settle, request: Request<Body>) -> (
     let (parts, body) = request.into_parts();
     let (body, spool) = match body {
         Body::Empty => (Body::Empty, None),
-        Body::Incoming(incoming) if course.job.spoolable => {
+        body if course.job.spoolable => {
+            let begun = match Begun::of(body) {
+                Ok(begun) => begun,
+                Err(body) => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
+            };
             let is_held = matches!(course.plan.shadowing, Shadowing::Probe { .. });
             let store = &course.shared.spool;
-            let (tee, spool) = if is_held { store.hold(incoming) } else { store.tee(incoming) };
+            let (tee, spool) = if is_held { store.hold(begun) } else { store.tee(begun) };
             (Body::Tee(Box::new(tee)), Some(spool))
         }
         body => return (Request::from_parts(parts, body), Spare { head: None, body: None }),
@@ -352,6 +375,9 @@ fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     settle.heard(&parts.headers);
     let of_a_stranger = settle.is_of_a_stranger(&parts, &body);
+    if let Some(is_a_shadows) = settle.stores().filter(|_| !of_a_stranger) {
+        parts.extensions.insert(cache::Provenance { is_framed: is_framed(&parts), is_a_shadows });
+    }
     hygiene::scrub_response(&mut parts.headers, parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
     parts.version = http::Version::HTTP_11;
     let body = if of_a_stranger { settle.disregard(&mut parts, body) } else { settle.note(&parts, body) };
@@ -359,6 +385,14 @@ fn passed_on(response: Response<Body>, mut settle: Settle) -> Response<Body> {
         parts.headers.insert(DECISION, decision);
     }
     Response::from_parts(parts, JobBody::wrap(body, settle))
+}
+
+/// Whether the end of an answer's body is told from a cut.
+fn is_framed(parts: &http::response::Parts) -> bool {
+    let said = |name| parts.headers.contains_key(name);
+    parts.version == http::Version::HTTP_2
+        || said(http::header::CONTENT_LENGTH)
+        || said(http::header::TRANSFER_ENCODING)
 }
 
 /// On an answer: where it came from and why.

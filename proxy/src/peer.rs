@@ -87,6 +87,14 @@ impl Mark {
         self
     }
 
+    /// What the sender calls what it sent.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Transfer { id } | Self::Shadow(ShadowAsk { id, .. }) => Some(id),
+        }
+    }
+
     /// Whether a request carries a mark, readable or not.
     pub(crate) fn is_on(headers: &HeaderMap) -> bool {
         headers.contains_key(SHADOW) || headers.contains_key(TRANSFER)

@@ -8,7 +8,7 @@
 //! the job elsewhere. One that cannot know (the network broke off, kept silent, talked nonsense) never says it.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -55,10 +55,22 @@ pub(crate) enum Problem {
     OriginFailed,
     /// An origin gave no answer in time.
     OriginSlow,
+    /// Only what the response cache has was wanted, and it has nothing.
+    NotCached,
     /// Nothing of that name on the admin port.
     NotFound,
     /// The method is not one for this resource.
     MethodNotAllowed,
+    /// The admin port was asked under a name that may be anybody's.
+    ForeignHost,
+    /// A page of another origin asked the admin port to change something.
+    ForeignOrigin,
+    /// Something was to be changed, and no token that is known was shown.
+    Unauthorized,
+    /// Something was to be changed, and there is no token that could be shown.
+    WritesOff,
+    /// The admin port was sent more than it reads.
+    TooLarge,
     /// The sidecar has as many connections as it may.
     Overloaded,
     /// The request goes round in a circle.
@@ -145,12 +157,14 @@ impl Problem {
             Self::MethodNotAllowed => Some("GET, HEAD"),
             _ => None,
         };
+        let authenticate = (about.status == StatusCode::UNAUTHORIZED).then_some("Bearer");
         let retry_after = (about.status == StatusCode::SERVICE_UNAVAILABLE).then_some("1");
         let not_executed = (about.execution == Execution::None).then_some("1");
         [
             (CONTENT_TYPE, Some("application/problem+json")),
             (CACHE_CONTROL, Some("no-store")),
             (ALLOW, allow),
+            (WWW_AUTHENTICATE, authenticate),
             (RETRY_AFTER, retry_after),
             (PROBLEM, Some(about.slug)),
             (NOT_EXECUTED, not_executed),
@@ -281,18 +295,61 @@ impl Problem {
                 advice: "If the origin is rightly that slow, raise `data.timeout`. A GET may be repeated.",
                 execution: Execution::NoJob,
             },
+            Self::NotCached => About {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                slug: "not-cached",
+                title: "Nothing is stored that answers the request",
+                advice: "Send it without `Cache-Control: only-if-cached`.",
+                execution: Execution::None,
+            },
             Self::NotFound => About {
                 status: StatusCode::NOT_FOUND,
                 slug: "not-found",
                 title: "There is nothing of that name here",
-                advice: "The admin port has /healthz /readyz /metrics /status /decisions.",
+                advice: "`/` on the admin port lists what there is.",
                 execution: Execution::NoJob,
             },
             Self::MethodNotAllowed => About {
                 status: StatusCode::METHOD_NOT_ALLOWED,
                 slug: "method-not-allowed",
-                title: "This can only be read",
-                advice: "Use GET.",
+                title: "This does not take that method",
+                advice: "Use one that `allow` names.",
+                execution: Execution::NoJob,
+            },
+            Self::ForeignHost => About {
+                status: StatusCode::FORBIDDEN,
+                slug: "foreign-host",
+                title: "The admin port does not answer to this name",
+                advice: "Ask for it by address or as localhost. Other names are refused, so that a web page cannot reach \
+                         the admin port by letting its own name resolve to it.",
+                execution: Execution::NoJob,
+            },
+            Self::ForeignOrigin => About {
+                status: StatusCode::FORBIDDEN,
+                slug: "foreign-origin",
+                title: "Another site's page cannot change anything here",
+                advice: "Use the page that the admin port itself serves, or a program that sends no `Origin`.",
+                execution: Execution::NoJob,
+            },
+            Self::Unauthorized => About {
+                status: StatusCode::UNAUTHORIZED,
+                slug: "unauthorized",
+                title: "Only whoever has the token may change this",
+                advice: "Send `Authorization: Bearer` and a line of the file that `listen.admin_token` names.",
+                execution: Execution::NoJob,
+            },
+            Self::WritesOff => About {
+                status: StatusCode::FORBIDDEN,
+                slug: "writes-off",
+                title: "Nothing can be changed through the admin port",
+                advice: "Name a file with a token in `listen.admin_token`; `openssl rand -hex 32` makes a good one.",
+                execution: Execution::NoJob,
+            },
+            Self::TooLarge => About {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                slug: "too-large",
+                title: "The admin port does not read that much",
+                advice: "Send less; `docs/openapi.json` says what is expected.",
                 execution: Execution::NoJob,
             },
             Self::Overloaded => About {
@@ -327,7 +384,8 @@ fn push_field(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use super::*;
 
-    const ALL: [Problem; 20] = [
+    const ALL: [Problem; 26] = [
+        Problem::NotCached,
         Problem::Malformed,
         Problem::ConnectRefused,
         Problem::HeadTimeout,
@@ -346,6 +404,11 @@ mod tests {
         Problem::OriginSlow,
         Problem::NotFound,
         Problem::MethodNotAllowed,
+        Problem::ForeignHost,
+        Problem::ForeignOrigin,
+        Problem::Unauthorized,
+        Problem::WritesOff,
+        Problem::TooLarge,
         Problem::Overloaded,
         Problem::Loop,
     ];
@@ -397,6 +460,11 @@ mod tests {
                     | Problem::OriginSlow
                     | Problem::NotFound
                     | Problem::MethodNotAllowed
+                    | Problem::ForeignHost
+                    | Problem::ForeignOrigin
+                    | Problem::Unauthorized
+                    | Problem::WritesOff
+                    | Problem::TooLarge
             );
             assert_eq!(marked, !may_have_run && !no_job, "{problem:?}");
         }
@@ -408,6 +476,7 @@ mod tests {
             let response = problem.response("");
             let headers = response.headers();
             assert_eq!(headers.contains_key(ALLOW), problem.status() == StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(headers.contains_key(WWW_AUTHENTICATE), problem.status() == StatusCode::UNAUTHORIZED);
             assert_eq!(headers.contains_key(RETRY_AFTER), problem.status() == StatusCode::SERVICE_UNAVAILABLE);
         }
     }

@@ -24,12 +24,14 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
+use policy::cost::Terms;
 use policy::{Action, Job, Level, Model, NetworkId, NetworkSet, PerNetwork, Prediction, Progress, Reason};
 
 use crate::generation::{Classes, Generation};
+use crate::journal::{Around, Happened, InForce, Journal, Labels};
 use crate::metrics::Metrics;
 
-pub(crate) use line::{Line, PredictionLine, mode_word, network_name, rounded};
+pub(crate) use line::{InputsLine, Line, PredictionLine, action_word, mode_word, network_name, rounded};
 pub(crate) use time::rfc3339;
 pub(crate) use tree::tree_path;
 
@@ -89,6 +91,31 @@ pub(crate) struct Record {
     pub(crate) response_bytes: u64,
     /// Dispatches of losers that could not be made sure to be gone.
     pub(crate) possibly_running: u8,
+    /// What it has read of inputs, where that is known.
+    pub(crate) inputs: Option<Inputs>,
+    /// Where the plan leaned before anything was seen.
+    pub(crate) planned: NetworkId,
+    /// What the answering dispatch ran, seconds, waiting and moving taken off; if it came to a good end.
+    pub(crate) ran_s: Option<f64>,
+    /// Seconds that the client let everybody wait: for its body, and until it read on.
+    pub(crate) waited_s: f64,
+    /// What the predicted cost of where it was answered is made of, as it was known when the job came.
+    pub(crate) terms: Option<Terms>,
+    /// What it was decided from, if there is a journal.
+    pub(crate) happened: Option<Box<Happened>>,
+}
+
+/// What a job has read of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Inputs {
+    /// Bytes it was expected to read.
+    pub(crate) expected_bytes: u64,
+    /// Of those, what was thought to be there when it was planned, where it then ran.
+    pub(crate) warm_bytes: u64,
+    /// What it read.
+    pub(crate) read: policy::inputs::gain::Read,
+    /// Seconds less than cold jobs of its class take there; missing where there is nothing to compare it with.
+    pub(crate) saved_s: Option<f64>,
 }
 
 /// How a job ended.
@@ -136,19 +163,30 @@ struct Desk {
     /// Where the thread is to write from now on, until it has seen it.
     turn: Mutex<Option<Pages>>,
     stop: AtomicBool,
+    labels: Arc<Labels>,
+    in_force: InForce,
 }
 
 /// Where decisions are written, if anywhere: open already.
 #[derive(Debug)]
-pub(crate) struct Pages(Option<File>);
+pub(crate) struct Pages {
+    log: Option<File>,
+    journal: Option<Journal>,
+}
 
 impl Pages {
     /// Opens what the configuration names.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub(crate) fn open(log: &config::value::Log) -> std::io::Result<Self> {
-        log.decisions.as_deref().map(File::open).transpose().map(Self)
+    pub(crate) fn open(log: &config::value::Log, journal: Option<&config::value::Journal>) -> std::io::Result<Self> {
+        let open = |path: &std::path::PathBuf| {
+            Ok::<_, std::io::Error>(File::open(path)?.rotated(log.decisions_bytes, log.decisions_files))
+        };
+        Ok(Self {
+            log: log.decisions.as_ref().map(open).transpose()?,
+            journal: journal.map(Journal::open).transpose()?,
+        })
     }
 }
 
@@ -159,10 +197,13 @@ impl Recorder {
     /// The file for the log cannot be opened, or the thread cannot be started.
     pub(crate) fn start(
         log: &config::value::Log,
+        journal: Option<&config::value::Journal>,
         classes: Arc<Classes>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let Pages(file) = Pages::open(log)?;
+        let pages = Pages::open(log, journal)?;
+        let labels = Arc::new(Labels::new(Arc::clone(&metrics)));
+        labels.are_wanted(pages.journal.is_some());
         let desk = Arc::new(Desk {
             queue: ArrayQueue::new(QUEUE),
             recent: Mutex::new(Recent::new(log.keep)),
@@ -170,20 +211,33 @@ impl Recorder {
             metrics,
             turn: Mutex::default(),
             stop: AtomicBool::new(false),
+            labels,
+            in_force: InForce::new(),
         });
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn({
             let desk = Arc::clone(&desk);
-            move || desk.work(file)
+            move || desk.work(pages)
         })?;
         Ok(Self { desk, thread: Some(thread) })
     }
 
     /// Goes on with these pages, if there are other ones, and keeps as many decisions.
     pub(crate) fn turn(&self, pages: Option<Pages>, keep: usize) {
-        if pages.is_some() {
-            *self.desk.turn.lock() = pages;
+        if let Some(pages) = pages {
+            self.desk.labels.are_wanted(pages.journal.is_some());
+            *self.desk.turn.lock() = Some(pages);
         }
         self.desk.recent.lock().hold(keep);
+    }
+
+    /// Labels for the journal.
+    pub(crate) fn labels(&self) -> &Arc<Labels> {
+        &self.desk.labels
+    }
+
+    /// The journal names what is in force here.
+    pub(crate) fn sees(&self, around: Around) {
+        let _only_once = self.desk.in_force.set(around);
     }
 
     /// Hands a record over; if the queue is full, it is dropped and counted. Wakes nobody: the thread comes by itself.
@@ -198,6 +252,13 @@ impl Recorder {
         let latest = self.desk.recent.lock().latest(n);
         let mut writer = Writer::new(&self.desk.classes);
         latest.iter().map(|kept| kept.text(&mut writer, None)).collect()
+    }
+
+    /// Those that came after job `id`, if that is kept; else the latest `n`.
+    pub(crate) fn since(&self, id: u64, n: usize) -> Vec<String> {
+        let since = self.desk.recent.lock().since(id, n);
+        let mut writer = Writer::new(&self.desk.classes);
+        since.iter().map(|kept| kept.text(&mut writer, None)).collect()
     }
 
     /// The decision on job `id` as a JSON object, if it is kept; with its path through the tree if `model` made it.
@@ -220,21 +281,35 @@ impl Drop for Recorder {
 
 impl Desk {
     /// What the thread does until it is told to stop, and once more after that.
-    fn work(&self, mut file: Option<File>) {
+    fn work(&self, mut pages: Pages) {
         let mut writer = Writer::new(&self.classes);
         loop {
             let stop = self.stop.load(Ordering::Acquire);
-            if let Some(Pages(next)) = self.turn.lock().take() {
-                file = next;
+            if let Some(next) = self.turn.lock().take() {
+                pages = next;
             }
-            while let Some(record) = self.queue.pop() {
-                if let Some(file) = &mut file {
+            while let Some(mut record) = self.queue.pop() {
+                if let Some(file) = &mut pages.log {
                     file.push(&record, &mut writer, &self.metrics);
+                }
+                if let (Some(journal), Some(happened)) = (&mut pages.journal, record.happened.take()) {
+                    let line = writer.text(&record, &[]);
+                    journal.job(&record, &happened, line.as_bytes(), &self.classes, &self.in_force);
+                    if journal.is_long() {
+                        journal.flush(&self.metrics);
+                    }
                 }
                 self.recent.lock().push(record, &self.classes);
             }
-            if let Some(file) = &mut file {
+            if let Some(file) = &mut pages.log {
                 file.flush(&self.metrics);
+                file.rotate_if_long();
+            }
+            if let Some(journal) = &mut pages.journal {
+                while let Some(row) = self.labels.pop() {
+                    journal.label(&row, &self.in_force);
+                }
+                journal.flush(&self.metrics);
             }
             if stop {
                 return;

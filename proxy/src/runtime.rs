@@ -8,6 +8,7 @@ mod listeners;
 mod owner;
 mod room;
 mod standing;
+mod stopping;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
@@ -18,17 +19,18 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::accept::{self, Accepted, Port, Tls};
 use crate::generation::Shared;
 use crate::reload::Reloader;
 
-pub(crate) use listeners::{open, wanted};
+pub(crate) use listeners::{inherit_or_open, wanted};
 pub(crate) use owner::Owner;
 pub(crate) use room::{Room, Taken};
 pub(crate) use standing::Standing;
+pub(crate) use stopping::{Ending, Stopping};
 
 use owner::{Place, Tasks};
 
@@ -36,29 +38,6 @@ use owner::{Place, Tasks};
 const BACKLOG: i32 = 4096;
 /// Connections that may wait for a worker.
 const HANDED_MOST: usize = 1024;
-
-/// Tells everybody to come to an end.
-#[derive(Clone, Debug)]
-pub(crate) struct Stopping(watch::Receiver<bool>);
-
-impl Stopping {
-    /// What sends it, and what it is received by.
-    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
-    }
-
-    /// What is told by `sender`.
-    fn told_by(sender: &watch::Sender<bool>) -> Self {
-        Self(sender.subscribe())
-    }
-
-    /// Waits until stopping has begun.
-    pub(crate) async fn begun(&mut self) {
-        // A sender that is gone means the same.
-        let _gone = self.0.wait_for(|begun| *begun).await.is_err();
-    }
-}
 
 /// A listening socket and what comes in by it.
 pub(crate) struct Listening {
@@ -112,10 +91,10 @@ pub(crate) fn start(
         let (hand, handed) = mpsc::channel(HANDED_MOST);
         hands.push(Worker { hand, open: Arc::default() });
         let runtime = runtime()?;
-        let (shared, stopping, working) = (Arc::clone(shared), stopping.clone(), working.clone());
+        let (shared, working) = (Arc::clone(shared), working.clone());
         threads.push(named(&format!("worker-{index}"), move || {
             let _working = working;
-            runtime.block_on(work(shared, index, handed, stopping));
+            runtime.block_on(work(shared, index, handed));
             runtime.shutdown_timeout(Duration::from_millis(100));
         })?);
     }
@@ -124,7 +103,7 @@ pub(crate) fn start(
     threads.push(named("acceptor", move || {
         drop(working);
         runtime.block_on(async {
-            let standing = accept_all(shared, listening, hands, reloader, stopping).await;
+            let mut standing = accept_all(shared, listening, hands, reloader, stopping).await;
             while all_done.recv().await.is_some() {}
             standing.listeners.stop_all();
         });
@@ -141,8 +120,8 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
     std::thread::Builder::new().name(format!("adumbra-{name}")).spawn(run)
 }
 
-/// One worker: serves what it is handed until it is told to stop, and what came of that has ended or been cut.
-async fn work(shared: Arc<Shared>, worker: usize, mut handed: mpsc::Receiver<Handed>, mut told: Stopping) {
+/// One worker: serves what it is handed until nobody is left to hand it anything, and what came of that has ended or been cut.
+async fn work(shared: Arc<Shared>, worker: usize, mut handed: mpsc::Receiver<Handed>) {
     let (mut connections, tasks) = (JoinSet::new(), Tasks::default());
     let accepted = |Handed { socket, from, port, tls, stopping, place }| {
         let owner = Owner::new(&tasks, place);
@@ -156,13 +135,7 @@ async fn work(shared: Arc<Shared>, worker: usize, mut handed: mpsc::Receiver<Han
                 let Some(next) = next else { break };
                 connections.spawn(serve(accepted(next)));
             }
-            () = told.begun() => break,
         }
-    }
-    handed.close();
-    // Those that were on their way here have been accepted: they are served like those that were here before.
-    while let Some(next) = handed.recv().await {
-        connections.spawn(serve(accepted(next)));
     }
     let ended = async {
         while connections.join_next().await.is_some() {}
@@ -201,6 +174,11 @@ async fn accept_all(
         () = reloader.keep(&mut standing) => {}
     }
     shared.ready.store(false, Ordering::Release);
-    standing.listeners.stop();
+    if stopping.has_time() {
+        // The one that has taken over answers the operator, too.
+        standing.listeners.stop_all();
+    } else {
+        standing.listeners.stop();
+    }
     standing
 }

@@ -146,6 +146,7 @@ impl Purses {
     pub(crate) fn pay(&self, on: NetworkId, money: f64, tab: &Tab) {
         if money > 0.0 {
             self.desk.purses[on.index()].paid(|spend| spend.spend(money, clock::unix_s()), money);
+            self.desk.metrics.spent(on, money);
             tab.add(money);
         }
     }
@@ -325,6 +326,7 @@ impl Charge {
         let money = bill.after(held_s * self.times, self.bytes as f64);
         let sent = self.sent_unix_s;
         self.desk.purses[self.on.index()].paid(|spend| spend.settle(&bill, sent, money, clock::unix_s()), money);
+        self.desk.metrics.spent(self.on, money);
         self.tab.add(money - bill.expected);
         self.sent_unix_s = f64::NAN;
     }

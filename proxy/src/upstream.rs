@@ -14,9 +14,11 @@ pub(crate) mod flight;
 mod flow;
 mod making;
 mod pool;
+mod ring;
 mod send;
 mod turn;
 mod upload;
+mod warmth;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,8 +40,10 @@ pub(crate) use error::SendError;
 pub(crate) use exchange::Answer;
 pub(crate) use flight::{Flight, ShadowPermit, Ticket};
 pub(crate) use making::Making;
+use ring::Ring;
 pub(crate) use send::{Lane, Purpose};
 pub(crate) use upload::{Outgoing, Upload};
+use warmth::Warmth;
 
 use crate::admin::{EndpointStatus, NetworkStatus};
 use crate::clock;
@@ -65,6 +69,9 @@ pub(crate) struct Network {
     workers: usize,
     /// Dispatches whose progress is asked for.
     watched: Arc<AtomicU32>,
+    /// What its sidecars hold of inputs, and which of them gets what.
+    pub(crate) warmth: Warmth,
+    ring: Option<Ring>,
     metrics: Arc<Metrics>,
 }
 
@@ -137,6 +144,7 @@ impl Network {
             link_queued_bytes: 0.0,
             shadow_room: has_worker && state.budget.would_spend(bytes, self.load(in_flight, capacity), now_s),
             warm_bytes: 0,
+            fetch_bytes_per_s: Some(0.0),
             outlook: state.forecast.outlook(now_s),
             correction: policy::residual::Correction::default(),
             price: self.config.price,

@@ -7,18 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
+use crate::kept::is_gone;
 use crate::raw::Raw;
 use crate::sidecar::Setup;
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 /// A sidecar in a process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Binary {
     child: Child,
+    /// Those that have taken over from it, one after the other.
+    successors: Vec<Pid>,
     addresses: BTreeMap<String, SocketAddr>,
     directory: TempDir,
 }
@@ -29,12 +33,25 @@ impl Binary {
     /// # Panics
     /// If it does not listen.
     pub async fn start(setup: Setup) -> Self {
+        Self::start_under(&[], setup).await
+    }
+
+    /// The same, by programs that run it in the end: `env` or `prlimit`, with their arguments.
+    ///
+    /// # Panics
+    /// The same.
+    pub async fn start_under(programs: &[&str], setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("there is room for files");
         let config = directory.path().join("adumbra.toml");
         std::fs::write(&config, setup.text()).expect("there is room for files");
         let log = File::create(directory.path().join("log")).expect("there is room for files");
         let program = tokio::task::spawn_blocking(program).await.expect("no panic");
-        let mut child = tokio::process::Command::new(program)
+        let called = directory.path().join("adumbra");
+        std::os::unix::fs::symlink(program, &called).expect("there is room for files");
+        let mut command: Vec<std::ffi::OsString> = programs.iter().map(Into::into).collect();
+        command.push(called.into());
+        let mut child = tokio::process::Command::new(&command[0])
+            .args(&command[1..])
             .arg("serve")
             .arg("--config")
             .arg(&config)
@@ -60,7 +77,7 @@ impl Binary {
             }
         };
         within("the binary listens", listening).await;
-        Self { child, addresses, directory }
+        Self { child, successors: Vec::new(), addresses, directory }
     }
 
     /// Where jobs come in.
@@ -112,9 +129,45 @@ impl Binary {
         self.directory.path().join("adumbra.toml")
     }
 
-    /// Sends it a signal.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        crate::stranger::signal(&self.child, signal);
+    /// Sends it, or the last that has taken over from it, a signal.
+    pub fn signal(&self, signal: Signal) {
+        let _gone = kill_process(self.pid(), signal);
+    }
+
+    /// The process that serves.
+    ///
+    /// # Panics
+    /// If it is gone.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        let first = || self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        self.successors.last().copied().or_else(first).expect("it runs")
+    }
+
+    /// What it is called by: a link to the program.
+    #[must_use]
+    pub fn link(&self) -> PathBuf {
+        self.directory.path().join("adumbra")
+    }
+
+    /// Has a new process take over, and says which one ends its connections now.
+    ///
+    /// # Panics
+    /// If none does.
+    pub async fn upgrade(&mut self) -> Pid {
+        let old = self.pid();
+        self.signal(Signal::USR2);
+        let mut pids = Vec::new();
+        eventually("another process has taken over", async || {
+            let log = self.log();
+            let said = log.lines().filter(|line| line.contains("another process serves from now on"));
+            let pid = |line: &str| line.split_once("\"pid\":")?.1.split(['}', ',']).next()?.parse().ok();
+            pids = said.filter_map(pid).filter_map(Pid::from_raw).collect();
+            pids.len() > self.successors.len()
+        })
+        .await;
+        self.successors = pids;
+        old
     }
 
     /// What it logged.
@@ -153,9 +206,20 @@ impl Binary {
     /// # Panics
     /// If it does not, or not well.
     pub async fn stop(mut self) {
-        crate::stranger::signal(&self.child, rustix::process::Signal::TERM);
+        self.signal(Signal::TERM);
+        if let Some(last) = self.successors.last().copied() {
+            is_gone(last).await;
+        }
         let status = within("the binary stops", self.child.wait()).await.expect("it is our child");
         assert!(status.success(), "{status}: {}", self.log());
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        for successor in &self.successors {
+            let _gone = kill_process(*successor, Signal::KILL);
+        }
     }
 }
 

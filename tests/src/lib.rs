@@ -20,6 +20,7 @@ pub mod site;
 pub mod stranger;
 pub mod tls;
 
+pub mod askers;
 pub mod client;
 pub mod piped;
 pub mod raw;
@@ -27,6 +28,7 @@ pub mod raw;
 pub mod wait;
 pub mod wire;
 
+pub use askers::Askers;
 pub use binary::Binary;
 pub use client::Client;
 pub use edited::Edited;

@@ -107,6 +107,8 @@ impl Sidecar {
                 link_queued_bytes: if n == 0 { 0.0 } else { ground.queued_bytes(lot, n) },
                 shadow_room: has_room,
                 warm_bytes: ground.warm_bytes(lot, n),
+                // Inputs come over the link there.
+                fetch_bytes_per_s: None,
                 price: Price {
                     per_slot_s: place.price_per_slot_s,
                     per_gib_moved: place.price_per_gib,

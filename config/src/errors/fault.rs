@@ -140,6 +140,9 @@ pub enum Fault {
     /// An identity that nobody is asked for.
     #[error("nobody proves to be this: only sidecars that are reached by `https` do")]
     IdentityUnseen,
+    /// Inputs that nothing fetches.
+    #[error("nothing is fetched ahead on this route, so its inputs are never looked for")]
+    InputsUnused,
     /// A listener for sidecars that may not send.
     #[error("no sidecar may send here: none is named, and there is no other network in this file")]
     NobodyMaySend,
@@ -204,6 +207,7 @@ impl Fault {
             Self::SidecarProtocol => "sidecar-protocol",
             Self::SidecarRoots => "sidecar-roots",
             Self::IdentityUnseen => "identity-unseen",
+            Self::InputsUnused => "inputs-unused",
             Self::NobodyMaySend => "nobody-may-send",
             Self::OwnListener { .. } => "own-listener",
             Self::OwnTraffic => "own-traffic",
@@ -248,6 +252,7 @@ impl Fault {
             Self::SidecarProtocol => "remove it, or write `\"auto\"`".to_owned(),
             Self::SidecarRoots => "remove it, or put these CAs into the file of `identity.trust`".to_owned(),
             Self::IdentityUnseen => "remove it, or write `https://` before the endpoints of `sidecars`".to_owned(),
+            Self::InputsUnused => "write `warm = true` on the route, or remove it".to_owned(),
             Self::NobodyMaySend => {
                 "write `peers = [\"spiffe://…\"]` with who may send here, or remove `listen.peers`".to_owned()
             }

@@ -1,13 +1,13 @@
 //! What is bounded and priced once for all jobs: `[pricing]`, `[limits]`, `[spool]`, `[data]`, `[oracle]`,
-//! `[log]`.
+//! `[log]`, `[journal]`.
 
 use policy::view::Pricing;
 
 use super::RESTART;
-use super::form::{BYTES, COUNT, FILE, LONG, MORE, ORIGIN, SOME_BYTES, TIME_VALUE};
+use super::form::{BYTES, COUNT, FILE, FLAG, LONG, MORE, ORIGIN, SOME_BYTES, SOME_BYTES_PER_SECOND, TIME_VALUE};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Config, Data, Limits, Log, Oracle, Spool};
+use crate::value::{Config, Data, Journal, Limits, Log, Oracle, Spool};
 
 pub(super) fn pricing(root: &mut Table<'_>) -> Pricing {
     let mut table = root.table("pricing", "What time is worth, in the currency of the networks' prices.");
@@ -84,6 +84,20 @@ pub(super) fn data(root: &mut Table<'_>, previous: Option<&Config>) -> Data {
         object_bytes: table.or("object", &BYTES, "'16MiB'", "Bytes of one object at the most."),
         timeout: table.or("timeout", &LONG, "'30s'", "How long one fetch may take."),
         warming: table.or("warming", &COUNT, "8", "Fetches for warming at once. 0: nothing is warmed.") as usize,
+        warming_bytes_per_s: table
+            .maybe(
+                "warming_rate",
+                &SOME_BYTES_PER_SECOND,
+                "Bytes that all fetches for warming may move a second. Without it, any.",
+            )
+            .unwrap_or(f64::INFINITY),
+        job_bytes: table.or("job", &BYTES, "'1GiB'", "Bytes that may be fetched ahead for one job.") as u64,
+        learn: table.or(
+            "learn",
+            &FLAG,
+            "true",
+            "Whether what jobs fetch is learned, and fetched ahead for the next, on routes that warm.",
+        ),
     }
 }
 
@@ -107,5 +121,35 @@ pub(super) fn log(root: &mut Table<'_>) -> Log {
     Log {
         decisions: table.maybe("decisions", &FILE.like("\"decisions.jsonl\""), decisions),
         keep: table.or("keep", &COUNT, "1024", "How many of the latest decisions `/decisions` shows.") as usize,
+        decisions_bytes: table.or(
+            "decisions_bytes",
+            &SOME_BYTES,
+            "'64MiB'",
+            "How long the file may become. Then it is renamed to end in `.1`, what ended so to end in `.2`, and so on.",
+        ) as u64,
+        decisions_files: table.or(
+            "decisions_files",
+            &MORE,
+            "4",
+            "How many such files there are at the most, the one that is written among them.",
+        ) as u64,
     }
+}
+
+/// Less could not hold what is written at once.
+const JOURNAL_LEAST: u64 = 1 << 20;
+
+pub(super) fn journal(root: &mut Table<'_>) -> Option<Journal> {
+    let mut table = root.table(
+        "journal",
+        "What decisions can be made again from, for `adumbra replay` and `adumbra explain --journal`.",
+    );
+    let directory = table.maybe(
+        "directory",
+        &FILE.like("\"journal\""),
+        "A directory of its own, which is made if it is not there. Without it, no journal is kept.",
+    );
+    let bytes =
+        table.or("bytes", &SOME_BYTES, "'64MiB'", "The most bytes of it, 1 MiB at the least; the oldest go first.");
+    Some(Journal { directory: directory?, bytes: (bytes as u64).max(JOURNAL_LEAST) })
 }

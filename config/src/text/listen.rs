@@ -1,6 +1,7 @@
 //! `[listen]`: the sockets.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::form::{FILE, LISTENER, LONG};
 use super::intercept;
@@ -16,6 +17,7 @@ pub(super) struct Listeners {
     peers: Option<SocketAddr>,
     egress: Option<SocketAddr>,
     admin: SocketAddr,
+    admin_token: Option<PathBuf>,
     intercept: Option<Intercept>,
     /// Whether sidecars prove who they are.
     mutual: bool,
@@ -43,6 +45,13 @@ pub(super) fn listen(root: &mut Table<'_>, previous: Option<&Config>) -> Listene
         "'127.0.0.1:9900'",
         "Health, metrics, status, decisions. It shows what jobs ask for, so keep it off networks others can reach.",
     );
+    let admin_token = table.maybe(
+        "admin_token",
+        &FILE.like("\"admin-token\""),
+        "A file with a token of at least 16 characters, or several, each in a line of its own. Who sends one in \
+         `Authorization: Bearer` may change things through the admin port; without the file, nobody may. It is read whenever \
+         a token is shown.",
+    );
     if let Some(address) = peers.filter(|address| !mutual && !address.ip().is_loopback()) {
         table.fault("peers", Fault::PeersExposed { address });
     }
@@ -51,7 +60,7 @@ pub(super) fn listen(root: &mut Table<'_>, previous: Option<&Config>) -> Listene
         // Rules would go on bringing connections to where nobody listens.
         table.fault("intercept", Fault::NeedsRestart { key: "intercept" });
     }
-    let listeners = Listeners { jobs, tls, peers, egress, admin, intercept, mutual };
+    let listeners = Listeners { jobs, tls, peers, egress, admin, admin_token, intercept, mutual };
     listeners.check_apart(&table);
     listeners
 }
@@ -88,8 +97,8 @@ impl Listeners {
 
     /// What the configuration says, if all of it could be read.
     pub(super) fn finish(self) -> Option<Listen> {
-        let Self { jobs, tls, peers, egress, admin, intercept, .. } = self;
-        Some(Listen { jobs: jobs?, tls, peers, egress, admin, intercept })
+        let Self { jobs, tls, peers, egress, admin, admin_token, intercept, .. } = self;
+        Some(Listen { jobs: jobs?, tls, peers, egress, admin, admin_token, intercept })
     }
 
     fn all(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {

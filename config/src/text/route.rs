@@ -6,13 +6,14 @@ use policy::units::{NetworkSet, Urgency};
 use toml::de::DeValue;
 
 use super::form::{
-    CLASS_BY, FLAG, HEADER_VALUE, LEVEL, LONG, METHOD, MODE, NAME, PATH_PATTERN, POLL_PATH, SHARE, SIGN, shortened,
+    CLASS_BY, FLAG, HEADER_VALUE, INPUT, LEVEL, LONG, METHOD, MODE, NAME, PATH_PATTERN, POLL_PATH, SHARE, SIGN,
+    shortened,
 };
 use super::network::Networks;
 use super::report::{Named, Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Asynchronous, Config, Extract, Match, Poll, Route};
+use crate::value::{Asynchronous, Config, Extract, Input, Match, Poll, Route};
 
 const _: () = assert!(EXTRACTED == 4, "the reference says that there are up to 4 extracts");
 
@@ -105,7 +106,12 @@ fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
     let (urgency_most, urgency_least) = urgency(table.table("urgency", "How urgent a client can make a job by \
         `Priority: u=N` (RFC 9218): 0 is the most urgent, 7 the least, and 3 is what a request that does not say means."));
     let extract = extract(table);
-    let warm = table.or("warm", &FLAG, "false", "Whether `Link: <…>; rel=preload` on a request names inputs to warm.");
+    let about = "Whether what a job needs is fetched ahead: what `Link: <…>; rel=preload` on its request names, what `inputs` \
+                 finds in it, and, with `data.learn`, what jobs of its kind have fetched before.";
+    let warm = table.or("warm", &FLAG, "false", about);
+    let inputs = inputs(table, warm);
+    let about = "Whether answers to GET are stored and given again, as they say they may be: docs/cache.md.";
+    let cache = table.or("cache", &FLAG, "false", about);
     let about = "A counter of the service's that says how far a job is, asked for while a job that is shadowed runs.";
     let progress = poll(table.table("progress", about));
     let asynchronous = asynchronous(table.table(
@@ -129,9 +135,22 @@ fn route(table: &mut Table<'_>, networks: &Networks<'_>) -> Option<Route> {
         urgency_least,
         extract,
         warm,
+        inputs,
+        cache,
         progress,
         asynchronous,
     })
+}
+
+fn inputs(table: &mut Table<'_>, warm: bool) -> Vec<Input> {
+    let about = "Where a request names its inputs; a list in a JSON body names several. With `form:` or `json:` a body of up \
+                 to 64 KiB is read before the job is sent, of a request that says its length and that it is a form or JSON.";
+    let inputs: Vec<Input> =
+        table.list("inputs", &INPUT, about).unwrap_or_default().into_iter().map(|input| input.value).collect();
+    if !inputs.is_empty() && !warm && !table.is_bad("warm") {
+        table.fault("inputs", Fault::InputsUnused);
+    }
+    inputs
 }
 
 fn poll(mut table: Table<'_>) -> Option<Poll> {

@@ -33,8 +33,12 @@ pub struct Route {
     pub urgency_least: Urgency,
     /// Numbers the model may use, `x_*`: at most [`policy::job::EXTRACTED`].
     pub extract: Vec<Extract>,
-    /// Whether `Link: <…>; rel=preload` names inputs to warm.
+    /// Whether what a job needs is fetched ahead: what its request names, and what was learned.
     pub warm: bool,
+    /// Where a request names inputs, beside `Link: <…>; rel=preload`.
+    pub inputs: Vec<Input>,
+    /// Whether answers are stored, and given again.
+    pub cache: bool,
     /// A counter of the service's that says how far a job is, if it has one.
     pub progress: Option<Poll>,
     /// What to make of jobs that are answered `202` long before they are done.
@@ -112,6 +116,34 @@ pub enum ClassBy {
     Query(String),
     /// The path's segment with this number, from 0.
     Segment(usize),
+}
+
+/// An input that a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Where.
+    pub at: InputAt,
+    /// What its URL is, around what stands there; `None` if that is the URL.
+    pub around: Option<(String, String)>,
+}
+
+/// Where in a request an input is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputAt {
+    /// In its head.
+    Head(ClassBy),
+    /// In a field of a form in its body.
+    Form(String),
+    /// In a JSON body, where this pointer leads to.
+    Json(String),
+}
+
+impl Input {
+    /// Whether the body has to be read for it.
+    #[must_use]
+    pub const fn is_in_body(&self) -> bool {
+        !matches!(self.at, InputAt::Head(_))
+    }
 }
 
 /// A number taken from a request.

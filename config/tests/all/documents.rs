@@ -10,7 +10,11 @@ use crate::{EXAMPLE, SMALLEST};
 /// The example with the lines that are commented out because most files do without them.
 fn example_with_all() -> String {
     let uncommented = |line: &str| match line.strip_prefix("# ") {
-        Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase())) => {
+        Some(rest)
+            if rest
+                .split_once(" = ")
+                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')) =>
+        {
             rest.to_owned()
         }
         _ => line.to_owned(),

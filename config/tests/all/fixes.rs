@@ -23,7 +23,11 @@ fn every_kind_of_mistake_comes_with_its_fix() {
     check_fix("worker = 2", "unknown-key", "did you mean `workers`?");
     check_fix("h2_streams = 2", "unknown-key", "move it: it belongs to `[limits]`");
     check_fix("timeout = 2", "unknown-key", "move it: it belongs to `[networks.NAME.health]` or `[data]`");
-    check_fix("log.colour = 2", "unknown-key", "remove it; the keys here are `decisions`, `keep`");
+    check_fix(
+        "log.colour = 2",
+        "unknown-key",
+        "remove it; the keys here are `decisions`, `keep`, `decisions_bytes`, `decisions_files`",
+    );
     check_fix("[listen.tls]\nkey = 'k'", "missing", "add `certificate = \"cert.pem\"` to `listen.tls`");
     check_fix("workers = '2'", "wrong-type", "write a whole number from 0 to 1024, without quotes, such as `2`");
     check_fix("drain = 30", "malformed", "write a number with `ms`, `s`, `m` or `h` in quotes, such as `\"250ms\"`");

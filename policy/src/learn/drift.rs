@@ -11,6 +11,11 @@
 //!
 //! What an alarm is good for is [`follow`]: rows from before the change are moved by as much as the network was, so that all
 //! that they say of sizes and classes stays, and the next refit starts from what is true now.
+//!
+//! Jobs that have grown heavier look like a network that has grown slower. If a network's rows were moved for that, it would
+//! look slow, get no more jobs, and so nobody would ever learn better. So a network is said to have changed only as far as the same
+//! classes have *not* changed on the others meanwhile, and only if that is more than chance; where that is not
+//! known, nothing is moved, and the next refit and the corrections between fits say what they can.
 
 use std::collections::BTreeMap;
 
@@ -41,8 +46,14 @@ const KNOWN_LABELS: u32 = 20;
 /// class come in bursts and are off together, and a network's other rows must not be moved for that. On the workflow trace of
 /// the regret bench one class moved them by up to 50 times, which cost a tenth.
 const CLASSES_LEAST: usize = 3;
-/// Rows since the change that it takes to say how large it was.
+/// Rows on each side of the change, and on other networks, that it takes to say how large it was.
 const ROWS_LEAST: usize = 5;
+/// So many times as many rows are needed from before the change: in stretches as long as what came since, they show by how much
+/// outcomes in a row differ by chance. Jobs come in bursts of one kind, and of a burst the short ones end first and the long
+/// ones last: a hundred outcomes in a row say far less than a hundred of different hours.
+const STRETCHES_LEAST: usize = 5;
+/// Standard deviations of that below which a change is chance.
+const SIGNIFICANT: f64 = 3.0;
 /// The largest change that rows are moved by: a factor of 50.
 const SHIFT_MOST: f64 = 3.9;
 
@@ -157,49 +168,82 @@ fn score(predicted: &Prediction, seconds: f64) -> Option<(f64, f64)> {
     (score.is_finite() && allowed.is_finite()).then_some((score, allowed))
 }
 
-/// Moves the rows from before the change by as much as those since then differ from them, by `model`; `None` if too few
-/// came since. Both sides are compared by their medians, so that lying labels move little.
+/// Moves the rows from before the change by as much as those since then differ from them more than the same classes' rows on
+/// other networks do, by `model`; `None` if that is not known or may be chance. All are compared by their medians, so that
+/// lying labels move little.
 pub fn follow(window: &mut Window, model: &Model, drift: &Drift) -> Option<Followed> {
-    let (mut before, mut since) = (Vec::new(), Vec::new());
-    let mut of_class: BTreeMap<ClassId, [Vec<f64>; 2]> = BTreeMap::new();
+    let (mut here, mut elsewhere) = (Sides::default(), Sides::default());
+    let mut of_class: BTreeMap<ClassId, Sides> = BTreeMap::new();
     for (number, row) in window.in_order() {
-        let concerned = row.network == drift.network && drift.class.is_none_or(|class| class == row.job.class);
         let Label::Took(seconds) = row.label else { continue };
-        if concerned {
-            let off = (seconds / model.predict(&row.job, row.network).quantiles_s[MEDIAN]).ln();
-            let sides = of_class.entry(row.job.class).or_default();
-            if number < drift.since {
-                before.push(off);
-                sides[0].push(off);
-            } else {
-                since.push(off);
-                sides[1].push(off);
-            }
+        if drift.class.is_some_and(|class| class != row.job.class) {
+            continue;
         }
-    }
-    if since.len() < ROWS_LEAST || before.len() < ROWS_LEAST {
-        return None;
+        let off = (seconds / model.predict(&row.job, row.network).quantiles_s[MEDIAN]).ln();
+        let is_since = number >= drift.since;
+        if row.network == drift.network {
+            here.put(is_since, off);
+            of_class.entry(row.job.class).or_default().put(is_since, off);
+        } else {
+            elsewhere.put(is_since, off);
+        }
     }
     if drift.class.is_none() && !agree(&mut of_class, drift.slower) {
         return None;
     }
-    let log_shift = (median(&mut since) - median(&mut before)).clamp(-SHIFT_MOST, SHIFT_MOST);
-    // Moved the other way than the alarm said: the sums were chance, and so is this.
-    if log_shift.is_finite() && (log_shift > 0.0) == drift.slower {
+    // Where the jobs have only ever run on one network there is no choice that moving its rows could spoil.
+    let elsewhere = if elsewhere.is_empty() { (0.0, 0.0) } else { elsewhere.moved()? };
+    let here = here.moved()?;
+    let (by, variance) = (here.0 - elsewhere.0, here.1 + elsewhere.1);
+    let log_shift = by.clamp(-SHIFT_MOST, SHIFT_MOST);
+    // Moved the other way than the alarm said, or by next to nothing: the sums were chance, or the jobs' doing.
+    if log_shift.is_finite() && (log_shift > 0.0) == drift.slower && by.abs() > SIGNIFICANT * variance.sqrt() {
         let rows = window.scale(drift.network, drift.class, drift.since, log_shift.exp());
         return Some(Followed { log_shift, rows });
     }
     None
 }
 
+/// What outcomes were off by before a change, and since.
+#[derive(Clone, Debug, Default)]
+struct Sides {
+    before: Vec<f64>,
+    since: Vec<f64>,
+}
+
+impl Sides {
+    fn put(&mut self, is_since: bool, off: f64) {
+        if is_since { self.since.push(off) } else { self.before.push(off) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.since.is_empty()
+    }
+
+    /// By how much the median has moved, and the variance that this has by chance: what the medians of as many outcomes in a
+    /// row differed by before. `None` with too few on either side to say.
+    fn moved(&mut self) -> Option<(f64, f64)> {
+        let n = self.since.len();
+        if n < ROWS_LEAST || self.before.len() / n < STRETCHES_LEAST {
+            return None;
+        }
+        let mut before = self.before.clone();
+        let usual = median(&mut before);
+        let stretches = self.before.chunks_exact_mut(n).map(|stretch| (median(stretch) - usual).powi(2));
+        let many = stretches.len() as f64;
+        let variance = stretches.sum::<f64>() / many + SPREAD_LEAST * SPREAD_LEAST / n as f64;
+        Some((median(&mut self.since) - usual, variance))
+    }
+}
+
 /// Whether enough classes have moved that way since, and most of those that have been seen since.
-fn agree(of_class: &mut BTreeMap<ClassId, [Vec<f64>; 2]>, slower: bool) -> bool {
-    let known = of_class.values().filter(|[before, _]| !before.is_empty()).count();
-    let both = of_class.values_mut().filter(|[before, since]| !before.is_empty() && !since.is_empty());
+fn agree(of_class: &mut BTreeMap<ClassId, Sides>, slower: bool) -> bool {
+    let known = of_class.values().filter(|sides| !sides.before.is_empty()).count();
+    let both = of_class.values_mut().filter(|sides| !sides.before.is_empty() && !sides.since.is_empty());
     let (mut seen, mut moved) = (0, 0);
-    for [before, since] in both {
+    for sides in both {
         seen += 1;
-        moved += usize::from((median(since) > median(before)) == slower);
+        moved += usize::from((median(&mut sides.since) > median(&mut sides.before)) == slower);
     }
     moved >= CLASSES_LEAST.min(known) && 2 * moved > seen
 }
@@ -210,176 +254,4 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::learn::refit;
-    use crate::testing::{Dice, PRIVATE, PUBLIC, job, took};
-
-    /// How jobs' log times spread about what can be known of them.
-    #[derive(Clone, Copy, Debug)]
-    enum Noise {
-        Normal(f64),
-        /// A normal, of which one in twenty takes up to e³ times as long.
-        Tailed(f64),
-        /// A normal, of which three in ten lie by a factor of up to 100 either way.
-        Lying(f64),
-    }
-
-    impl Noise {
-        fn draw(self, dice: &mut Dice) -> f64 {
-            match self {
-                Self::Normal(sigma) => sigma * dice.normal(),
-                Self::Tailed(sigma) => {
-                    let tail = if dice.uniform() < 0.05 { dice.exponential(1.0).min(3.0) } else { 0.0 };
-                    sigma * dice.normal() + tail
-                }
-                Self::Lying(sigma) => {
-                    let lie = if dice.uniform() < 0.3 { (2.0 * dice.uniform() - 1.0) * 100_f64.ln() } else { 0.0 };
-                    sigma * dice.normal() + lie
-                }
-            }
-        }
-    }
-
-    const CLASSES: usize = 4;
-
-    /// A paired or single label of a world of four classes, whose public side is half as fast again for two of them.
-    fn outcome(dice: &mut Dice, noise: Noise, shift: f64, drifts: impl Fn(u16, NetworkId) -> bool) -> Row {
-        let class = dice.below(CLASSES) as u16;
-        let network = if dice.uniform() < 0.5 { PRIVATE } else { PUBLIC };
-        let bytes = 1e3 + dice.uniform() * 1e6;
-        let ratio = if network == PUBLIC { [0.4, 0.4, -0.3, 0.0][usize::from(class)] } else { 0.0 };
-        let moved = if drifts(class, network) { shift } else { 0.0 };
-        let log = f64::from(class) + (bytes / 1e5).ln() + ratio + moved + noise.draw(dice);
-        let mut row = took(class, network, log.exp());
-        row.job.body_bytes = Some(bytes as u64);
-        row
-    }
-
-    struct World {
-        dice: Dice,
-        window: Window,
-        model: Model,
-        watch: Watch,
-    }
-
-    impl World {
-        fn new(seed: u64, noise: Noise) -> Self {
-            let mut dice = Dice::new(seed);
-            let mut window = Window::new(5000);
-            for _ in 0..2000 {
-                window.push(outcome(&mut dice, noise, 0.0, |_, _| false)).expect("a label that can be");
-            }
-            let model = refit(&window, PRIVATE, None).expect("enough labels");
-            Self { dice, window, model, watch: Watch::default() }
-        }
-
-        fn step(&mut self, noise: Noise, shift: f64, drifts: impl Fn(u16, NetworkId) -> bool) -> (Row, Option<Drift>) {
-            let row = outcome(&mut self.dice, noise, shift, drifts);
-            self.window.push(row).expect("a label that can be");
-            (row, self.watch.observe(&self.model, &row, self.window.taken()))
-        }
-    }
-
-    #[test]
-    fn noise_alone_is_no_alarm() {
-        let check = |noise: Noise, most: usize| {
-            let mut alarms = 0;
-            for seed in 0..5 {
-                let mut world = World::new(seed, noise);
-                alarms += (0..8_000).filter(|_| world.step(noise, 0.0, |_, _| false).1.is_some()).count();
-            }
-            println!("{noise:?}: {alarms} false alarms in 40,000 outcomes");
-            assert!(alarms <= most, "{noise:?}: {alarms} false alarms in 40,000 outcomes");
-        };
-        // The model is frozen and off by what 2,000 labels leave open; one that is exactly right has none.
-        check(Noise::Normal(0.15), 2);
-        check(Noise::Normal(0.5), 2);
-        check(Noise::Normal(1.0), 2);
-        check(Noise::Tailed(0.5), 2);
-        check(Noise::Lying(0.4), 8);
-    }
-
-    /// How many outcomes on the network it takes until the alarm, as the median and the worst of 9 seeds.
-    fn delay(noise: Noise, shift: f64, class: Option<u16>) -> (usize, usize) {
-        let mut delays: Vec<usize> = (100..109)
-            .map(|seed| {
-                let mut world = World::new(seed, noise);
-                let mut concerned = 0;
-                for _ in 0..20_000 {
-                    let drifts = |c: u16, network| network == PUBLIC && class.is_none_or(|class| class == c);
-                    let (row, found) = world.step(noise, shift, drifts);
-                    concerned += usize::from(drifts(row.job.class.0, row.network));
-                    if let Some(found) = found {
-                        assert_eq!((found.network, found.slower), (PUBLIC, shift > 0.0), "{found:?}");
-                        return concerned;
-                    }
-                }
-                panic!("seed {seed}: no alarm")
-            })
-            .collect();
-        delays.sort_unstable();
-        (delays[4], delays[8])
-    }
-
-    #[test]
-    fn twice_as_slow_or_as_fast_is_found_within_a_hundred_outcomes() {
-        for noise in [Noise::Normal(0.15), Noise::Normal(0.5), Noise::Normal(0.9), Noise::Tailed(0.5)] {
-            for shift in [2_f64.ln(), -2_f64.ln()] {
-                let (median, worst) = delay(noise, shift, None);
-                println!("{noise:?}, {shift:+.2}: after {median} outcomes, {worst} at the worst");
-                assert!(median <= 60 && worst <= 120, "{noise:?} {shift}: {median}, {worst}");
-            }
-        }
-    }
-
-    #[test]
-    fn one_class_that_changes_is_found_by_itself() {
-        let mut world = World::new(3, Noise::Normal(0.4));
-        let drifts = |class, network| class == 2 && network == PUBLIC;
-        let found = (0..20_000).find_map(|_| world.step(Noise::Normal(0.4), 2_f64.ln(), drifts).1).expect("an alarm");
-        assert_eq!((found.network, found.class, found.slower), (PUBLIC, Some(ClassId(2)), true));
-        let (median, worst) = delay(Noise::Normal(0.4), 2_f64.ln(), Some(2));
-        assert!(median <= 30 && worst <= 60, "{median} {worst}");
-    }
-
-    #[test]
-    fn after_an_alarm_the_next_model_predicts_what_is_true_now() {
-        let noise = Noise::Normal(0.4);
-        let mut world = World::new(9, noise);
-        let drifts = |_, network| network == PUBLIC;
-        let found = (0..5_000).find_map(|_| world.step(noise, 2_f64.ln(), drifts).1).expect("an alarm");
-        let probe = |model: &Model, class: u16| {
-            let job = crate::Job { class: ClassId(class), body_bytes: Some(500_000), ..job() };
-            let truth = f64::from(class) + 5_f64.ln() + [0.4, 0.4, -0.3, 0.0][usize::from(class)] + 2_f64.ln();
-            model.predict(&job, PUBLIC).quantiles_s[MEDIAN].ln() - truth
-        };
-        let plain = refit(&world.window, PRIVATE, None).expect("enough labels");
-        let followed = follow(&mut world.window, &world.model, &found).expect("rows enough on both sides");
-        assert!((followed.log_shift - 2_f64.ln()).abs() < 0.25 && followed.rows > 900, "{followed:?}");
-        let next = refit(&world.window, PRIVATE, Some(&world.model)).expect("better on what is new");
-        let worst = |model: &Model| (0..4).map(|class| probe(model, class).abs()).fold(0.0, f64::max);
-        assert!(worst(&next) < 0.25 && worst(&plain) > 0.5, "{} with, {} without", worst(&next), worst(&plain));
-        // Home was not moved.
-        let job = crate::Job { class: ClassId(1), body_bytes: Some(500_000), ..job() };
-        let home = next.predict(&job, PRIVATE).quantiles_s[MEDIAN].ln() - (1.0 + 5_f64.ln());
-        assert!(home.abs() < 0.25, "{home}");
-    }
-
-    #[test]
-    fn what_was_stopped_or_cannot_be_scored_is_passed_over() {
-        let mut world = World::new(1, Noise::Normal(0.4));
-        for number in 0..1000 {
-            for label in [Label::LongerThan(1e6), Label::Took(f64::NAN), Label::Took(f64::INFINITY), Label::Took(0.0)] {
-                let row = Row { label, ..took(0, PRIVATE, 1.0) };
-                assert_eq!(world.watch.observe(&world.model, &row, number), None, "{label:?}");
-            }
-        }
-        for class in 0..5000 {
-            let row = took(class, PRIVATE, 1.0);
-            let expected_s = world.model.predict(&row.job, PRIVATE).quantiles_s[MEDIAN];
-            assert_eq!(world.watch.observe(&world.model, &took(class, PRIVATE, expected_s), 1), None);
-        }
-        assert!(world.watch.classes.len() <= CELLS_MOST);
-    }
-}
+mod tests;

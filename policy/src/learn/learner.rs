@@ -126,6 +126,17 @@ impl Learner {
         self.trial = None;
     }
 
+    /// Puts an earlier model in force again because somebody says so: what is in force now, and what says the same, does not
+    /// come in again, and the next one is not grown before there is something new to grow it from.
+    pub fn roll_back(&mut self, to: Arc<Model>) {
+        if let Some(bad) = self.in_force.take() {
+            self.remember(bad);
+        }
+        self.adopt(to);
+        self.fresh = 0;
+        self.needed = self.pace.refit_after.max(OUTCOMES_LEAST as usize);
+    }
+
     /// The model in force.
     #[must_use]
     pub fn in_force(&self) -> Option<&Arc<Model>> {
@@ -192,11 +203,15 @@ impl Learner {
         }
     }
 
-    fn take_back(&mut self, bad: &Arc<Model>, began: u64) -> Option<Arc<Model>> {
+    fn remember(&mut self, bad: Arc<Model>) {
         if self.taken_back.len() >= TAKEN_BACK {
             self.taken_back.remove(0);
         }
-        self.taken_back.push(Arc::clone(bad));
+        self.taken_back.push(bad);
+    }
+
+    fn take_back(&mut self, bad: &Arc<Model>, began: u64) -> Option<Arc<Model>> {
+        self.remember(Arc::clone(bad));
         // Its next challenger is judged on what the bad one failed on, and what comes after.
         let back_to = Arc::new(Model::clone(self.trusted.as_ref()?).seen_until(began));
         self.residuals = self.residuals.taken_over(&back_to, &self.window);

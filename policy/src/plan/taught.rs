@@ -47,15 +47,14 @@ impl<'a> Taught<'a> {
         there < LABELS_ENOUGH.max(self.explored * self.labels)
     }
 
-    /// The share of its jobs to sample.
+    /// The share of its jobs to sample: the less, the fewer of its samples have come to a pair, for a pair then costs the more.
     pub(super) fn share_to_sample(self) -> f64 {
-        if self.is_opaque() {
-            OPAQUE_SAMPLED * self.sampled
-        } else if self.pairs < PAIRS_ENOUGH.max(self.sampled * self.labels) {
-            self.sampled
-        } else {
-            0.0
+        if self.pairs >= PAIRS_ENOUGH.max(self.sampled * self.labels) {
+            return 0.0;
         }
+        let samples = self.sampled * self.labels;
+        let teach = (self.pairs + OPAQUE_AFTER_SAMPLES) / (samples + OPAQUE_AFTER_SAMPLES);
+        self.sampled * teach.clamp(OPAQUE_SAMPLED, 1.0)
     }
 
     /// Whether the class's shadows are known to show nothing.

@@ -347,6 +347,7 @@ prop_compose! {
             link_queued_bytes: figures[3],
             shadow_room: flags[1],
             warm_bytes: warm,
+            fetch_bytes_per_s: (warm % 3 > 0).then_some(figures[0] * 1e6),
             correction: crate::residual::Correction { shift: prices[0] - prices[1], widened: prices[2] / 50.0 },
             price: Price {
                 per_slot_s: prices[0],

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::Seen;
-use crate::accept::Port;
 use crate::reload::{InForce, Refused, Wrong};
 
 #[derive(Serialize)]
@@ -41,21 +40,10 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
     let page = ConfigPage {
         in_force: in_force.map(InForcePage::from),
         refused: refused.map(RefusedPage::from),
-        listening: seen.listening.iter().map(|(port, address)| (word(*port), *address)).collect(),
+        listening: seen.listening.iter().map(|(port, address)| (port.word(), *address)).collect(),
     };
     // Every field is a number, a word or a list of such: nothing that could not be written.
     serde_json::to_string_pretty(&page).unwrap_or_default() + "\n"
-}
-
-fn word(port: Port) -> &'static str {
-    match port {
-        Port::Jobs => "jobs",
-        Port::Peers => "peers",
-        Port::Egress => "egress",
-        Port::Inbound => "inbound",
-        Port::Outbound => "outbound",
-        Port::Admin => "admin",
-    }
 }
 
 impl From<InForce> for InForcePage {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use policy::{Job, Model, NetworkId, PerNetwork, Plan, Reason, Shadowing, View};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,11 @@ pub(crate) enum BadQuestion {
     /// There are too many headers.
     #[error("a request with more than {HEADERS_MOST} headers is not explained")]
     TooManyHeaders,
+    /// It is not JSON, or not of this shape.
+    #[error(
+        "the body is not what is asked for, such as {{\"url\": \"/render\", \"method\": \"POST\", \"body_bytes\": 9}}: {0}"
+    )]
+    Shape(String),
 }
 
 /// What the policy says of a request, and what it said it from.
@@ -63,26 +68,34 @@ impl Asked {
     /// What a query asks about.
     pub(super) fn parse(query: &str) -> Result<Self, BadQuestion> {
         let mut url = None;
-        let mut method = Method::GET;
-        let mut headers = HeaderMap::new();
+        let mut method = "GET".to_owned();
+        let mut headers = Vec::new();
         for (key, value) in query::pairs(query) {
             match key.as_str() {
                 "url" => url = Some(value),
-                "method" => {
-                    method =
-                        Method::from_bytes(value.to_ascii_uppercase().as_bytes()).map_err(|_| BadQuestion::Method)?;
-                }
+                "method" => method = value,
                 "header" => {
-                    let (name, value) = header(&value).ok_or(BadQuestion::Header)?;
-                    headers.append(name, value);
+                    let (name, value) = value.split_once(':').ok_or(BadQuestion::Header)?;
+                    headers.push((name.to_owned(), value.to_owned()));
                 }
                 _ => {}
             }
-            if headers.len() > HEADERS_MOST {
-                return Err(BadQuestion::TooManyHeaders);
-            }
         }
-        let url: Uri = url.ok_or(BadQuestion::NoUrl)?.parse().map_err(|_| BadQuestion::Url)?;
+        Self::of(&url.ok_or(BadQuestion::NoUrl)?, &method, headers)
+    }
+
+    fn of(url: &str, method: &str, fields: Vec<(String, String)>) -> Result<Self, BadQuestion> {
+        if fields.len() > HEADERS_MOST {
+            return Err(BadQuestion::TooManyHeaders);
+        }
+        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).map_err(|_| BadQuestion::Method)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let name: HeaderName = name.trim().parse().map_err(|_| BadQuestion::Header)?;
+            let value: HeaderValue = value.trim().parse().map_err(|_| BadQuestion::Header)?;
+            headers.append(name, value);
+        }
+        let url: Uri = url.parse().map_err(|_| BadQuestion::Url)?;
         let path = url.path_and_query().ok_or(BadQuestion::Url)?;
         if let Some(authority) = url.authority()
             && !headers.contains_key(HOST)
@@ -91,11 +104,29 @@ impl Asked {
         }
         Ok(Self { method, uri: Uri::from(path.clone()), headers })
     }
+
+    /// What a JSON body asks about: the same as a query can, and how long the request's body is.
+    pub(super) fn read(body: &[u8]) -> Result<Self, BadQuestion> {
+        let question: Question = serde_json::from_slice(body).map_err(|error| BadQuestion::Shape(error.to_string()))?;
+        let Question { url, method, headers, body_bytes } = question;
+        let mut asked = Self::of(&url, method.as_deref().unwrap_or("GET"), headers)?;
+        if let Some(bytes) = body_bytes {
+            asked.headers.insert(CONTENT_LENGTH, bytes.into());
+        }
+        Ok(asked)
+    }
 }
 
-fn header(text: &str) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = text.split_once(':')?;
-    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
+/// A request in JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    url: String,
+    method: Option<String>,
+    /// One of several of a name is a pair of its own.
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    body_bytes: Option<u64>,
 }
 
 /// What would be decided, as JSON.

@@ -8,11 +8,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
-
-use crate::body::Body;
 
 /// Whether a request came under a name that the listener on `own` answers to. One without any name did not come from a
 /// browser, which is who this is about; HTTP/1.1 demands one all the same.
@@ -23,19 +20,6 @@ pub(super) fn is_ours(request: &Parts, own: IpAddr) -> bool {
         (Some(host), None) => host.to_str().is_ok_and(|host| is_own(without_port(host), own)),
         (Some(_), Some(_)) => false,
     }
-}
-
-/// What everybody else is told.
-pub(super) fn refusal() -> Response<Body> {
-    let document = concat!(
-        r#"{"type":"/problems/foreign-host","title":"The admin port does not answer to this name","status":403,"#,
-        r#""detail":"Ask for it by address or as localhost. Other names are refused, so that a web page cannot reach "#,
-        r#"the admin port by letting its own name resolve to it."}"#,
-    );
-    let mut response = Response::new(Body::full(document.into()));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
 }
 
 fn without_port(host: &str) -> &str {

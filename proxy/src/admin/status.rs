@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use config::value::{Kind, Mode};
 use serde::Serialize;
 
+use super::account::{ComparedPage, RegretPage, ShadowBudgetPage};
+use super::cache::CachePage;
 use super::guard::{GuardPage, SpendKeptPage, SpendPage};
 use super::lane::{self, LanePage, ServicePage};
 use super::{NetworkStatus, Seen};
@@ -16,6 +18,8 @@ use crate::record::rounded;
 #[derive(Debug, Serialize)]
 struct StatusPage<'a> {
     version: &'static str,
+    /// Another one after each start.
+    instance: String,
     uptime_s: f64,
     ready: bool,
     home: &'a str,
@@ -31,9 +35,13 @@ struct StatusPage<'a> {
     service: Option<ServicePage>,
     routes: Vec<RoutePage<'a>>,
     shadows: ShadowsPage,
+    regret: RegretPage,
     asynchronous: AsynchronousPage,
     decisions: BTreeMap<&'static str, u64>,
     data: DataPage,
+    /// What jobs have found of their inputs, by network and class; those with most bytes found first.
+    inputs: Vec<InputsPage>,
+    cache: CachePage,
     certificates: CertificatesPage,
 }
 
@@ -64,6 +72,8 @@ struct NetworkPage {
     rtt_s: f64,
     link_bytes_per_s: f64,
     spend: SpendPage,
+    compared: Option<ComparedPage>,
+    shadows: Option<ShadowBudgetPage>,
     shadow_caps_enforced_by: String,
     endpoints: Vec<EndpointPage>,
 }
@@ -116,6 +126,42 @@ struct DataPage {
     refused: u64,
 }
 
+#[derive(Debug, Serialize)]
+struct InputsPage {
+    network: String,
+    route: String,
+    class: String,
+    hits: u32,
+    misses: u32,
+    hit_bytes: u64,
+    missed_bytes: u64,
+    warm_jobs: u32,
+    cold_jobs: u32,
+    saved_s: f64,
+}
+
+/// The most classes that are shown.
+const INPUTS_SHOWN: usize = 32;
+
+fn inputs(seen: &Seen<'_>) -> Vec<InputsPage> {
+    let page = |((on, class), gain): ((policy::NetworkId, policy::ClassId), policy::inputs::gain::Gain)| {
+        let (route, class) = seen.classes.name(class).unwrap_or_default();
+        InputsPage {
+            network: seen.generation.networks[on.index()].name().to_owned(),
+            route: route.into(),
+            class: class.into(),
+            hits: gain.read.hits,
+            misses: gain.read.misses,
+            hit_bytes: gain.read.hit_bytes,
+            missed_bytes: gain.read.missed_bytes,
+            warm_jobs: gain.warm,
+            cold_jobs: gain.cold,
+            saved_s: rounded(gain.saved_s),
+        }
+    };
+    seen.gains.all().into_iter().take(INPUTS_SHOWN).map(page).collect()
+}
+
 /// The page, as JSON text.
 pub(super) fn page(seen: &Seen<'_>) -> String {
     let config = &seen.generation.config;
@@ -123,6 +169,7 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
     let lane = LanePage::of(seen, &networks);
     let page = StatusPage {
         version: env!("CARGO_PKG_VERSION"),
+        instance: format!("{:016x}", seen.instance),
         uptime_s: rounded(clock::now_s()),
         ready: seen.ready,
         home: &config.network(config.home).name,
@@ -144,9 +191,12 @@ pub(super) fn page(seen: &Seen<'_>) -> String {
         service: ServicePage::of(seen),
         routes: config.routes.iter().map(RoutePage::from).collect(),
         shadows: seen.metrics.shadows_so_far().into(),
+        regret: RegretPage::of(seen),
         asynchronous: AsynchronousPage { located: seen.located.len(), routes_not_shadowed: seen.located.marked() },
         decisions: seen.metrics.decisions_so_far().map(|(reason, count)| (reason.as_str(), count)).collect(),
         data: seen.metrics.data.so_far().into(),
+        inputs: inputs(seen),
+        cache: seen.metrics.cache.so_far().into(),
         certificates: CertificatesPage::of(seen.certificates),
     };
     // Every field is a number, a word or a list of such: nothing that could not be written.
@@ -157,6 +207,8 @@ impl NetworkPage {
     fn of(status: NetworkStatus, seen: &Seen<'_>) -> Self {
         let shadow_caps_enforced_by = lane::caps(&status, seen);
         let spend = SpendPage::of(&status);
+        let config = &seen.generation.config;
+        let id = config.network_ids().find(|id| config.network(*id).name == status.name);
         let endpoints = status.endpoints.into_iter().map(|endpoint| EndpointPage {
             address: endpoint.address,
             healthy: endpoint.healthy,
@@ -175,6 +227,8 @@ impl NetworkPage {
             rtt_s: rounded(status.rtt_s),
             link_bytes_per_s: status.link_bytes_per_s.round(),
             spend,
+            compared: id.map(|id| ComparedPage::of(id, seen)),
+            shadows: id.map(|id| ShadowBudgetPage::of(id, seen)),
             shadow_caps_enforced_by,
             endpoints: endpoints.collect(),
         }

@@ -5,7 +5,6 @@ use http_body_util::BodyExt;
 use policy::{ClassId, NetworkSet, PerNetwork, Plan, Pricing, Reason, Shadowing};
 
 use super::*;
-use crate::generation::Classes;
 use crate::record::tests::{generation, job, network, record};
 
 /// An admin port with nothing behind it, and one decision.
@@ -20,8 +19,9 @@ struct Port {
 impl Port {
     fn new() -> Self {
         let metrics = Arc::new(Metrics::new(&["private".to_owned(), "public".to_owned()]));
-        let log = config::value::Log { decisions: None, keep: 10 };
-        let recorder = Recorder::start(&log, Arc::new(Classes::default()), Arc::clone(&metrics)).expect("a thread");
+        let log = config::value::Log { decisions: None, keep: 10, decisions_bytes: 1 << 20, decisions_files: 2 };
+        let recorder =
+            Recorder::start(&log, None, Arc::new(Classes::default()), Arc::clone(&metrics)).expect("a thread");
         recorder.submit(Box::new(record(1, 0.3)));
         while recorder.latest(1).is_empty() {
             std::thread::yield_now();
@@ -33,12 +33,17 @@ impl Port {
     }
 
     fn ask(&self, method: Method, path: &str, host: &str) -> (http::response::Parts, String) {
-        let request = Request::builder().method(method).uri(path).header(HOST, host).body(()).expect("a request");
+        let request = Request::builder().method(method).uri(path).header(HOST, host).body(());
+        self.ask_with(request.expect("a request"))
+    }
+
+    fn ask_with(&self, request: Request<()>) -> (http::response::Parts, String) {
         let seen = Seen {
             generation: &self.generation,
             metrics: &self.metrics,
             recorder: &self.recorder,
             oracle: &self.oracle,
+            instance: 7,
             ready: self.ready,
             kept: None,
             located: &crate::path::Located::default(),
@@ -47,6 +52,8 @@ impl Port {
             listening: &[],
             standing: policy::Watchdog::new(0.0).standing(),
             spend_kept: &crate::spend::Kept::default(),
+            classes: &Classes::default(),
+            gains: &Gains::default(),
             networks: &|| statuses(&self.generation),
             preview: &|asked| (asked.uri.path() != "/refused").then(|| preview(&self.generation)),
         };
@@ -172,10 +179,11 @@ fn the_index_names_every_page() {
     let (_, index) = port.get("/");
     let pages: Vec<_> =
         index.lines().filter(|line| line.starts_with('/')).filter_map(|l| l.split_whitespace().next()).collect();
-    assert_eq!(pages.len(), 9);
+    assert_eq!(pages.len(), 12);
     assert_eq!(port.get("/model").0, StatusCode::NOT_FOUND, "there is none yet");
     port.oracle.swap(model());
-    for page in pages {
+    assert!(pages.contains(&"/log-level"), "which tests have none of");
+    for page in pages.into_iter().filter(|page| *page != "/log-level") {
         let page = page.replace("ID", "abc");
         assert_eq!(port.get(&page).0, StatusCode::OK, "{page}");
     }

@@ -31,6 +31,15 @@ pub enum StartError {
         #[source]
         source: certs::CertError,
     },
+    /// Nobody could change anything, though somebody should.
+    #[error("cannot let anybody change things by the tokens in {file}")]
+    Token {
+        /// `listen.admin_token`.
+        file: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// There is no identity to show, or nobody to believe.
     #[error("cannot be known to other sidecars")]
     Identity(#[from] IdentityError),
@@ -87,6 +96,7 @@ impl StartError {
         match self {
             Self::Listen { what, .. } => vec!["listen", what],
             Self::Tls { .. } => vec!["listen", "tls", "certificate"],
+            Self::Token { .. } => vec!["listen", "admin_token"],
             Self::Identity(_) => vec!["identity", "certificate"],
             Self::Network { network, .. } => vec!["networks", network, "ca"],
             Self::NoService { home } | Self::TwoServices { home } => vec!["networks", home, "upstreams"],

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
+use super::replay::ReplayError;
 use super::words::{bytes, list, money, printable, seconds, table};
 use super::{CliError, http};
 use crate::admin::{Explanation, NetworkExplanation};
-use crate::record::{Line, PredictionLine};
+use crate::journal::reader::{self, Found};
+use crate::record::{InputsLine, Line, PredictionLine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,18 +19,35 @@ pub(super) struct Args {
     /// The sidecar's admin port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
     admin: String,
+    /// Look for a decision in this journal, without asking a sidecar
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     /// The request's method, for a URL
     #[arg(long, default_value = "GET")]
     method: String,
     /// A header of the request, for a URL; may be given again
     #[arg(long, value_name = "NAME:VALUE")]
     header: Vec<String>,
+    /// The length of the request's body, for a URL
+    #[arg(long, value_name = "BYTES")]
+    body_bytes: Option<u64>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let is_url = args.what.contains('/');
     let target = if is_url { question(args) } else { format!("/decisions/{}", http::encoded(&args.what)) };
-    let body = ask(&args.admin, &target)?;
+    let body = match &args.journal {
+        Some(directory) if !is_url => kept(directory, &args.what)?.into_bytes(),
+        _ => ask(&args.admin, &target)?,
+    };
+    if args.json {
+        let mut text = String::from_utf8_lossy(&body).trim_end().to_owned();
+        text.push('\n');
+        return io::stdout().write_all(printable(&text).as_bytes()).map_err(CliError::Output);
+    }
     let foreign = |source| CliError::Foreign { address: args.admin.clone(), source };
     let text = if is_url {
         preview(&serde_json::from_slice(&body).map_err(foreign)?)
@@ -39,10 +59,26 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 
 fn question(args: &Args) -> String {
     let mut target = format!("/explain?url={}&method={}", http::encoded(&args.what), http::encoded(&args.method));
-    for header in &args.header {
+    let length = args.body_bytes.map(|bytes| format!("content-length:{bytes}"));
+    for header in args.header.iter().chain(&length) {
         target += &format!("&header={}", http::encoded(header));
     }
     target
+}
+
+/// The line of a decision in a journal. Of several with one id, the newest.
+fn kept(directory: &Path, id: &str) -> Result<String, CliError> {
+    let wanted = u64::from_str_radix(id, 16).ok();
+    let mut last = None;
+    let read = reader::read(directory, |found| {
+        if let Found::Line(line) = found
+            && serde_json::from_str::<Line<'_>>(&line).is_ok_and(|l| u64::from_str_radix(&l.id, 16).ok() == wanted)
+        {
+            last = Some(line);
+        }
+    });
+    read.map_err(|error| ReplayError::Unreadable(directory.to_owned(), error))?;
+    last.ok_or_else(|| CliError::NotInJournal { id: id.to_owned(), directory: directory.to_owned() })
 }
 
 fn ask(address: &str, target: &str) -> Result<Vec<u8>, CliError> {
@@ -102,6 +138,10 @@ fn decision(d: &Line<'_>) -> String {
     // Writing into a string cannot fail.
     let _infallible =
         writeln!(text, "  {status}, {} in {took} (head after {head}); {sent} in, {got} out", spaced(&d.outcome));
+    if let Some(ran_s) = d.ran_s {
+        let _infallible =
+            writeln!(text, "  it ran {} there, without its data's way and its client's waiting", seconds(ran_s));
+    }
     let (plan, reason, level) = (&d.plan, &d.plan_reason, &d.level);
     let (shadows, worth, action) = (list(&d.shadows), money(d.worth), &d.action);
     let _infallible =
@@ -110,6 +150,17 @@ fn decision(d: &Line<'_>) -> String {
         let (share, source) = (100.0 * seen.share, &seen.source);
         let _infallible = writeln!(text, "  {network} was seen at {share:.0} % ({source})");
     }
+    if let Some(inputs) = &d.inputs {
+        let InputsLine { expected_bytes, warm_bytes, hits, misses, hit_bytes, missed_bytes, saved_s } = inputs;
+        let saved = saved_s.map(|s| format!("; {s:.3} s less than cold ones of its class")).unwrap_or_default();
+        let (all, all_bytes) = (hits + misses, hit_bytes + missed_bytes);
+        let _infallible = writeln!(
+            text,
+            "  found {hits} of {all} inputs where it ran, {hit_bytes} of {all_bytes} bytes (expected {expected_bytes}, thought \
+             to be there {warm_bytes}){saved}"
+        );
+    }
+    text += &changed(d);
     if d.possibly_running > 0 {
         let _infallible = writeln!(text, "  {} given up on may still run", d.possibly_running);
     }
@@ -128,6 +179,31 @@ fn decision(d: &Line<'_>) -> String {
     }));
     text += &format!("\n{}", table(&rows));
     text + &tree_path(&d.tree_path)
+}
+
+/// What shadows have changed, what it ran, and what its cost is made of.
+fn changed(d: &Line<'_>) -> String {
+    let mut text = String::new();
+    if d.planned != d.target && !d.planned.is_empty() {
+        let _infallible =
+            writeln!(text, "  the plan leaned to {}; what came after moved it to {}", d.planned, d.target);
+    }
+    if let Some(ran_s) = d.ran_s {
+        let _infallible = writeln!(text, "  ran {}; its client let it wait {}", seconds(ran_s), seconds(d.waited_s));
+    }
+    if let Some(t) = &d.terms {
+        let terms = [
+            ("waiting", t.waiting),
+            ("moving", t.moving),
+            ("running", t.running),
+            ("resources", t.resources),
+            ("congestion", t.congestion),
+            ("crossing", t.crossing),
+        ];
+        let terms = terms.map(|(word, amount)| format!("{word} {}", money(amount)));
+        let _infallible = writeln!(text, "  predicted cost there: {}", terms.join(", "));
+    }
+    text
 }
 
 fn row(network: &NetworkExplanation<'_>, target: &str) -> Vec<String> {

@@ -51,12 +51,18 @@ pub(crate) async fn egress(cache: &Arc<Cache>, mut request: Request<Incoming>) -
         return refuse(cache, Problem::OriginForbidden, &detail);
     };
     let (head, body) = request.into_parts();
-    let portion = if head.method == Method::GET { cache.readers.of(&head.headers, &uri) } else { None };
+    let is_get = head.method == Method::GET;
+    let portion = if is_get { cache.readers.of(&head.headers, &uri) } else { None };
+    let asked = head.headers.clone();
     let response = if body.is_end_stream() && storable::may_use_kept(&head) {
         cached(cache, &key, head).await
     } else {
         straight(cache, &key, head, Some(body)).await
     };
+    if is_get && response.status() == StatusCode::OK {
+        let hit = response.headers().get(ADUMBRA_CACHE).is_some_and(|word| word == "hit");
+        cache.roll.fetched(&asked, &uri, response.body().size_hint().exact(), hit);
+    }
     match portion {
         Some(portion) => counted(response, portion),
         None => response,
@@ -108,7 +114,7 @@ fn origin_of(uri: &Uri) -> String {
 async fn cached(cache: &Arc<Cache>, key: &Key, head: request::Parts) -> Response<Body> {
     let errand = || {
         let headers = headers::onward(&head.headers);
-        Ok::<_, std::convert::Infallible>(Errand { headers, purpose: Purpose::Serve, _permit: None })
+        Ok::<_, std::convert::Infallible>(Errand { headers, purpose: Purpose::Serve, allowance: None, _permit: None })
     };
     let Ok(boarding) = flight::board(cache, key, errand);
     let (lookup, ticket) = match boarding {

@@ -4,7 +4,7 @@
 //! neither mix up two answers nor break off on its second use. Redirects are not followed: where they lead is for the
 //! service to see, and to ask for, past the same list of origins.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,6 +35,11 @@ const ADDRESSES: usize = 4;
 pub(super) enum FetchError {
     #[error("the origin's name does not resolve to an address; check its spelling and this machine's DNS")]
     Unresolved,
+    #[error(
+        "the origin's name leads to this machine or this link only, which whoever answers for the name may not choose; if it is \
+         meant, write the address itself in `data.origins`"
+    )]
+    Astray,
     #[error("the origin does not accept connections; check that it runs and listens there")]
     Unreachable,
     #[error("no roots were given to verify `https` origins with")]
@@ -97,9 +102,15 @@ async fn connect(way: &Way, key: &Key) -> Result<Connected, FetchError> {
         None
     };
     let resolving = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await;
-    let addresses: Vec<SocketAddr> = resolving.map_err(|_| FetchError::Unresolved)?.take(ADDRESSES).collect();
-    if addresses.is_empty() {
+    // What is connected to is what was looked at: a name that leads elsewhere a moment later is not asked again.
+    let all: Vec<SocketAddr> = resolving.map_err(|_| FetchError::Unresolved)?.collect();
+    if all.is_empty() {
         return Err(FetchError::Unresolved);
+    }
+    let may_lead = all.into_iter().filter(|address| may_lead_to(&origin.host, address.ip()));
+    let addresses: Vec<SocketAddr> = may_lead.take(ADDRESSES).collect();
+    if addresses.is_empty() {
+        return Err(FetchError::Astray);
     }
     // Each gets its part of the time, or one that is silent would keep the others from being tried.
     let within = way.timeout / addresses.len() as u32;
@@ -110,6 +121,38 @@ async fn connect(way: &Way, key: &Key) -> Result<Connected, FetchError> {
         }
     }
     Err(FetchError::Unreachable)
+}
+
+/// Whether an origin of this name may be at this address. Whoever answers for a name could have it lead to what only this
+/// machine or this link can reach: an operator's port, a cloud's metadata. An address that the operator has written is meant.
+fn may_lead_to(host: &str, address: IpAddr) -> bool {
+    if host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let here = host == "localhost" || host.ends_with(".localhost");
+    match inner(address) {
+        IpAddr::V4(v4) => {
+            let local = v4.is_loopback() && !here || v4.is_link_local();
+            !(local || v4.is_unspecified() || v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => {
+            let local = v6.is_loopback() && !here || v6.is_unicast_link_local();
+            !(local || v6.is_unspecified() || v6.is_multicast())
+        }
+    }
+}
+
+/// The IPv4 address in an IPv6 one that only stands for it: mapped, compatible, or translated (RFC 4291, RFC 6052).
+fn inner(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [.., a, b] = v6.segments();
+    let v4 = Ipv4Addr::from((u32::from(a) << 16) | u32::from(b));
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => v4.into(),
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, a, _] if a != 0 => v4.into(),
+        _ => address,
+    }
 }
 
 /// The task that drives a connection. Dropped, it ends, and the connection with it.
@@ -181,5 +224,46 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_no_address_that_only_this_machine_or_link_can_reach() {
+        let check = |host: &str, address: &str, expected: bool| {
+            let ip = address.parse().expect("an address");
+            assert_eq!(may_lead_to(host, ip), expected, "{host} {address}");
+        };
+        for address in ["192.0.2.1", "10.0.0.1", "192.168.1.1", "2001:db8::1", "fd00::1", "::ffff:10.0.0.1"] {
+            check("data.example", address, true);
+        }
+        for address in [
+            "127.0.0.1",
+            "127.1.2.3",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b::7f00:1",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            check("data.example", address, false);
+            // What the operator has written is meant.
+            check(address, address, true);
+        }
+        check("localhost", "127.0.0.1", true);
+        check("localhost", "::1", true);
+        check("localhost", "169.254.169.254", false);
     }
 }

@@ -24,6 +24,7 @@ use super::fetch::FetchError;
 use super::object::{Object, Purpose};
 use super::origin::Key;
 use super::outlet::Stream;
+use super::pace::Allowance;
 use pilot::Pilot;
 
 /// The flights under way.
@@ -65,6 +66,8 @@ pub(super) type Answer = Box<(response::Parts, Stream)>;
 pub(super) struct Errand {
     pub(super) headers: HeaderMap,
     pub(super) purpose: Purpose,
+    /// What may still be fetched ahead for the job that it is for.
+    pub(super) allowance: Option<Arc<Allowance>>,
     /// Held while the fetch runs.
     pub(super) _permit: Option<crate::runtime::Taken>,
 }

@@ -177,7 +177,7 @@ pub(super) fn forget(headers: &mut HeaderMap) {
 }
 
 /// The name of a dispatch that headers carry.
-fn name_in(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn name_in(headers: &HeaderMap) -> Option<&str> {
     if let Some(name) = headers.get(DISPATCH) {
         return name.to_str().ok();
     }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tinyufo::TinyUfo;
 
+use super::held::{Holdings, InputHash};
 use super::object::{Object, Purpose};
 use super::origin::Key;
 use crate::metrics::{DataRefusal, Metrics};
@@ -27,6 +28,8 @@ pub(super) struct Store {
     /// Of one object, in units.
     most_weight: usize,
     metrics: Arc<Metrics>,
+    /// What others are told of it.
+    pub(super) holdings: Holdings,
     /// Bytes that may be held by what was warmed and nobody has read yet.
     unread_most: usize,
     /// What was warmed and not read, as far as it was at the last look. TinyUFO's weights drift if two threads put one key
@@ -47,7 +50,15 @@ impl Store {
         let units = bytes / unit_bytes;
         let most_weight = units / 4 * 3;
         let (unread_most, warmed) = (bytes / 2, Mutex::default());
-        Self { slots: TinyUfo::new(units, typical), unit_bytes, most_weight, metrics, unread_most, warmed }
+        Self {
+            slots: TinyUfo::new(units, typical),
+            unit_bytes,
+            most_weight,
+            metrics,
+            holdings: Holdings::default(),
+            unread_most,
+            warmed,
+        }
     }
 
     /// The object called `key`, if there is a fresh one.
@@ -73,6 +84,7 @@ impl Store {
             self.empty(&old);
         }
         self.metrics.data.kept(object.len());
+        self.holdings.has(InputHash::of_text(&key.to_string()), &object);
         let slot = Arc::new(Slot { key: key.clone(), object: Mutex::new(Some(object)) });
         let dropped = match purpose {
             Purpose::Warm => self.slots.force_put(key.clone(), slot, weight),

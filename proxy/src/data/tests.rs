@@ -22,10 +22,13 @@ async fn what_was_warmed_is_found() {
     let egress = Egress::start(&origin, |_| ()).await;
     assert_eq!(egress.cache.contains(&origin.url("/x")), None);
 
-    let warming = egress.cache.warm(&origin.url("/x")).expect("allowed and idle");
+    let warming = egress.cache.warm(&origin.url("/x"), &egress.cache.allowance()).expect("allowed and idle");
     assert!(warming.done().await);
     assert_eq!(egress.cache.contains(&origin.url("/x")), Some(5));
-    assert!(egress.cache.warm(&origin.url("/x")).expect("here").done().await, "there is nothing to do");
+    assert!(
+        egress.cache.warm(&origin.url("/x"), &egress.cache.allowance()).expect("here").done().await,
+        "there is nothing to do"
+    );
 
     let answer = egress.fetch(&origin.url("/x")).await;
     assert_eq!((answer.status, answer.cache(), answer.text()), (StatusCode::OK, "hit", "hello"));
@@ -44,7 +47,7 @@ async fn what_was_warmed_is_found() {
 async fn warming_asks_for_what_may_be_given_to_everybody() {
     let origin = Origin::start([("/x", vec![send(kept("hello"))])]).await;
     let egress = Egress::start(&origin, |_| ()).await;
-    assert!(egress.cache.warm(&origin.url("/x")).expect("allowed").done().await);
+    assert!(egress.cache.warm(&origin.url("/x"), &egress.cache.allowance()).expect("allowed").done().await);
     let request = origin.request(0);
     assert!(request.starts_with("GET /x HTTP/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("host: {}\r\n", origin.address())), "{request}");
@@ -121,7 +124,7 @@ async fn a_warming_that_is_given_up_is_cancelled_and_wasted() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nfirst";
     let origin = Origin::start([("/x", vec![send(head), Step::Wait, send("again")])]).await;
     let egress = Egress::start(&origin, |_| ()).await;
-    let warming = egress.cache.warm(&origin.url("/x")).expect("allowed");
+    let warming = egress.cache.warm(&origin.url("/x"), &egress.cache.allowance()).expect("allowed");
     settled(|| egress.cache.stats().warmed_bytes == 5).await;
     drop(warming);
     settled(|| origin.hung_up() == 1).await;
@@ -134,7 +137,7 @@ async fn a_warming_that_is_given_up_is_cancelled_and_wasted() {
 async fn a_warming_that_is_given_up_goes_on_for_who_asked_meanwhile() {
     let origin = Origin::start([("/x", vec![Step::Wait, send(kept("hello"))])]).await;
     let egress = Egress::start(&origin, |_| ()).await;
-    let warming = egress.cache.warm(&origin.url("/x")).expect("allowed");
+    let warming = egress.cache.warm(&origin.url("/x"), &egress.cache.allowance()).expect("allowed");
     settled(|| origin.requests() == 1).await;
     let waiter = egress.fetching(&origin.url("/x"));
     settled(|| egress.tickets(&origin.url("/x")) == 2).await;
@@ -151,15 +154,16 @@ async fn only_so_many_warmings_run_at_once() {
     let slow = || vec![Step::Wait, send(kept("hello"))];
     let origin = Origin::start([("/1", slow()), ("/2", slow()), ("/3", slow())]).await;
     let egress = Egress::start(&origin, |data| data.warming = 2).await;
-    let one = egress.cache.warm(&origin.url("/1")).expect("allowed");
-    let two = egress.cache.warm(&origin.url("/2")).expect("allowed");
-    assert_eq!(egress.cache.warm(&origin.url("/3")).expect_err("two run"), NotWarmed::Busy);
-    let again = egress.cache.warm(&origin.url("/1")).expect("it is on its way, which costs nothing");
+    let one = egress.cache.warm(&origin.url("/1"), &egress.cache.allowance()).expect("allowed");
+    let two = egress.cache.warm(&origin.url("/2"), &egress.cache.allowance()).expect("allowed");
+    assert_eq!(egress.cache.warm(&origin.url("/3"), &egress.cache.allowance()).expect_err("two run"), NotWarmed::Busy);
+    let again =
+        egress.cache.warm(&origin.url("/1"), &egress.cache.allowance()).expect("it is on its way, which costs nothing");
     assert_eq!(egress.cache.stats().busy, 1);
     drop((again, one));
     // The place is free when the fetch has really ended.
     settled(|| egress.cache.warming.try_take().is_some()).await;
-    let three = egress.cache.warm(&origin.url("/3")).expect("one has ended");
+    let three = egress.cache.warm(&origin.url("/3"), &egress.cache.allowance()).expect("one has ended");
     origin.release();
     origin.release();
     assert!(two.done().await && three.done().await);
@@ -170,7 +174,10 @@ async fn only_allowed_origins_are_warmed() {
     let origin = Origin::start([]).await;
     let egress = Egress::start(&origin, |_| ()).await;
     for url in ["http://127.0.0.1:1/x", "/x", "https://elsewhere.example/"] {
-        assert_eq!(egress.cache.warm(&Uri::from_static(url)).expect_err("not allowed"), NotWarmed::Forbidden);
+        assert_eq!(
+            egress.cache.warm(&Uri::from_static(url), &egress.cache.allowance()).expect_err("not allowed"),
+            NotWarmed::Forbidden
+        );
     }
     assert_eq!((egress.cache.stats().forbidden, origin.requests()), (3, 0));
 }
@@ -179,7 +186,7 @@ async fn only_allowed_origins_are_warmed() {
 async fn warmed_bytes_that_nobody_asks_for_are_wasted_when_they_go() {
     let origin = Origin::start([("/x", vec![send(kept("hello"))])]).await;
     let egress = Egress::start(&origin, |_| ()).await;
-    assert!(egress.cache.warm(&origin.url("/x")).expect("allowed").done().await);
+    assert!(egress.cache.warm(&origin.url("/x"), &egress.cache.allowance()).expect("allowed").done().await);
     let metrics = Arc::clone(&egress.cache.metrics);
     egress.stop().await;
     settled(|| metrics.data.so_far().wasted_bytes == 5).await;
@@ -190,7 +197,7 @@ async fn what_cannot_be_fetched_is_not_warm() {
     let origin = Origin::start([("/cut", vec![send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")])]).await;
     let egress = Egress::start(&origin, |data| data.timeout = Duration::from_secs(5)).await;
     for path in ["/cut", "/missing"] {
-        assert!(!egress.cache.warm(&origin.url(path)).expect("allowed").done().await);
+        assert!(!egress.cache.warm(&origin.url(path), &egress.cache.allowance()).expect("allowed").done().await);
         assert_eq!(egress.cache.contains(&origin.url(path)), None);
     }
     settled(|| egress.cache.stats().memory_bytes == 0).await;
@@ -205,7 +212,7 @@ async fn a_runtime_that_ends_leaves_nobody_waiting() {
     let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let warming = {
         let _inside = other.enter();
-        cache.warm(&origin.url("/x")).expect("allowed")
+        cache.warm(&origin.url("/x"), &cache.allowance()).expect("allowed")
     };
     settled(|| origin.requests() == 1).await;
     other.shutdown_background();
@@ -216,7 +223,7 @@ async fn a_runtime_that_ends_leaves_nobody_waiting() {
     gone.shutdown_background();
     let warming = {
         let _inside = handle.enter();
-        cache.warm(&origin.url("/x")).expect("allowed")
+        cache.warm(&origin.url("/x"), &cache.allowance()).expect("allowed")
     };
     assert!(!warming.done().await);
 }
@@ -258,11 +265,11 @@ async fn an_encrypted_origin_is_verified() {
 
     let trusting = certs::client_config(Some(certificate.as_bytes()), &[b"http/1.1"]).expect("one root");
     let cache = Cache::with_roots(&data, metrics(), Some(trusting));
-    assert!(cache.warm(&url).expect("allowed").done().await);
+    assert!(cache.warm(&url, &cache.allowance()).expect("allowed").done().await);
     assert_eq!(cache.contains(&url), Some(6));
 
     for cache in [Cache::new(&data, metrics()), Cache::with_roots(&data, metrics(), None)] {
-        assert!(!cache.warm(&url).expect("allowed").done().await, "nobody vouches for it");
+        assert!(!cache.warm(&url, &cache.allowance()).expect("allowed").done().await, "nobody vouches for it");
         assert_eq!(cache.stats().failed, 1);
     }
 }

@@ -1,9 +1,11 @@
 //! What the data cache counts, as a set of its own that the cache holds on to.
 
+use policy::NetworkId;
+use policy::inputs::gain::Read;
 use prometheus_client::registry::Unit;
 
-use super::family::{Axis, Family, Head, Scraped};
-use super::words::{DataRefusal, Lookup, Word};
+use super::family::{Axis, Family, Head, Scraped, millionths};
+use super::words::{DataRefusal, Found, Lookup, Word};
 
 /// The data cache's counters.
 #[derive(Debug)]
@@ -16,10 +18,14 @@ pub(crate) struct DataCounters {
     held: Family<0>,
     held_bytes: Family<0>,
     refused: Family<1>,
+    inputs: Family<2>,
+    input_bytes: Family<2>,
+    saved: Family<1>,
 }
 
 impl DataCounters {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(network: &Axis) -> Self {
+        let found = Axis::of::<Found>("found");
         let bytes = |name, help| Head::in_unit(name, Unit::Bytes, help);
         Self {
             lookups: Family::counters(
@@ -38,6 +44,28 @@ impl DataCounters {
             refused: Family::counters(
                 Head::new("adumbra_data_refused", "Fetches not made or not kept, by what stood against them"),
                 [&Axis::of::<DataRefusal>("reason")],
+            ),
+            inputs: Family::counters(
+                Head::new(
+                    "adumbra_job_inputs",
+                    "Inputs that jobs have read, by network and by whether they were there",
+                ),
+                [network, &found],
+            ),
+            input_bytes: Family::counters(
+                bytes(
+                    "adumbra_job_inputs",
+                    "Bytes of inputs that jobs have read, by network and by whether they were there",
+                ),
+                [network, &found],
+            ),
+            saved: Family::levels(
+                Head::in_unit(
+                    "adumbra_job_inputs_saved",
+                    Unit::Seconds,
+                    "What jobs that found their inputs took less than those of their class that did not",
+                ),
+                [network],
             ),
         }
     }
@@ -79,6 +107,19 @@ impl DataCounters {
         self.held_bytes.subtract([], bytes);
     }
 
+    /// A job has read this on a network, and so saved some time, if that can be said.
+    pub(crate) fn read(&self, on: NetworkId, read: &Read, saved_s: Option<f64>) {
+        let Read { hits, misses, hit_bytes, missed_bytes } = *read;
+        for (found, count, bytes) in [(Found::Warm, hits, hit_bytes), (Found::Cold, misses, missed_bytes)] {
+            self.inputs.add([on.index(), found.place()], count.into());
+            self.input_bytes.add([on.index(), found.place()], bytes);
+        }
+        let saved_s = saved_s.unwrap_or(0.0);
+        // Of what is negative, and of what is no number, there are no millionths.
+        self.saved.add([on.index()], millionths(saved_s));
+        self.saved.subtract([on.index()], millionths(-saved_s));
+    }
+
     /// A fetch was not made, or what it brought was not kept.
     pub(crate) fn refused(&self, refusal: DataRefusal) {
         self.refused.add([refusal.place()], 1);
@@ -108,7 +149,7 @@ impl DataCounters {
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 8] {
+    pub(super) fn families(&self) -> [&dyn Scraped; 11] {
         [
             &self.lookups,
             &self.warmed,
@@ -118,6 +159,9 @@ impl DataCounters {
             &self.held,
             &self.held_bytes,
             &self.refused,
+            &self.inputs,
+            &self.input_bytes,
+            &self.saved,
         ]
     }
 }

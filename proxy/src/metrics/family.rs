@@ -19,6 +19,14 @@ use super::words::Word;
 /// A series' labels.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
+/// Millionths in a whole.
+const MILLION: f64 = 1e6;
+
+/// `amount` in millionths; 0 of what is no amount.
+pub(super) fn millionths(amount: f64) -> u64 {
+    (amount * MILLION).round() as u64
+}
+
 /// A value that starts so is in reserve: its series is shown only once something was counted in it.
 const RESERVE: char = '#';
 
@@ -113,11 +121,25 @@ pub(super) struct Family<const N: usize> {
 enum Kind {
     Counter,
     Gauge,
+    /// A counter in millionths, shown as a decimal.
+    Amount,
+    /// The same, as a gauge.
+    Level,
 }
 
 impl<const N: usize> Family<N> {
     pub(super) fn counters(head: Head, axes: [&Axis; N]) -> Self {
         Self::new(head, Kind::Counter, axes)
+    }
+
+    /// Counters of what is no whole number, such as money: to be added to in millionths.
+    pub(super) fn amounts(head: Head, axes: [&Axis; N]) -> Self {
+        Self::new(head, Kind::Amount, axes)
+    }
+
+    /// Gauges of the same.
+    pub(super) fn levels(head: Head, axes: [&Axis; N]) -> Self {
+        Self::new(head, Kind::Level, axes)
     }
 
     pub(super) fn gauges(head: Head, axes: [&Axis; N]) -> Self {
@@ -165,8 +187,8 @@ impl<const N: usize> Family<N> {
 impl<const N: usize> Scraped for Family<N> {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
+            Kind::Counter | Kind::Amount => MetricType::Counter,
+            Kind::Gauge | Kind::Level => MetricType::Gauge,
         };
         let mut metric = self.head.describe(encoder, kind)?;
         for (place, labels) in self.series.iter().enumerate() {
@@ -180,6 +202,14 @@ impl<const N: usize> Scraped for Family<N> {
                     with_labels(&mut metric, labels, |m| m.encode_counter::<NoLabelSet, _, u64>(&value, None))
                 }
                 Kind::Gauge => with_labels(&mut metric, labels, |m| m.encode_gauge(&value.cast_signed())),
+                Kind::Level => {
+                    let level = value.cast_signed() as f64 / MILLION;
+                    with_labels(&mut metric, labels, |m| m.encode_gauge(&level))
+                }
+                Kind::Amount => {
+                    let amount = value as f64 / MILLION;
+                    with_labels(&mut metric, labels, |m| m.encode_counter::<NoLabelSet, _, u64>(&amount, None))
+                }
             }?;
         }
         Ok(())

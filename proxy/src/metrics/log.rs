@@ -1,13 +1,18 @@
-//! What is counted of the decision log.
+//! What is counted of the decision log and the journal.
 
 use super::Metrics;
-use super::family::{Family, Head, Scraped};
+use super::family::{Family, Head, Level, Scraped};
+use prometheus_client::registry::Unit;
 
 #[derive(Debug)]
 pub(super) struct LogCounters {
     dropped: Family<0>,
     written: Family<0>,
     unwritten: Family<0>,
+    journal_written: Family<0>,
+    journal_unwritten: Family<0>,
+    journal_failing: Level,
+    journal_bytes: Level,
 }
 
 impl LogCounters {
@@ -17,11 +22,30 @@ impl LogCounters {
             dropped: counter("adumbra_records_dropped", "Records lost because their queue was full"),
             written: counter("adumbra_records_written", "Lines written to the decision log"),
             unwritten: counter("adumbra_records_unwritten", "Lines that could not be written to the decision log"),
+            journal_written: counter("adumbra_journal_written", "Entries written to the journal"),
+            journal_unwritten: counter("adumbra_journal_unwritten", "Entries that could not be written to the journal"),
+            journal_failing: Level::new(Head::new(
+                "adumbra_journal_failing",
+                "1 while the journal cannot be written, else 0",
+            )),
+            journal_bytes: Level::new(Head::in_unit(
+                "adumbra_journal_kept",
+                Unit::Bytes,
+                "Bytes of the journal on disk, as its writer knows them",
+            )),
         }
     }
 
-    pub(super) fn families(&self) -> [&dyn Scraped; 3] {
-        [&self.dropped, &self.written, &self.unwritten]
+    pub(super) fn families(&self) -> [&dyn Scraped; 7] {
+        [
+            &self.dropped,
+            &self.written,
+            &self.unwritten,
+            &self.journal_written,
+            &self.journal_unwritten,
+            &self.journal_failing,
+            &self.journal_bytes,
+        ]
     }
 }
 
@@ -39,6 +63,22 @@ impl Metrics {
     /// Lines could not be written to the decision log.
     pub(crate) fn records_unwritten(&self, lines: u64) {
         self.log.unwritten.add([], lines);
+    }
+
+    /// Entries were written to the journal.
+    pub(crate) fn journal_written(&self, entries: u64) {
+        self.log.journal_written.add([], entries);
+    }
+
+    /// Entries were not.
+    pub(crate) fn journal_unwritten(&self, entries: u64) {
+        self.log.journal_unwritten.add([], entries);
+    }
+
+    /// Whether it can be written, and how long it is.
+    pub(crate) fn journal_is(&self, well: bool, bytes: u64) {
+        self.log.journal_failing.set(u64::from(!well));
+        self.log.journal_bytes.set(bytes);
     }
 
     /// Lines written and lines not written so far.

@@ -1,5 +1,6 @@
 //! One scrape: every family as OpenMetrics text, and what is not counted but asked for: the networks as they are now.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +25,31 @@ pub(crate) fn text(metrics: &Arc<Metrics>, networks: Vec<NetworkStatus>) -> Stri
     // Writing into a string cannot fail, and no family here is of a kind that text cannot show.
     if encode(&mut text, &registry).is_err() {
         tracing::error!("the metrics could not be written as text; this is a bug, please report it");
+    }
+    text
+}
+
+/// The media type of [`plain`].
+pub(crate) const PLAIN_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The same in Prometheus' older text format, for whoever does not ask for OpenMetrics: there a counter's family is called as its
+/// samples are, and neither units nor an end are said.
+pub(crate) fn plain(open: &str) -> String {
+    let counters: HashSet<&str> =
+        open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(open.len());
+    for line in open.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("UNIT" | "EOF"), ..) => {}
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(name) => {
+                text += &format!("# {kind} {name}_total {rest}\n");
+            }
+            _ => {
+                text += line;
+                text.push('\n');
+            }
+        }
     }
     text
 }
@@ -54,9 +80,9 @@ impl Collector for Scrape {
             with_labels(&mut metric, &labels, |m| m.encode_gauge(&(count as u64)))?;
         }
         let build: Labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        let head = Head::new("adumbra_build", "The version that runs");
-        let mut metric = head.describe(&mut encoder, MetricType::Info)?;
-        metric.encode_info(&build)
+        let head = Head::new("adumbra_build_info", "1, of the version that runs");
+        let mut metric = head.describe(&mut encoder, MetricType::Gauge)?;
+        with_labels(&mut metric, &build, |m| m.encode_gauge(&1_i64))
     }
 }
 

@@ -157,6 +157,16 @@ pub(crate) struct ShadowsSoFar {
     pub(crate) in_flight: u64,
 }
 
+/// Shadows on one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShadowsOn {
+    pub(crate) started: u64,
+    pub(crate) adopted: u64,
+    pub(crate) in_flight: u64,
+    /// Only reasons that were given.
+    pub(crate) refused: std::collections::BTreeMap<&'static str, u64>,
+}
+
 impl Metrics {
     /// A shadow is started: it is in flight until what is returned is gone.
     pub(crate) fn shadow_started(self: &Arc<Self>, network: NetworkId) -> ShadowCount {
@@ -188,6 +198,19 @@ impl Metrics {
     /// Bytes of a shadow's bodies passed.
     pub(crate) fn shadow_moved(&self, network: NetworkId, direction: Direction, bytes: u64) {
         self.shadows.bytes.add([network.index(), direction.place()], bytes);
+    }
+
+    /// The same, of one network.
+    pub(crate) fn shadows_on(&self, network: NetworkId) -> ShadowsOn {
+        let (shadows, place) = (&self.shadows, network.index());
+        let reasons = <NoPermit as Word>::ALL.iter().map(|reason| reason.word()).chain([NOT_EXECUTED]);
+        let refused = reasons.enumerate().map(|(at, reason)| (reason, shadows.refused.value([place, at])));
+        ShadowsOn {
+            started: shadows.started.value([place]),
+            adopted: shadows.ended.value([place, ShadowEnd::Adopted.place()]),
+            in_flight: shadows.in_flight.value([place]),
+            refused: refused.filter(|(_, count)| *count > 0).collect(),
+        }
     }
 
     /// What the shadows' counters have come to.

@@ -159,6 +159,15 @@ pub(crate) enum Lookup {
     Bypass,
 }
 
+/// Whether a job found an input where it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It was there, or on its way.
+    Warm,
+    /// It had to be fetched.
+    Cold,
+}
+
 /// What stood against a fetch into the data cache, or against keeping what was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DataRefusal {
@@ -170,6 +179,8 @@ pub(crate) enum DataRefusal {
     NoRoom,
     /// As many fetches for warming run as may.
     Busy,
+    /// It is more than may be fetched ahead for one job.
+    Allowance,
     /// Its origin could not be reached, or broke off, or took too long.
     Failed,
 }
@@ -270,11 +281,13 @@ words!(Lookup:
     Lookup::Miss => "miss",
     Lookup::Bypass => "bypass",
 );
+words!(Found: Found::Warm => "warm", Found::Cold => "cold");
 words!(DataRefusal:
     DataRefusal::Origin => "origin",
     DataRefusal::NotStorable => "not_storable",
     DataRefusal::NoRoom => "no_room",
     DataRefusal::Busy => "busy",
+    DataRefusal::Allowance => "allowance",
     DataRefusal::Failed => "failed",
 );
 words!(Outcome:
@@ -316,8 +329,14 @@ words!(Problem:
     Problem::OriginUnnamed => "origin_unnamed",
     Problem::OriginFailed => "origin_failed",
     Problem::OriginSlow => "origin_slow",
+    Problem::NotCached => "not_cached",
     Problem::NotFound => "not_found",
     Problem::MethodNotAllowed => "method_not_allowed",
+    Problem::ForeignHost => "foreign_host",
+    Problem::ForeignOrigin => "foreign_origin",
+    Problem::Unauthorized => "unauthorized",
+    Problem::WritesOff => "writes_off",
+    Problem::TooLarge => "too_large",
     Problem::Overloaded => "overloaded",
     Problem::Loop => "loop",
 );
@@ -387,6 +406,7 @@ mod tests {
         check::<super::super::intercept::Became>();
         check::<Lookup>();
         check::<DataRefusal>();
+        check::<Found>();
         check::<NoPermit>();
         check::<super::super::jobs::Asynchronous>();
         check::<super::super::jobs::Unread>();

@@ -49,7 +49,9 @@ impl Shelf {
     pub(super) fn open(state: &Path, keep: usize) -> Self {
         let directory = state.join(DIRECTORY);
         let mut shelf = Self { directory, keep, lock: None, saved: None, has_failed: false };
-        if let Err(error) = shelf.lock() {
+        if let Err(error) = shelf.lock()
+            && !crate::handover::predecessor_is_there()
+        {
             tracing::error!(directory = %shelf.directory.display(), %error, "models are not kept here for now");
         }
         shelf
@@ -78,11 +80,30 @@ impl Shelf {
         (None, next)
     }
 
+    /// The version of this number, if it is kept, can be read and fits.
+    pub(super) fn version(&self, version: u64, names: &Names) -> Option<Model> {
+        let (_, path) = self.versions().ok()?.into_iter().find(|(kept, _)| *kept == version)?;
+        let named = file::read(&text(&path).ok()?).ok()?;
+        Some(names.bind(&named).ok()?.renumbered(version))
+    }
+
+    /// The numbers of those that are kept, newest first.
+    pub(super) fn kept(&self) -> Vec<u64> {
+        self.versions().unwrap_or_default().into_iter().map(|(version, _)| version).collect()
+    }
+
+    /// What was written last.
+    pub(super) fn saved(&self) -> Option<u64> {
+        self.saved.map(|(version, _)| version)
+    }
+
     /// Writes the model in force, if it is time.
     pub(super) fn save_if_due(&mut self, model: &Model, names: &Names, metrics: &Metrics, now: Instant) {
         let due =
             self.saved.is_none_or(|(version, at)| version != model.version() && now.duration_since(at) >= SAVE_EVERY);
-        if due {
+        // The process before this one still has the directory.
+        let must_wait = self.lock.is_none() && crate::handover::predecessor_is_there();
+        if due && !must_wait {
             self.save(model, names, metrics, now);
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Trainer {
     home: NetworkId,
     grow: Grow,
     shelf: Option<Shelf>,
+    /// The version that was written when it was last told which are kept.
+    told: Option<u64>,
 }
 
 fn pace(config: &config::value::Oracle) -> Pace {
@@ -39,7 +41,7 @@ fn pace(config: &config::value::Oracle) -> Pace {
 
 impl Trainer {
     pub(super) fn new(config: &config::value::Oracle, home: NetworkId, names: Arc<Names>, grow: Grow) -> Self {
-        Self { learner: Learner::new(pace(config), config.window), names, home, grow, shelf: None }
+        Self { learner: Learner::new(pace(config), config.window), names, home, grow, shelf: None, told: None }
     }
 
     /// Keeps versions on `shelf`, and puts the newest that can be used in force.
@@ -54,6 +56,37 @@ impl Trainer {
             self.learner.adopt(model);
         }
         self.shelf = Some(shelf);
+        self.tell_kept(school);
+    }
+
+    pub(super) fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// An earlier version, if it is kept.
+    pub(super) fn kept(&self, version: u64) -> Option<Model> {
+        self.shelf.as_ref()?.version(version, &self.names)
+    }
+
+    /// An earlier version is in force again; later ones do not come back with a restart.
+    pub(super) fn put_back(&mut self, model: Arc<Model>, school: &School) {
+        self.learner.roll_back(Arc::clone(&model));
+        school.trust(model.version());
+        if let Some(shelf) = &mut self.shelf {
+            shelf.take_back_after(model.version());
+            shelf.has(model.version(), Instant::now());
+        }
+        school.put_in_force(model);
+        school.corrections.write(self.learner.residuals());
+        self.tell_kept(school);
+    }
+
+    /// Says which versions can be gone back to.
+    fn tell_kept(&mut self, school: &School) {
+        if let Some(shelf) = &self.shelf {
+            self.told = shelf.saved();
+            school.kept.store(Arc::new(shelf.kept()));
+        }
     }
 
     /// Goes by another configuration.
@@ -68,6 +101,7 @@ impl Trainer {
             self.turn(&turn);
         }
         self.look_at_force(school);
+        self.go_back(school);
         // No more than the queue can hold, so that a flood of labels cannot keep a refit away.
         for _ in 0..school.labels.capacity() {
             let Some(labelled) = school.labels.pop() else { break };
@@ -80,6 +114,9 @@ impl Trainer {
         }
         if let (Some(shelf), Some(model)) = (&mut self.shelf, self.learner.in_force()) {
             shelf.save_if_due(model, &self.names, &school.metrics, now);
+            if shelf.saved() != self.told {
+                self.tell_kept(school);
+            }
         }
     }
 

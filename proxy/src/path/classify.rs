@@ -113,7 +113,7 @@ fn extracted(route: &Route, request: &Request<Body>) -> [f32; EXTRACTED] {
     numbers
 }
 
-fn value<'r>(from: &ClassBy, request: &'r Request<Body>) -> Option<&'r str> {
+pub(super) fn value<'r>(from: &ClassBy, request: &'r Request<Body>) -> Option<&'r str> {
     match from {
         ClassBy::Header(name) => request.headers().get(name)?.to_str().ok(),
         ClassBy::Query(name) => request.uri().query()?.split('&').find_map(|pair| {

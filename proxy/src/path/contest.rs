@@ -23,6 +23,7 @@ use super::shadow::{Board, NotAdopted, Shadow};
 use super::view;
 use crate::body::Body;
 use crate::clock;
+use crate::journal::Seen;
 use crate::peer;
 use crate::upstream::{Flight, Upload};
 
@@ -191,8 +192,15 @@ impl Contest {
         self.note_progress(&evidence);
         let Course { shared, job, model, generation, .. } = &*self.course;
         let now_s = clock::now_s();
-        let view = view(shared, generation, job, now_s);
-        policy::decide(job, &view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s)
+        let mut view = view(shared, generation, job, now_s);
+        self.course.needs.look(shared, generation, &self.course.upload, &mut view);
+        let step = policy::decide(job, &view, model.as_deref(), &self.plan, &evidence, self.forked_s, now_s);
+        if generation.config.journal.is_some() {
+            let decision = if let Step::Settled(decision) = &step { Some(*decision) } else { None };
+            let seen = Seen { view, evidence, forked_s: self.forked_s, at_s: now_s, decision };
+            *self.course.seen.lock() = Some(Box::new(seen));
+        }
+        step
     }
 
     /// Keeps what was seen for the record. Of a dispatch that was given up, the last look stays.

@@ -5,13 +5,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use config::value::Poll;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use parking_lot::Mutex;
 use policy::spend::Bill;
 use policy::watchdog::Seat;
 use policy::{Job, MAX_NETWORKS, Model, NetworkId, NetworkSet, Plan, View};
 
 use super::asynchronous::About;
+use super::hindsight::Hindsight;
+use super::needs::Needs;
 use crate::body::Body;
+use crate::data::{self, Attendance};
 use crate::generation::{Generation, Shared};
+use crate::journal::Seen;
 use crate::peer;
 use crate::spend::Tab;
 use crate::spool::Spool;
@@ -33,14 +38,24 @@ pub(super) struct Course {
     pub(super) seat: Seat,
     /// What it costs.
     pub(super) tab: Arc<Tab>,
+    /// How long it ran where it was seen to its end.
+    pub(super) hindsight: Hindsight,
     /// When it was planned.
     pub(super) planned_s: f64,
     pub(super) upload: Arc<Upload>,
     /// The inputs that the request declares.
     pub(super) inputs: Vec<Uri>,
+    /// Those, and what it is expected to read besides.
+    pub(super) needs: Needs,
+    /// Its place among those whose fetches are watched.
+    pub(super) attendance: Option<Attendance>,
     pub(super) left: Left,
     /// The asynchronous job that it is about.
     pub(super) about: Option<Box<About>>,
+    /// Whether its answer may be stored in the response cache.
+    pub(super) storing: bool,
+    /// What its decision was made from last, if there is a journal.
+    pub(super) seen: Mutex<Option<Box<Seen>>>,
     /// What was asked for, and of whom.
     pub(super) uri: Uri,
     pub(super) host: Option<HeaderValue>,
@@ -100,6 +115,11 @@ impl Course {
 
     /// What is taken in for others is charged to them, by themselves.
     fn charged(&self, to: NetworkId, flight: Flight, within_s: f64, speed: f64) -> Flight {
+        if to == self.view.home
+            && let Some(attendance) = &self.attendance
+        {
+            attendance.begins_here();
+        }
         if self.job.last_hop {
             return flight;
         }
@@ -149,10 +169,27 @@ impl Course {
         policy::cost::arriving_s(&self.job, &self.view, network)
     }
 
+    /// A sidecar says on its answer what the job has fetched there.
+    pub(super) fn hears(&self, from: NetworkId, headers: &HeaderMap) {
+        if let Some(attendance) = self.attendance.as_ref().filter(|_| self.network(from).is_sidecar()) {
+            attendance.hears(headers);
+        }
+    }
+
+    /// The same, said by this one.
+    pub(super) fn says(&self, headers: &mut HeaderMap) {
+        if let Some(told) = self.attendance.as_ref().and_then(Attendance::tells) {
+            headers.insert(data::INPUTS, told);
+        }
+    }
+
     /// How long a dispatch ran that has held a slot for `held_s`: the time in which its data was on its way, and in which the
     /// network waited for its body, is not the job's.
     pub(super) fn ran_s(&self, network: NetworkId, upload: &Upload, held_s: f64) -> f64 {
-        (held_s - self.arriving_s(network) - upload.waited_s()).max(0.0)
+        // A fetch may have been shared, or there meanwhile: it must not make a job look infinitely fast.
+        let fetching_s = policy::cost::fetching_s(&self.job, &self.view.state[network]);
+        let arriving_s = self.arriving_s(network) - fetching_s + fetching_s.min(held_s / 2.0);
+        (held_s - arriving_s - upload.waited_s()).max(0.0)
     }
 
     /// Sends the real job. A sidecar is told that this is its last hop.
@@ -168,6 +205,14 @@ impl Course {
             request
                 .headers_mut()
                 .insert(peer::TRANSFER, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("t")));
+        }
+        // A service that passes it on says whose its fetches are.
+        if network.is_home() && self.attendance.is_some() && !request.headers().contains_key(peer::DISPATCH) {
+            let id = self.dispatch_id("t");
+            data::tell(request.headers_mut(), &id);
+            request
+                .headers_mut()
+                .insert(peer::DISPATCH, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("t")));
         }
         let request = request.map(|body| match body {
             // It came back unsent, and is watched already.
@@ -189,6 +234,13 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         Self { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone() }
+    }
+
+    /// The same, but for a body, and by GET.
+    pub(super) fn get(&self) -> Request<Body> {
+        let mut request = self.request(Body::Empty);
+        *request.method_mut() = Method::GET;
+        request
     }
 
     pub(super) fn request(&self, body: Body) -> Request<Body> {

@@ -8,6 +8,7 @@ use http::Request;
 use policy::gate;
 
 use super::classify::{Classified, classify};
+use super::needs::{self, Looked, Needs};
 use super::view;
 use crate::admin::{Asked, Preview};
 use crate::body::Body;
@@ -15,6 +16,7 @@ use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::hygiene;
 use crate::peer::Mark;
+use crate::upstream::Upload;
 
 /// Classifies and plans as the path does. `None` for a request that the path would refuse.
 pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked: &Asked) -> Option<Preview> {
@@ -31,9 +33,15 @@ pub(crate) fn preview(shared: &Arc<Shared>, generation: &Arc<Generation>, asked:
         class = called;
         id
     };
-    let Classified { job, route } = classify(generation, &shared.located, class_of, &request, &Mark::None, false, id);
+    let Classified { mut job, route } =
+        classify(generation, &shared.located, class_of, &request, &Mark::None, false, id);
     let now_s = clock::now_s();
-    let view = view(shared, generation, &job, now_s);
+    let mut view = view(shared, generation, &job, now_s);
+    let routed = route.map(|place| &generation.config.routes[place]);
+    let kind = needs::kind(routed.filter(|_| shared.data.learns()), job.class, &request, &Looked::Not);
+    let linked = needs::linked(request.headers());
+    let mut needs = Needs::of(&shared.data, routed, &linked, kind.as_ref(), &request, &Looked::Not);
+    needs.enter(shared, generation, &Upload::default(), &mut job, &mut view);
     let model = shared.oracle.model();
     let seat = shared.guard.would_seat(&job, &view, model.is_some(), now_s);
     let plan = policy::plan_as(seat.arm, &job, &view, model.as_deref(), now_s);

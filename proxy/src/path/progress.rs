@@ -97,10 +97,11 @@ pub(super) async fn while_watching<F: Future>(
     let inputs = if network.is_home() { course.inputs.as_slice() } else { &[] };
     let size = |url: &http::Uri| course.shared.data.contains(url);
     let reads = course.shared.data.readers.watch(id, inputs);
-    if poll.is_some() || reads.is_some() {
+    let attends = network.is_home() && course.attendance.is_some();
+    if poll.is_some() || reads.is_some() || attends {
         request.headers_mut().insert(peer::DISPATCH, HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("")));
     }
-    if reads.is_some() {
+    if reads.is_some() || attends {
         data::tell(request.headers_mut(), id);
     }
     let body_bytes = course.job.body_bytes.filter(|bytes| *bytes >= PACED_BYTES);

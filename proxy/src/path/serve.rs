@@ -63,7 +63,9 @@ pub(super) async fn transfer(course: Arc<Course>, settle: Settle, request: Reque
         Ok(response) => {
             settle.answered(response.status(), Some(flight));
             let held = response.map(|inner| Served::wrap(inner, entered, None));
-            Ok(passed_on(held, settle))
+            let mut response = passed_on(held, settle);
+            course.says(response.headers_mut());
+            Ok(response)
         }
         Err(failure) => {
             settle.end(Outcome::Refused, 0);
@@ -131,14 +133,16 @@ pub(super) async fn shadow(course: Arc<Course>, warming: OnItsWay, request: Requ
         Ok(response) if home.runs_shadows_apart() && response.status() == StatusCode::ACCEPTED => {
             Err(running.is_out_of_reach())
         }
-        Ok(response) => Ok(to_peer(
-            caps,
-            response.map(|mut answer| {
+        Ok(response) => {
+            let answer = response.map(|mut answer| {
                 answer.frees(running.flight.ticket());
                 let body = Body::Throttled(Box::new(Throttled::new(Body::Answer(Box::new(answer)), throttle)));
                 Served::wrap(body, Some(entered), Some((running, shed)))
-            }),
-        )),
+            });
+            let mut answer = to_peer(caps, answer);
+            course.says(answer.headers_mut());
+            Ok(answer)
+        }
         Err(error) => Err(running.failed(&error)),
     }
 }

@@ -1,29 +1,34 @@
 //! A job's end. Whatever way out a job takes, it leaves one record, one outcome in the metrics and, if it succeeded, one
 //! label; that is why this is a guard.
 
-use std::pin::Pin;
+mod body;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use policy::inputs::gain::Read;
 use policy::learn::{Label, Row};
 use policy::watchdog::Came;
-use policy::{Action, Decision, Reason, Shadowing};
+use policy::{Action, Decision, NetworkId, Reason, Shadowing};
 
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::clock;
+use crate::data::{self, Attendance};
 use crate::grpc::Call;
+use crate::journal::Happened;
 use crate::problem::Problem;
-use crate::record::{Outcome, Record};
+use crate::record::{Inputs, Outcome, Record};
 use crate::spool::Spool;
 use crate::upstream::Flight;
 
 use super::asynchronous;
 use super::course::Course;
+use super::hindsight;
 use super::shadow::Background;
 use super::warm::OnItsWay;
+
+pub(crate) use body::JobBody;
 
 /// What is known of a job so far, and must be told when it ends.
 #[derive(Debug)]
@@ -74,6 +79,12 @@ impl Settle {
             request_bytes: 0,
             response_bytes: 0,
             possibly_running: 0,
+            inputs: None,
+            planned: plan.target,
+            ran_s: None,
+            waited_s: 0.0,
+            terms: None,
+            happened: None,
         };
         Self {
             course: Arc::clone(course),
@@ -95,6 +106,12 @@ impl Settle {
     /// The record, to be filled in.
     pub(super) fn record(&mut self) -> &mut Record {
         self.record.as_mut().expect("the record is only taken when the job has ended")
+    }
+
+    /// Whether the answer may be stored; if so, whether it is an adopted shadow's.
+    pub(super) fn stores(&self) -> Option<bool> {
+        let record = self.record.as_ref().filter(|_| self.course.storing)?;
+        Some(record.action == Action::Adopt)
     }
 
     /// Holds data that is on its way until the job is over or goes elsewhere.
@@ -214,14 +231,20 @@ impl Settle {
         // A job that was only accepted has not shown how long it takes.
         let told = record.status < 400 && record.status != 202 && matches!(self.call, None | Some(Call::Ok));
         let succeeded = outcome == Outcome::Answered && told;
+        if let Some(attendance) = self.course.attendance.as_ref().filter(|_| succeeded) {
+            attendance.learn();
+            record.inputs = self.read(attendance, record.target, record.took_s);
+        }
         if let Some(flight) = &mut self.flight {
             flight.carried(record.request_bytes + response_bytes);
         }
         if let Some(flight) = self.flight.take().filter(|_| succeeded) {
             let ran_s = self.course.ran_s(record.target, &self.course.upload, flight.land());
             let took_s = (ran_s - self.stalled_s).max(f64::MIN_POSITIVE);
+            record.ran_s = Some(took_s);
             let predicted = record.predictions[record.target].as_ref();
             self.course.shared.metrics.predicted(record.target, predicted, took_s);
+            self.course.hindsight.answered(&self.course, record.target, took_s);
             let row = Row {
                 job: self.course.job,
                 pair: record.id,
@@ -234,12 +257,33 @@ impl Settle {
             self.course.shared.oracle.learn_beside(row, record.predictions[record.target]);
         }
         self.compare(&record);
+        record.waited_s = self.course.upload.waited_s() + self.stalled_s;
+        let Course { job, view, plan, seat, .. } = &*self.course;
+        let predicted = plan.predictions[record.target].as_ref();
+        record.terms = predicted.map(|predicted| policy::cost::terms(job, view, record.target, predicted));
+        if record.generation.config.journal.is_some() {
+            let seen = self.course.seen.lock().take();
+            record.happened = Some(Box::new(Happened { view: *view, plan: *plan, arm: seat.arm, seen }));
+        }
         self.course.shared.metrics.job(&record);
         self.course.shared.recorder.submit(record);
     }
 }
 
 impl Settle {
+    /// Counts what the job has read, and what it has saved by finding it.
+    fn read(&self, attendance: &Attendance, on: NetworkId, took_s: f64) -> Option<Inputs> {
+        let Course { shared, job, view, needs, .. } = &*self.course;
+        let read = data::read(&attendance.seen());
+        if read == Read::default() && needs.is_empty() {
+            return None;
+        }
+        let saved_s = shared.data.gains.job(on, job.class, read, took_s - self.stalled_s);
+        shared.metrics.data.read(on, &read, saved_s);
+        let (expected_bytes, warm_bytes) = (job.input_bytes.unwrap_or(0), view.state[on].warm_bytes);
+        Some(Inputs { expected_bytes, warm_bytes, read, saved_s })
+    }
+
     /// Tells the comparison what became of the job. One that failed must be done once more, so that is added to what it cost.
     fn compare(&self, record: &Record) {
         let Course { shared, job, view, plan, seat, tab, .. } = &*self.course;
@@ -252,8 +296,11 @@ impl Settle {
         let unknown = matches!(record.status, 101 | 202 | 400..500);
         let came = policy::plan::size(job, view, plan).filter(|_| failed || !unknown).map(|size| {
             let took_s = (record.took_s - self.stalled_s).max(0.0);
-            let time = view.pricing.time_value_per_s(job.urgency) * took_s;
-            Came { cost: time + tab.total() + if failed { size } else { 0.0 }, size, took_s }
+            let cost = view.pricing.time_value_per_s(job.urgency) * took_s + tab.total();
+            if !failed {
+                hindsight::count(&self.course, record, cost);
+            }
+            Came { cost: cost + if failed { size } else { 0.0 }, size, took_s }
         });
         shared.guard.ended(*seat, came.as_ref());
     }
@@ -279,85 +326,5 @@ const fn plan_word(shadowing: &Shadowing) -> &'static str {
         Shadowing::Lead { .. } => "lead",
         Shadowing::Probe { .. } => "probe",
         Shadowing::Sample { .. } => "sample",
-    }
-}
-
-/// The answer that a client reads, which settles its job when it ends.
-#[derive(Debug)]
-pub(crate) struct JobBody {
-    inner: Body,
-    settle: Settle,
-    bytes: u64,
-    /// When the last frame was handed to the client's side.
-    handed_s: Option<f64>,
-}
-
-impl JobBody {
-    /// Wraps an answer.
-    pub(super) fn wrap(inner: Body, mut settle: Settle) -> Body {
-        if inner.is_end_stream() {
-            let outcome = outcome(settle.record().status, settle.call);
-            settle.end(outcome, 0);
-            return Body::Empty;
-        }
-        let mut inner = inner;
-        if let Some(flight) = &settle.flight {
-            inner.frees(flight.ticket());
-        }
-        Body::Job(Box::new(Self { inner, settle, bytes: 0, handed_s: None }))
-    }
-
-    fn end(&mut self) {
-        let outcome =
-            self.settle.record.as_ref().map_or(Outcome::Answered, |record| outcome(record.status, self.settle.call));
-        self.settle.end(outcome, self.bytes);
-    }
-}
-
-const fn outcome(status: u16, call: Option<Call>) -> Outcome {
-    let failed = matches!(call, Some(Call::Failed | Call::Unavailable));
-    if status >= 500 || failed { Outcome::ServerError } else { Outcome::Answered }
-}
-
-impl http_body::Body for JobBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let Some(handed_s) = this.handed_s.take() {
-            this.settle.stalled_s += clock::now_s() - handed_s;
-        }
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.settle.heard(trailers);
-                }
-                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if frame.is_trailers() || this.inner.is_end_stream() {
-                    this.end();
-                } else {
-                    this.handed_s = Some(clock::now_s());
-                }
-            }
-            Some(Err(_)) => this.settle.end(Outcome::BrokeOff, this.bytes),
-            None => this.end(),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Drop for JobBody {
-    fn drop(&mut self) {
-        self.settle.end(Outcome::ClientGone, self.bytes);
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
@@ -32,7 +31,7 @@ pub(super) struct Wanted {
 
 /// Takes the wish out of an HTTP/1.1 request, if it has one. `h2c` is not one: what cannot be shadowed or gated is not let
 /// through, and a client that offers it must be content without (RFC 9110 §7.8).
-pub(super) fn wanted(request: &mut Request<Incoming>) -> Option<Wanted> {
+pub(super) fn wanted<B>(request: &mut Request<B>) -> Option<Wanted> {
     if request.version() != http::Version::HTTP_11 {
         return None;
     }

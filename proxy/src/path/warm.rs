@@ -2,17 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Uri};
 use tokio::task::AbortHandle;
 
 use super::course::Course;
-use crate::data::{self, Warming};
+use crate::data::Warming;
 use crate::peer::{self, Asked};
-
-/// The inputs that a request declares.
-pub(super) fn declared(headers: &HeaderMap) -> Vec<Uri> {
-    if headers.contains_key(http::header::LINK) { data::declared(headers) } else { Vec::new() }
-}
 
 /// Data on its way. Dropping this stops what nobody else waits for.
 #[derive(Debug, Default)]
@@ -31,14 +25,15 @@ impl Drop for Asking {
 }
 
 /// Starts to warm what the job needs where the plan leans.
-pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
-    let allowed = course.route.is_some_and(|place| course.generation.config.routes[place].warm);
-    if needs.is_empty() || !allowed {
+pub(super) fn towards(course: &Course) -> OnItsWay {
+    if course.needs.is_empty() {
         return OnItsWay::default();
     }
     let network = course.network(course.plan.target);
     if network.is_home() {
-        let here = needs.iter().filter_map(|url| course.shared.data.warm(url).ok()).collect();
+        let data = &course.shared.data;
+        let allowance = data.allowance();
+        let here = course.needs.all.iter().filter_map(|need| data.warm(&need.url, &allowance).ok()).collect();
         return OnItsWay { _here: here, _there: None };
     }
     if !network.is_sidecar() {
@@ -47,6 +42,7 @@ pub(super) fn towards(course: &Course, needs: Vec<Uri>) -> OnItsWay {
     let Some(endpoint) = course.upload.preferred(network.id).or_else(|| network.leaning()) else {
         return OnItsWay::default();
     };
+    let needs = course.needs.urls();
     // The job is to find it there.
     course.upload.prefer(network.id, endpoint);
     let of = Asked { network: Arc::clone(network), endpoint, worker: course.worker };

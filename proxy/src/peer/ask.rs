@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::CONTROL;
 use crate::body::Body;
 use crate::clock;
+use crate::data::Held;
 use crate::lane::Used;
 use crate::upstream::{Lane, Network, Purpose, Report, Upload};
 
@@ -30,6 +31,8 @@ const ANSWER_BYTES: usize = 16 * 1024;
 struct Load {
     in_flight: u32,
     capacity: u32,
+    /// A sidecar of another version may not say.
+    data: Option<Held>,
 }
 
 #[derive(Deserialize)]
@@ -136,11 +139,11 @@ pub(crate) async fn used(of: &Asked, id: &str) -> Option<Used> {
 /// Asks one endpoint for load reports for as long as the process runs. What a report says is what other sidecars have there,
 /// too. One that does not answer has no load that could be counted on.
 pub(crate) async fn keep_reports_fresh(network: Arc<Network>, endpoint: usize, worker: usize, failed: impl Fn()) {
-    let path = format!("{CONTROL}load");
     let of = Asked { network: Arc::clone(&network), endpoint, worker };
     loop {
         let began_s = clock::now_s();
         let ours = network.endpoints[endpoint].in_flight();
+        let path = format!("{CONTROL}load?held={}", network.warmth.version(endpoint));
         let answer = of.ask(Method::GET, &path, Body::Empty, WITHIN).await;
         if answer.is_ok() {
             network.saw_round_trip(clock::now_s() - began_s);
@@ -149,7 +152,8 @@ pub(crate) async fn keep_reports_fresh(network: Arc<Network>, endpoint: usize, w
         if load.is_none() {
             failed();
         }
-        network.reports(endpoint, load.map(|Load { in_flight, capacity }| Report { in_flight, ours, capacity }));
+        network.warmth.hears(endpoint, load.as_ref().and_then(|load| load.data.clone()));
+        network.reports(endpoint, load.map(|Load { in_flight, capacity, .. }| Report { in_flight, ours, capacity }));
         tokio::time::sleep(REPORT_EVERY).await;
     }
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::{CONTROL, owned};
 use crate::body::Body;
-use crate::data::DECLARED_MOST;
+use crate::data::{DECLARED_MOST, Held};
 use crate::generation::Shared;
 use crate::lane::Used;
 use crate::problem::Problem;
@@ -43,6 +43,9 @@ pub(crate) fn notice_loss(socket: &TcpStream) -> io::Result<()> {
 struct Load {
     in_flight: u32,
     capacity: u32,
+    /// What is here of inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Held>,
 }
 
 /// How far a dispatch is.
@@ -86,7 +89,7 @@ pub(crate) async fn control(
 ) -> Response<Body> {
     let path = request.uri().path().strip_prefix(CONTROL).unwrap_or_default().to_owned();
     match (request.method(), path.split_once('/').unwrap_or((&path, ""))) {
-        (&Method::GET, ("load", "")) => load(shared),
+        (&Method::GET, ("load", "")) => load(shared, request.uri().query()),
         (&Method::GET, ("health", "")) => health(shared),
         (&Method::GET, ("dispatch", id)) => progress(shared, &owned(id, peer)),
         (&Method::POST, ("adopt", id)) => adopt(shared, &owned(id, peer)),
@@ -95,10 +98,13 @@ pub(crate) async fn control(
     }
 }
 
-fn load(shared: &Shared) -> Response<Body> {
+fn load(shared: &Shared, query: Option<&str>) -> Response<Body> {
     let generation = shared.generation.load();
     let home = &generation.networks[generation.config.home.index()];
-    json(&Load { in_flight: home.in_flight(), capacity: home.capacity() })
+    // Only who asks for the list of what is here reads it.
+    let has = query.and_then(|query| query.strip_prefix("held=")?.parse().ok());
+    let data = has.map(|has| shared.data.held(has));
+    json(&Load { in_flight: home.in_flight(), capacity: home.capacity(), data })
 }
 
 /// Whether jobs that are sent here can run: the service's health, not only ours.
@@ -149,10 +155,11 @@ async fn warm(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body
     let list = String::from_utf8_lossy(&body);
     let urls = list.lines().filter_map(|line| line.parse::<http::Uri>().ok()).take(DECLARED_MOST);
     let (mut warmed, mut fetched_bytes) = (0, 0);
+    let allowance = shared.data.allowance();
     // All of them are on their way before the first is waited for.
     let begin = |url: http::Uri| {
         let was_here = shared.data.contains(&url).is_some();
-        Some((shared.data.warm(&url).ok()?, url, was_here))
+        Some((shared.data.warm(&url, &allowance).ok()?, url, was_here))
     };
     let on_their_way: Vec<_> = urls.filter_map(begin).collect();
     for (warming, url, was_here) in &on_their_way {

@@ -1,7 +1,8 @@
 //! The file that decisions are written to: whole lines, or none.
 //!
 //! A full disk costs lines, never jobs and never the thread: what could not be written is counted, said once, and the next
-//! line that fits starts on a line of its own. The file is opened for appending, so a log rotator may truncate it.
+//! line that fits starts on a line of its own. The file is opened for appending, so a log rotator may truncate it;
+//! without one, it is renamed and begun anew when it is long.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,10 @@ pub(super) struct File<W = std::fs::File> {
     failing: bool,
     /// Whether what is in the file ends in the middle of a line.
     torn: bool,
+    /// How long it may become, and how many there may be.
+    bounds: Option<(u64, u64)>,
+    /// Whether the last try to rename it failed.
+    unrotated: bool,
 }
 
 impl File {
@@ -36,11 +41,62 @@ impl File {
         })?;
         Ok(Self::over(inner, path))
     }
+
+    /// To be begun anew when it is longer than `bytes`, with `files` of them at the most.
+    pub(super) fn rotated(mut self, bytes: u64, files: u64) -> Self {
+        self.bounds = Some((bytes, files));
+        self
+    }
+
+    /// Begins a new file if this one is long. Its length is asked for, since others may truncate it.
+    pub(super) fn rotate_if_long(&mut self) {
+        let Some((most, files)) = self.bounds else { return };
+        if self.inner.metadata().is_ok_and(|of| of.len() < most) {
+            return;
+        }
+        match self.rotate(files) {
+            Ok(next) => (self.inner, self.torn, self.unrotated) = (next, false, false),
+            Err(error) if !self.unrotated => {
+                self.unrotated = true;
+                tracing::error!(path = %self.path.display(), %error, "the decision log cannot be renamed, so it grows on");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Renames the file, and those before it, one number further. The last number is replaced.
+    fn rotate(&self, files: u64) -> io::Result<std::fs::File> {
+        let numbered = |number: u64| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        };
+        if files <= 1 {
+            self.inner.set_len(0)?;
+            return self.inner.try_clone();
+        }
+        for number in (1..files - 1).rev() {
+            match std::fs::rename(numbered(number), numbered(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        std::fs::rename(&self.path, numbered(1))?;
+        std::fs::OpenOptions::new().create(true).append(true).open(&self.path)
+    }
 }
 
 impl<W: Write> File<W> {
     fn over(inner: W, path: &Path) -> Self {
-        Self { path: path.to_owned(), inner, waiting: Vec::new(), failing: false, torn: false }
+        Self {
+            path: path.to_owned(),
+            inner,
+            waiting: Vec::new(),
+            failing: false,
+            torn: false,
+            bounds: None,
+            unrotated: false,
+        }
     }
 
     /// Takes a record in, as a line.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use policy::cost::Terms;
 use policy::prediction::LEVELS;
 use policy::{Action, NetworkId, Prediction, ShadowMode};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,21 @@ pub(crate) struct Line<'a> {
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     pub(crate) possibly_running: u8,
+    /// What it has read of inputs, where that is known.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) inputs: Option<InputsLine>,
+    /// Where the plan leaned.
+    #[serde(default)]
+    pub(crate) planned: Cow<'a, str>,
+    /// Nothing if it came to no good end.
+    #[serde(default)]
+    pub(crate) ran_s: Option<f64>,
+    #[serde(default)]
+    pub(crate) waited_s: f64,
+    /// Nothing if nothing was predicted where it was answered.
+    #[serde(default)]
+    pub(crate) terms: Option<TermsLine>,
     /// The job's path through the tree, only where one job is asked for and the model that decided is still in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tree_path: Vec<String>,
@@ -95,6 +111,30 @@ impl From<&Prediction> for PredictionLine {
     }
 }
 
+/// What a cost is made of.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct TermsLine {
+    pub(crate) waiting: f64,
+    pub(crate) moving: f64,
+    pub(crate) running: f64,
+    pub(crate) resources: f64,
+    pub(crate) congestion: f64,
+    pub(crate) crossing: f64,
+}
+
+impl From<&Terms> for TermsLine {
+    fn from(terms: &Terms) -> Self {
+        Self {
+            waiting: rounded(terms.waiting),
+            moving: rounded(terms.moving),
+            running: rounded(terms.running),
+            resources: rounded(terms.resources),
+            congestion: rounded(terms.congestion),
+            crossing: rounded(terms.crossing),
+        }
+    }
+}
+
 /// The name of a network, or its place if the configuration does not have it.
 pub(crate) fn network_name(generation: &Generation, network: NetworkId) -> Cow<'_, str> {
     match generation.config.networks.get(network.index()) {
@@ -111,7 +151,7 @@ pub(crate) const fn mode_word(mode: ShadowMode) -> &'static str {
     }
 }
 
-pub(super) const fn action_word(action: Action) -> &'static str {
+pub(crate) const fn action_word(action: Action) -> &'static str {
     match action {
         Action::Keep => "keep",
         Action::Adopt => "adopt",
@@ -130,4 +170,20 @@ pub(crate) fn rounded(value: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// What a job has read of inputs.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(crate) struct InputsLine {
+    pub(crate) expected_bytes: u64,
+    pub(crate) warm_bytes: u64,
+    pub(crate) hits: u32,
+    pub(crate) misses: u32,
+    pub(crate) hit_bytes: u64,
+    pub(crate) missed_bytes: u64,
+    /// Missing where there is nothing to compare it with.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) saved_s: Option<f64>,
 }

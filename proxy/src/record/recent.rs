@@ -60,6 +60,11 @@ impl Recent {
         self.kept.iter().rev().take(n).cloned().collect()
     }
 
+    /// Those after the one of job `id`, at most the latest `n`, newest first.
+    pub(super) fn since(&self, id: u64, n: usize) -> Vec<Kept> {
+        self.kept.iter().rev().take_while(|kept| kept.id() != id).take(n).cloned().collect()
+    }
+
     /// The one of job `id`. Of several with one id, the newest.
     pub(super) fn find(&self, id: u64) -> Option<Kept> {
         self.kept.iter().rev().find(|kept| kept.id() == id).cloned()

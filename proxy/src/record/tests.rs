@@ -97,14 +97,24 @@ pub(super) fn record_of(generation: &Arc<Generation>, id: u64, target: usize, to
         request_bytes: 100,
         response_bytes: 2000,
         possibly_running: 0,
+        inputs: None,
+        planned: network(0),
+        ran_s: Some(took_s),
+        waited_s: 0.0,
+        terms: Some(policy::cost::Terms { running: 0.2, resources: 0.05, ..Default::default() }),
+        happened: None,
     }
+}
+
+fn log() -> Log {
+    Log { decisions: None, keep: 0, decisions_bytes: 1 << 20, decisions_files: 3 }
 }
 
 fn recorder(log: &Log) -> (Recorder, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new(&["private".to_owned(), "public".to_owned()]));
     let classes = Arc::new(Classes::default());
     classes.id("render", "scene");
-    (Recorder::start(log, classes, Arc::clone(&metrics)).expect("a thread"), metrics)
+    (Recorder::start(log, None, classes, Arc::clone(&metrics)).expect("a thread"), metrics)
 }
 
 /// Waits until the recorder's thread has come to job `id`.
@@ -129,7 +139,11 @@ fn a_line_says_all_of_a_job_by_name() {
             "mean_s": 1.0, "p10_s": 0.5, "p25_s": 0.7, "p50_s": 0.9, "p75_s": 1.2, "p90_s": 1.5, "doubt": 0.0
         } },
         "costs": { "private": 0.25 }, "model": 2, "status": 200, "outcome": "answered", "took_s": 0.3, "head_s": 0.2,
-        "request_bytes": 100, "response_bytes": 2000, "possibly_running": 0
+        "request_bytes": 100, "response_bytes": 2000, "possibly_running": 0,
+        "planned": "private", "ran_s": 0.3, "waited_s": 0.0,
+        "terms": {
+            "waiting": 0.0, "moving": 0.0, "running": 0.2, "resources": 0.05, "congestion": 0.0, "crossing": 0.0
+        }
     });
     assert_eq!(line, expected);
 }
@@ -139,7 +153,7 @@ fn everything_submitted_is_in_the_file_when_the_recorder_is_gone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("decisions.jsonl");
     let generation = generation();
-    let (recorder, metrics) = recorder(&Log { decisions: Some(path.clone()), keep: 4 });
+    let (recorder, metrics) = recorder(&Log { decisions: Some(path.clone()), keep: 4, ..log() });
     for id in 0..1000 {
         recorder.submit(Box::new(record_of(&generation, id, 0, 0.3)));
     }
@@ -156,7 +170,7 @@ fn everything_submitted_is_in_the_file_when_the_recorder_is_gone() {
 
 #[test]
 fn the_latest_are_kept_newest_first_and_found_by_id() {
-    let (recorder, _) = recorder(&Log { decisions: None, keep: 3 });
+    let (recorder, _) = recorder(&Log { decisions: None, keep: 3, ..log() });
     let generation = generation();
     for id in 0..10 {
         recorder.submit(Box::new(record_of(&generation, id, 0, 0.3)));
@@ -171,7 +185,7 @@ fn the_latest_are_kept_newest_first_and_found_by_id() {
 
 #[test]
 fn kept_records_let_go_of_a_configuration_that_was_replaced() {
-    let (recorder, _) = recorder(&Log { decisions: None, keep: 10 });
+    let (recorder, _) = recorder(&Log { decisions: None, keep: 10, ..log() });
     let (old, new) = (generation(), generation());
     recorder.submit(Box::new(record_of(&old, 1, 0, 0.3)));
     recorder.submit(Box::new(record_of(&new, 2, 0, 0.3)));
@@ -190,10 +204,43 @@ fn what_does_not_fit_is_dropped_and_counted() {
         metrics: Arc::clone(&metrics),
         turn: Mutex::default(),
         stop: AtomicBool::new(false),
+        labels: Arc::new(Labels::new(Arc::clone(&metrics))),
+        in_force: InForce::new(),
     });
     let recorder = Recorder { desk, thread: None };
     for _ in 0..5 {
         recorder.submit(Box::new(record(0, 0.1)));
     }
     assert!(metrics.text(Vec::new()).contains("adumbra_records_dropped_total 3\n"));
+}
+
+#[test]
+fn a_long_log_is_renamed_and_the_oldest_goes() {
+    let directory = tempfile::tempdir().expect("there is room for files");
+    let path = directory.path().join("decisions.jsonl");
+    let log = Log { decisions: Some(path.clone()), keep: 100, decisions_bytes: 1500, ..log() };
+    let (recorder, metrics) = recorder(&log);
+    for id in 1..=9 {
+        recorder.submit(Box::new(record_of(&generation(), id, 1, 0.3)));
+        until(&recorder, id);
+        while metrics.records_so_far().0 < id {
+            std::thread::yield_now();
+        }
+    }
+    drop(recorder);
+    let mut names: Vec<_> = std::fs::read_dir(directory.path())
+        .expect("it is there")
+        .map(|file| file.expect("it is there").file_name().into_string().expect("text"))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["decisions.jsonl", "decisions.jsonl.1", "decisions.jsonl.2"]);
+    let ids = |name: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(directory.path().join(name)).expect("text");
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a whole line"));
+        lines.map(|line| line["id"].as_str().expect("an id").trim_start_matches('0').to_owned()).collect()
+    };
+    let kept: Vec<String> = ["decisions.jsonl.2", "decisions.jsonl.1", "decisions.jsonl"].map(ids).concat();
+    let last: Vec<String> = (1..=9).map(|id| id.to_string()).collect();
+    assert!(kept.len() < 9 && last.ends_with(&kept), "the newest, in order: {kept:?}");
+    assert_eq!(metrics.records_so_far(), (9, 0));
 }

@@ -9,11 +9,11 @@
 use policy::prediction::LEVELS;
 use policy::{PerNetwork, Prediction, Progress};
 
-use super::Record;
 use super::json::{Json, key, quoted};
 use super::line::{action_word, mode_word};
 use super::names::Names;
 use super::time::rfc3339;
+use super::{Inputs, Record};
 use crate::generation::Classes;
 
 /// Writes lines, and remembers names from one to the next.
@@ -37,6 +37,9 @@ impl<'c> Writer<'c> {
         self.plan(record, &mut json);
         self.decision(record, &mut json);
         end(record, &mut json);
+        json.raw(key!("planned"));
+        json.value(self.names.network(record.planned));
+        spent(record, &mut json);
         if !tree_path.is_empty() {
             json.raw(concat!(key!("tree_path"), "["));
             tree_path.iter().for_each(|step| json.value(&quoted(step)));
@@ -173,6 +176,49 @@ fn end(record: &Record, json: &mut Json<'_>) {
     json.whole(record.response_bytes);
     json.raw(key!("possibly_running"));
     json.whole(record.possibly_running.into());
+    let Some(Inputs { expected_bytes, warm_bytes, read, saved_s }) = record.inputs else { return };
+    let figures = [
+        (concat!(key!("inputs"), "{", key!("expected_bytes")), expected_bytes),
+        (key!("warm_bytes"), warm_bytes),
+        (key!("hits"), read.hits.into()),
+        (key!("misses"), read.misses.into()),
+        (key!("hit_bytes"), read.hit_bytes),
+        (key!("missed_bytes"), read.missed_bytes),
+    ];
+    for (key, figure) in figures {
+        json.raw(key);
+        json.whole(figure);
+    }
+    if let Some(saved_s) = saved_s {
+        json.raw(key!("saved_s"));
+        json.millionths(saved_s);
+    }
+    json.end(b'}');
+}
+
+fn spent(record: &Record, json: &mut Json<'_>) {
+    json.raw(key!("ran_s"));
+    match record.ran_s {
+        Some(ran_s) => json.millionths(ran_s),
+        None => json.value("null"),
+    }
+    json.raw(key!("waited_s"));
+    json.millionths(record.waited_s);
+    json.raw(key!("terms"));
+    let Some(terms) = &record.terms else { return json.value("null") };
+    json.raw(concat!("{", key!("waiting")));
+    json.millionths(terms.waiting);
+    json.raw(key!("moving"));
+    json.millionths(terms.moving);
+    json.raw(key!("running"));
+    json.millionths(terms.running);
+    json.raw(key!("resources"));
+    json.millionths(terms.resources);
+    json.raw(key!("congestion"));
+    json.millionths(terms.congestion);
+    json.raw(key!("crossing"));
+    json.millionths(terms.crossing);
+    json.end(b'}');
 }
 
 /// 16 hex digits.

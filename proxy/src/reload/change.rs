@@ -55,7 +55,13 @@ impl Change {
         }
         let before = shared.generation.load_full();
         let (certificates, papers) = certificates(shared, &before.config, &config)?;
-        let pages = if before.config.log.decisions == config.log.decisions { None } else { Some(open(&config)?) };
+        app::tokens(&config)?;
+        let pages_of = |config: &Config| {
+            let log = &config.log;
+            (log.decisions.clone(), log.decisions_bytes, log.decisions_files, config.journal.clone())
+        };
+        let same = pages_of(&before.config) == pages_of(&config);
+        let pages = if same { None } else { Some(open(&config)?) };
         let making = Making {
             config: &config,
             identity: certificates.identity.as_ref(),
@@ -130,13 +136,18 @@ fn follow(shared: &Shared, generation: &Generation, pages: Option<Pages>) {
         limits,
         spool,
         data,
+        // With the routes.
+        cache: _,
         // With the names of networks and routes.
         oracle: _,
         log,
+        // With the pages.
+        journal: _,
     } = &generation.config;
     shared.running_on.hold(limits.connections);
     shared.spool.turn(spool);
     shared.data.turn(data);
+    shared.cache.turn(&generation.config);
     shared.oracle.turn(&generation.config);
     shared.recorder.turn(pages, log.keep);
     if let Some(keeping) = shared.keeping.get() {
@@ -182,7 +193,8 @@ fn certificates(
 }
 
 fn open(config: &Config) -> Result<Pages, StartError> {
-    Pages::open(&config.log).map_err(|source| StartError::Thread { what: "the decision log", source })
+    Pages::open(&config.log, config.journal.as_ref())
+        .map_err(|source| StartError::Thread { what: "the decision log", source })
 }
 
 /// Shows these certificates from now on.

@@ -4,8 +4,8 @@
 //! then the old one takes in who has connected to it already and is closed, and its connections end with their next answer.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,10 +18,11 @@ use tokio::task::JoinSet;
 
 use super::owner::{Place, Tasks};
 use super::room::{Room, Taken};
-use super::{Handed, Listening, Owner, Stopping, Worker, listen};
+use super::{Ending, Handed, Listening, Owner, Stopping, Worker, listen};
 use crate::accept::{self, Accepted, Port, Tls};
 use crate::app::StartError;
 use crate::generation::Shared;
+use crate::handover::{Inherited, Offer};
 use crate::identity::Certificates;
 use crate::metrics::ConnectionRefusal;
 
@@ -31,7 +32,10 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// All listeners that are open.
 pub(crate) struct Listeners {
     shared: Arc<Shared>,
+    /// None once nothing more is to be handed over.
     workers: Vec<Worker>,
+    /// What the acceptor's thread is called among them.
+    own: usize,
     open: Vec<Open>,
     tasks: JoinSet<()>,
 }
@@ -44,13 +48,15 @@ struct Open {
     address: SocketAddr,
     door: Arc<Door>,
     room: Arc<Room>,
+    /// Until its acceptor has closed it.
+    listener: Weak<TcpListener>,
 }
 
 /// What an acceptor goes by, and may change under it.
 struct Door {
     behind: ArcSwap<Behind>,
     /// Told when no more are to come in.
-    closing: watch::Sender<bool>,
+    closing: watch::Sender<Ending>,
 }
 
 /// What a connection goes by that comes in now.
@@ -58,7 +64,7 @@ struct Door {
 struct Behind {
     tls: Option<Tls>,
     /// Told when it is to end with its next answer.
-    ending: Arc<watch::Sender<bool>>,
+    ending: Arc<watch::Sender<Ending>>,
 }
 
 /// Where the configuration wants listeners.
@@ -66,14 +72,14 @@ pub(crate) fn wanted(config: &Config) -> impl Iterator<Item = (Port, &'static st
     let listen = &config.listen;
     let intercept = listen.intercept.as_ref();
     let all = [
-        (Port::Jobs, "jobs", Some(listen.jobs)),
-        (Port::Peers, "peers", listen.peers),
-        (Port::Egress, "egress", listen.egress),
-        (Port::Inbound, "intercept.inbound", intercept.map(|intercept| intercept.inbound)),
-        (Port::Outbound, "intercept.outbound", intercept.and_then(|intercept| intercept.outbound)),
-        (Port::Admin, "admin", Some(listen.admin)),
+        (Port::Jobs, Some(listen.jobs)),
+        (Port::Peers, listen.peers),
+        (Port::Egress, listen.egress),
+        (Port::Inbound, intercept.map(|intercept| intercept.inbound)),
+        (Port::Outbound, intercept.and_then(|intercept| intercept.outbound)),
+        (Port::Admin, Some(listen.admin)),
     ];
-    all.into_iter().filter_map(|(port, what, address)| Some((port, what, address?)))
+    all.into_iter().filter_map(|(port, address)| Some((port, port.word(), address?)))
 }
 
 /// Opens a socket for a listener.
@@ -82,9 +88,21 @@ pub(crate) fn open(port: Port, what: &'static str, address: SocketAddr) -> Resul
     Ok(Listening { port, wanted: address, socket })
 }
 
+/// The socket that was inherited for a listener, or a new one.
+pub(crate) fn inherit_or_open(
+    inherited: &Inherited,
+    port: Port,
+    what: &'static str,
+    address: SocketAddr,
+) -> Result<Listening, StartError> {
+    let found = inherited.find(port, address).map_err(|source| StartError::Listen { what, address, source })?;
+    found.map_or_else(|| open(port, what, address), |socket| Ok(Listening { port, wanted: address, socket }))
+}
+
 impl Listeners {
     pub(super) fn new(shared: &Arc<Shared>, workers: Vec<Worker>) -> Self {
-        Self { shared: Arc::clone(shared), workers, open: Vec::new(), tasks: JoinSet::new() }
+        let own = workers.len();
+        Self { shared: Arc::clone(shared), workers, own, open: Vec::new(), tasks: JoinSet::new() }
     }
 
     /// Opens the sockets that `config` wants and that are not open yet.
@@ -121,12 +139,15 @@ impl Listeners {
     }
 
     /// Takes no more connections but the operator's, and lets those there are end.
-    pub(super) fn stop(&self) {
+    pub(super) fn stop(&mut self) {
+        // When the acceptors have handed over the last of theirs, each worker knows that it was the last.
+        self.workers.clear();
         self.open.iter().filter(|open| open.port != Port::Admin).for_each(|open| open.door.close());
     }
 
     /// The operator's, too.
-    pub(super) fn stop_all(&self) {
+    pub(super) fn stop_all(&mut self) {
+        self.workers.clear();
         self.open.iter().for_each(|open| open.door.close());
     }
 
@@ -136,19 +157,21 @@ impl Listeners {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, ?port, "a listening socket cannot be used"),
         };
-        let behind = Behind { tls: tls_of(port, certificates), ending: Arc::new(watch::Sender::new(false)) };
-        let door = Arc::new(Door { behind: ArcSwap::from_pointee(behind), closing: watch::Sender::new(false) });
+        let behind = Behind { tls: tls_of(port, certificates), ending: Arc::new(watch::Sender::new(Ending::Open)) };
+        let door = Arc::new(Door { behind: ArcSwap::from_pointee(behind), closing: watch::Sender::new(Ending::Open) });
         let room = Room::new(connections_most(port, limits));
+        let listener = Arc::new(listener);
         let acceptor = Acceptor {
             shared: Arc::clone(&self.shared),
-            workers: self.workers.clone(),
+            workers: if port == Port::Admin { Vec::new() } else { self.workers.clone() },
+            own: self.own,
             port,
             door: Arc::clone(&door),
             room: Arc::clone(&room),
             addresses: Inflight::new(),
         };
+        self.open.push(Open { port, wanted, address, door, room, listener: Arc::downgrade(&listener) });
         self.tasks.spawn(acceptor.run(listener));
-        self.open.push(Open { port, wanted, address, door, room });
     }
 
     /// Says where they are.
@@ -157,6 +180,8 @@ impl Listeners {
         if **self.shared.listening.load() != listening {
             self.shared.listening.store(Arc::new(listening));
         }
+        let offer = |open: &Open| Offer { port: open.port, wanted: open.wanted, listener: Weak::clone(&open.listener) };
+        *self.shared.offers.lock() = self.open.iter().map(offer).collect();
     }
 }
 
@@ -166,16 +191,16 @@ impl Door {
     fn turn(&self, tls: Option<Tls>) {
         let behind = self.behind.load_full();
         let same_kind = behind.tls.is_some() == tls.is_some();
-        let ending = if same_kind { Arc::clone(&behind.ending) } else { Arc::new(watch::Sender::new(false)) };
+        let ending = if same_kind { Arc::clone(&behind.ending) } else { Arc::new(watch::Sender::new(Ending::Open)) };
         self.behind.store(Arc::new(Behind { tls, ending }));
         if !same_kind {
-            behind.ending.send_replace(true);
+            behind.ending.send_replace(Ending::Now);
         }
     }
 
     fn close(&self) {
-        self.closing.send_replace(true);
-        self.behind.load().ending.send_replace(true);
+        self.closing.send_replace(Ending::NextAnswer);
+        self.behind.load().ending.send_replace(Ending::NextAnswer);
     }
 }
 
@@ -200,7 +225,9 @@ fn connections_most(port: Port, limits: &Limits) -> usize {
 /// One listener, and the connections that came in by it.
 struct Acceptor {
     shared: Arc<Shared>,
+    /// None for the operator's, who is served here.
     workers: Vec<Worker>,
+    own: usize,
     port: Port,
     door: Arc<Door>,
     room: Arc<Room>,
@@ -208,7 +235,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, listener: TcpListener) {
+    async fn run(self, listener: Arc<TcpListener>) {
         let mut closing = Stopping::told_by(&self.door.closing);
         loop {
             let accepted = tokio::select! {
@@ -268,7 +295,7 @@ impl Acceptor {
         if port == Port::Admin {
             let place = self.place(taken, address, Arc::new(AtomicUsize::new(1)));
             let owner = Owner::new(&Tasks::default(), place);
-            let (shared, worker) = (Arc::clone(&self.shared), self.workers.len());
+            let (shared, worker) = (Arc::clone(&self.shared), self.own);
             // Ends with its connection, or with this runtime.
             let accepted = Accepted { shared, worker, port, from, tls, stopping, owner, bound_for: None };
             tokio::spawn(accept::serve(accepted, socket));

@@ -20,7 +20,7 @@ impl Budget {
         self.bound.store(bound, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
+    /// Bytes that holders have.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -53,6 +53,11 @@ impl Share {
 }
 
 impl Share {
+    /// Bytes that it is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Gives `bytes` of it back.
     pub(crate) fn shrink(&self, bytes: u64) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);

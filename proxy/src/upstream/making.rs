@@ -80,6 +80,10 @@ impl Network {
             workers,
             crew,
             home: id == config.home,
+            warmth: super::Warmth::of(endpoints.len()),
+            // Only a sidecar holds inputs, and one alone has them all.
+            ring: (live > 1 && network.kind == config::value::Kind::Sidecar)
+                .then(|| super::Ring::of(endpoints[..live].iter().map(|endpoint| endpoint.label()))),
             config: network,
             endpoints,
             metrics: Arc::clone(metrics),

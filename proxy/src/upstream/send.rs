@@ -15,6 +15,7 @@ use super::upload::Upload;
 use super::{Endpoint, Network};
 use crate::body::Body;
 use crate::clock;
+use crate::data::InputHash;
 use crate::grpc::{self, Call};
 use crate::lane::Seat;
 
@@ -183,6 +184,14 @@ impl Network {
     pub(crate) fn leaning(&self) -> Option<usize> {
         let now_s = clock::now_s();
         self.least_busy_first(0..self.live, now_s).into_iter().find(|at| self.endpoints[*at].would_admit(now_s))
+    }
+
+    /// The replica that jobs which read this go to, if the network has several sidecars: it has it, or will.
+    pub(crate) fn holder_of(&self, input: InputHash) -> Option<usize> {
+        let now_s = clock::now_s();
+        let takes = |endpoint: &Arc<Endpoint>| endpoint.would_admit(now_s).then(|| endpoint.in_flight());
+        let in_flight: Vec<Option<u32>> = self.endpoints[..self.live].iter().map(takes).collect();
+        self.ring.as_ref()?.holder(&input.bytes(), &in_flight)
     }
 
     /// Bounds the time from the request's last byte to the response's head. While the body still moves, nothing is late.

@@ -220,7 +220,7 @@ impl Outgoing {
             upload.end();
             return inner;
         }
-        let from_client = matches!(inner, Body::Incoming(_) | Body::Tee(_) | Body::Rejoined(_));
+        let from_client = matches!(inner, Body::Incoming(_) | Body::Begun(_) | Body::Tee(_) | Body::Rejoined(_));
         let paced = inner.size_hint().lower() >= PACED_BYTES;
         Body::Outgoing(Box::new(Self { inner, from_client, paced, upload: Arc::clone(upload) }))
     }

@@ -75,6 +75,22 @@ pub(crate) const METHOD: Form<Method> = Form {
     },
 };
 
+/// The name of a request header that is the client's to send.
+pub(crate) const HEADER_NAME: Form<HeaderName> = Form {
+    name: "a header's name",
+    unit: "",
+    write: "a header's name, in quotes",
+    example: "\"x-tenant\"",
+    reader: |value| match HeaderName::from_bytes(text(value)?.as_bytes()) {
+        Ok(name) if name.as_str().starts_with("adumbra-") => {
+            Err(Bad::Why("`adumbra-*` headers never come from clients"))
+        }
+        Ok(name) if name.as_str().contains('_') => Err(Bad::Why("some read `_` in a name as `-`")),
+        Ok(name) => Ok(name),
+        Err(_) => Err(Bad::Why("it has characters that no header's name has")),
+    },
+};
+
 /// What a header must be, or nothing if any value will do.
 pub(crate) const HEADER_VALUE: Form<Option<String>> = Form {
     name: "a header's value",

@@ -163,3 +163,19 @@ fn labels_that_cannot_be_or_say_too_much_are_told_apart() {
     let newest = learner.window().in_order().last().map(|(_, row)| row.label);
     assert!(matches!(newest, Some(Label::Took(seconds)) if seconds < 100.0), "{newest:?}");
 }
+
+#[test]
+fn a_model_that_was_rolled_back_does_not_come_in_again_by_another_number() {
+    let mut learner = Learner::new(PACE, 1000);
+    take(&mut learner, 400);
+    let first = learner.grow(PRIVATE).map(|model| learner.put_in_force(model)).expect("enough labels");
+    take(&mut learner, 400);
+    let second = learner.put_in_force(Model::clone(&first).renumbered(9));
+    learner.roll_back(Arc::clone(&first));
+    assert!(learner.in_force().is_some_and(|model| Arc::ptr_eq(model, &first)));
+    assert!(learner.trusted().is_some_and(|model| Arc::ptr_eq(model, &first)), "on somebody's word");
+    assert!(matches!(learner.allow(Model::clone(&second)), Err(Refused::TakenBack)));
+    assert!(!learner.is_due(f64::MAX), "there is nothing new to grow one from");
+    let next = learner.put_in_force(Model::clone(&first));
+    assert!(next.version() > second.version(), "no number is given twice");
+}

@@ -74,6 +74,9 @@ would go to private: health, the others are not healthy
 #[test]
 fn a_question_carries_the_method_and_the_headers() {
     let args = Args {
+        journal: None,
+        json: false,
+        body_bytes: None,
         what: "/render?size=9".to_owned(),
         admin: String::new(),
         method: "POST".to_owned(),

@@ -8,9 +8,10 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Errand, Flight, Phase};
+use crate::clock;
 use crate::data::Cache;
 use crate::data::fetch::{self, FetchError, Upload};
-use crate::data::object::{Beginning, Object};
+use crate::data::object::{Beginning, Object, Purpose};
 use crate::data::outlet::Stream;
 use crate::data::{headers, storable};
 use crate::metrics::DataRefusal;
@@ -56,13 +57,19 @@ impl Pilot {
             Err(why) => return self.fail(why),
         };
         let Some(object) = self.begin(&errand, &answer.0, asked_at) else {
+            if errand.purpose == Purpose::Warm {
+                // Nobody is to read it here: who has asked meanwhile asks for himself.
+                return self.enter(Phase::Passed(None));
+            }
             return self.enter(Phase::Passed(Some(Box::new(answer))));
         };
         let (_, stream) = answer;
         self.enter(Phase::Filling(Arc::clone(&object)));
-        match timeout_at(deadline, fill(&object, stream)).await {
+        let began_s = clock::now_s();
+        match timeout_at(deadline, self.fill(&errand, &object, stream)).await {
             Ok(Filled::Whole) => {
                 object.finish();
+                self.measured(&object, began_s);
                 self.cache.store.put(&self.flight.key, Arc::clone(&object), errand.purpose);
                 self.enter(Phase::Whole(object));
             }
@@ -72,6 +79,10 @@ impl Pilot {
                 self.enter(Phase::Overflowed(object));
             }
             Ok(Filled::BrokeOff) => self.break_off(&object, FetchError::BrokeOff),
+            Ok(Filled::TooMuch) => {
+                self.cache.metrics.data.refused(DataRefusal::Allowance);
+                self.break_off(&object, FetchError::Cancelled);
+            }
             Err(_) => self.break_off(&object, FetchError::Timeout),
         }
     }
@@ -82,6 +93,10 @@ impl Pilot {
             self.cache.metrics.data.refused(DataRefusal::NotStorable);
             return None;
         };
+        if terms.length.is_some_and(|length| !errand.allows(length)) {
+            self.cache.metrics.data.refused(DataRefusal::Allowance);
+            return None;
+        }
         let begin = Beginning {
             headers: headers::kept(&answer.headers),
             terms,
@@ -92,6 +107,34 @@ impl Pilot {
         };
         let begun = Object::begin(begin, self.cache.memory.share(), &self.cache.metrics);
         begun.inspect_err(|_| self.cache.metrics.data.refused(DataRefusal::NoRoom)).ok().map(Arc::new)
+    }
+
+    /// How fast the origin was, if nothing but it and the link can have held the fetch up.
+    fn measured(&self, object: &Object, began_s: f64) {
+        let now_s = clock::now_s();
+        self.cache.link.lock().saw_transfer(object.len(), now_s - began_s, now_s);
+    }
+
+    async fn fill(&self, errand: &Errand, object: &Object, mut stream: Stream) -> Filled {
+        while let Some(frame) = stream.frame().await {
+            let Ok(frame) = frame else { return Filled::BrokeOff };
+            // Trailers are not kept: what is said after the body is not needed to use it.
+            let Ok(data) = frame.into_data() else { continue };
+            // What nobody waits for yet has bounds of its own.
+            let is_ahead = errand.purpose == Purpose::Warm && !object.was_read();
+            if is_ahead && object.terms.length.is_none() && !errand.allows(data.len() as u64) {
+                return Filled::TooMuch;
+            }
+            if object.append(&data).is_err() {
+                stream.unread(data);
+                return Filled::Overflowed(Box::new(stream));
+            }
+            if is_ahead && let Some(until) = self.cache.pace.took(data.len()) {
+                tokio::time::sleep_until(until).await;
+            }
+        }
+        let whole = object.terms.length.is_none_or(|length| length == object.len());
+        if whole { Filled::Whole } else { Filled::BrokeOff }
     }
 
     fn break_off(&self, object: &Object, why: FetchError) {
@@ -118,18 +161,13 @@ enum Filled {
     /// With what is yet to come.
     Overflowed(Box<Stream>),
     BrokeOff,
+    /// More than may be fetched ahead for one job.
+    TooMuch,
 }
 
-async fn fill(object: &Object, mut stream: Stream) -> Filled {
-    while let Some(frame) = stream.frame().await {
-        let Ok(frame) = frame else { return Filled::BrokeOff };
-        // Trailers are not kept: what is said after the body is not needed to use it.
-        let Ok(data) = frame.into_data() else { continue };
-        if object.append(&data).is_err() {
-            stream.unread(data);
-            return Filled::Overflowed(Box::new(stream));
-        }
+impl Errand {
+    /// Whether so much more may be fetched ahead for its job.
+    fn allows(&self, bytes: u64) -> bool {
+        self.allowance.as_ref().is_none_or(|allowance| allowance.spend(bytes))
     }
-    let whole = object.terms.length.is_none_or(|length| length == object.len());
-    if whole { Filled::Whole } else { Filled::BrokeOff }
 }

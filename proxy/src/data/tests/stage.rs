@@ -181,6 +181,9 @@ pub(crate) fn data_of(allowed: config::value::Origin) -> Data {
         object_bytes: 1 << 20,
         timeout: Duration::from_secs(60),
         warming: 8,
+        warming_bytes_per_s: f64::INFINITY,
+        job_bytes: 1 << 30,
+        learn: true,
     }
 }
 

@@ -224,6 +224,7 @@ pub(in crate::path) async fn answer_of(
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
     let response = course.send(to, Purpose::Job, request).await?;
+    course.hears(to, response.headers());
     match peers_own(course, to, &response) {
         Some(failure) => Err(failure),
         None => Ok(response.map(|answer| Body::Answer(Box::new(answer)))),

@@ -9,7 +9,7 @@ use proptest::sample::select;
 use super::*;
 use crate::generation::Generation;
 use crate::record::Outcome;
-use crate::record::line::{Line, PredictionLine, ProgressLine, network_name, rounded};
+use crate::record::line::{Line, PredictionLine, ProgressLine, TermsLine, network_name, rounded};
 use crate::record::tests::{generation, record};
 
 /// What a line of `record` says.
@@ -57,6 +57,11 @@ fn line<'a>(record: &'a Record, classes: &Classes) -> Line<'a> {
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,
         possibly_running: record.possibly_running,
+        inputs: record.inputs.map(inputs_line),
+        planned: name(record.planned),
+        ran_s: record.ran_s.map(rounded),
+        waited_s: rounded(record.waited_s),
+        terms: record.terms.as_ref().map(TermsLine::from),
         tree_path: Vec::new(),
     }
 }
@@ -127,6 +132,7 @@ prop_compose! {
         (id, unix_ms, model_version, request_bytes, response_bytes) in any::<(u64, u64, u64, u64, u64)>(),
         (status, possibly_running, eligible, shadows) in any::<(u16, u8, u8, u8)>(),
         [worth, took_s, head_s] in prop::array::uniform3(any_number().boxed()),
+        ran_s in prop::option::of(any_number().boxed()),
         predictions in prop::collection::vec(prop::option::of(any_prediction().boxed()), policy::MAX_NETWORKS),
         costs in prop::collection::vec(any_number().boxed(), policy::MAX_NETWORKS),
         route in prop::option::of(0..3_usize),
@@ -145,8 +151,9 @@ prop_compose! {
         job.urgency = Urgency::new(urgency).expect("a level");
         job.mode = mode;
         Record {
-            id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s,
+            id, unix_ms, route, job, level, plan_reason, worth, action, reason, model_version, status, outcome, took_s, head_s, ran_s,
             request_bytes, response_bytes, possibly_running,
+            inputs: status.is_multiple_of(2).then(|| inputs(status, request_bytes, took_s)),
             eligible: set(eligible),
             shadows: set(shadows),
             progress: PerNetwork(progress.try_into().expect("one for each network")),
@@ -179,4 +186,23 @@ proptest! {
             prop_assert_eq!(read(&written), read(&expected));
         }
     }
+}
+
+fn inputs_line(inputs: crate::record::Inputs) -> crate::record::line::InputsLine {
+    let crate::record::Inputs { expected_bytes, warm_bytes, read, saved_s } = inputs;
+    crate::record::line::InputsLine {
+        expected_bytes,
+        warm_bytes,
+        hits: read.hits,
+        misses: read.misses,
+        hit_bytes: read.hit_bytes,
+        missed_bytes: read.missed_bytes,
+        saved_s: saved_s.map(rounded),
+    }
+}
+
+fn inputs(count: u16, bytes: u64, seconds: f64) -> crate::record::Inputs {
+    let read = policy::inputs::gain::Read { hits: count.into(), misses: 1, hit_bytes: bytes, missed_bytes: 7 };
+    let saved_s = count.is_multiple_of(4).then_some(seconds);
+    crate::record::Inputs { expected_bytes: bytes / 2, warm_bytes: bytes / 3, read, saved_s }
 }

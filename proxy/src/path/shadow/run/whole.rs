@@ -46,6 +46,7 @@ impl Whole {
         // What was measured of its caps is taken off: the label is what the job takes without them.
         let took_s = (self.ran_s * granted.unwrap_or(1.0)).max(f64::MIN_POSITIVE);
         self.tally.took(took_s);
+        self.course.hindsight.ran(&self.course, self.tally.on, took_s);
         self.tally.shared.oracle.learn(Row {
             job: self.course.job,
             pair: self.course.id,
