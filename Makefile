@@ -5,12 +5,13 @@ DEMO_ARGS ?=
 TOOLS := target/tools
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo pictures static test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
+.PHONY: help demo pictures static test test-cgroup-v2 test-intercept test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
 	@echo "make test            install what the tests need, and pass them"
 	@echo "make test-cgroup-v2  boot a Debian kernel in a virtual machine, and pass the tests of version 2 control groups"
+	@echo "make test-intercept  services that know nothing of adumbra, intercepted in network namespaces (root)"
 	@echo "make test-two-sides  two sidecars in two network namespaces around a service from PyPI; cut, killed, mended"
 	@echo "make pictures        the page with something to show, as pictures for the documentation"
 	@echo "make static          a program without libraries, run as its container image would run it (needs root)"
@@ -34,6 +35,9 @@ test:
 
 test-cgroup-v2:
 	tests/cgroup-v2.sh
+
+test-intercept:
+	tests/intercept/run.sh
 
 test-two-sides:
 	tests/two_sides/run.sh

@@ -24,15 +24,22 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Put up the rules that the configuration wants, in the place of those there are
-    Up(Wanted),
-    /// The same for a container that then ends: what fails open needs somebody who stays, so it is refused
-    Init(Wanted),
+    Up(Up),
     /// Take down all that adumbra has put up
     Down,
     /// Say what is up; exit code 0 if that is what the configuration wants, else 1
     Status(Wanted),
     /// Keep rules up while the sidecar takes jobs, and down while it does not
     Watch(Wanted),
+}
+
+#[derive(Debug, clap::Args)]
+struct Up {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// For a container that then ends: refuse what fails open, for nothing stays that would take it down
+    #[arg(long)]
+    once: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +63,7 @@ pub(super) enum InterceptError {
     Program(#[from] ProgramError),
     /// Nobody would take the rules down.
     #[error(
-        "`listen.intercept.fail` is \"open\", and nothing of `init` stays to take the rules down: say \"closed\", or run \
+        "`listen.intercept.fail` is \"open\", and with `--once` nobody stays to take the rules down: say \"closed\", or run \
          `adumbra intercept watch` beside the sidecar"
     )]
     NobodyStays,
@@ -70,20 +77,16 @@ pub(super) enum InterceptError {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     match &args.what {
-        What::Up(wanted) => {
+        What::Up(Up { wanted, once }) => {
             let (config, rules, backend) = wanted.read()?;
-            put_up(&rules, backend)?;
+            if is_open(&config) && *once {
+                return Err(InterceptError::NobodyStays.into());
+            }
+            rules::up(&rules, backend).map_err(InterceptError::from)?;
+            say(&format!("up by {backend}: {}", rules.digest()))?;
             if is_open(&config) {
                 eprintln!("adumbra: these rules stay until `down`; only `adumbra intercept watch` has them fail open");
             }
-            Ok(ExitCode::SUCCESS)
-        }
-        What::Init(wanted) => {
-            let (config, rules, backend) = wanted.read()?;
-            if is_open(&config) {
-                return Err(InterceptError::NobodyStays.into());
-            }
-            put_up(&rules, backend)?;
             Ok(ExitCode::SUCCESS)
         }
         What::Down => {
@@ -113,11 +116,6 @@ impl Wanted {
 
 fn is_open(config: &Config) -> bool {
     config.listen.intercept.as_ref().is_some_and(|intercept| intercept.fail == Fail::Open)
-}
-
-fn put_up(rules: &Rules, backend: Backend) -> Result<(), CliError> {
-    rules::up(rules, backend).map_err(InterceptError::from)?;
-    say(&format!("up by {backend}: {}", rules.digest()))
 }
 
 fn status(wanted: &Wanted) -> Result<ExitCode, CliError> {
