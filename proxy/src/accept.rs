@@ -102,8 +102,8 @@ pub(crate) struct Accepted {
     pub(crate) tls: Option<Tls>,
     pub(crate) stopping: Stopping,
     pub(crate) owner: Owner,
-    /// Which of home's endpoints it was going to before it was brought here.
-    pub(crate) bound_for: Option<usize>,
+    /// Where it was going at home before it was brought here.
+    pub(crate) bound_for: Option<SocketAddr>,
 }
 
 impl Accepted {

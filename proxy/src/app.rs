@@ -1,6 +1,7 @@
 //! The whole sidecar, started from a configuration: what `adumbra serve` runs, and what tests run in process.
 
 mod error;
+mod intercepting;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -196,18 +197,6 @@ impl App {
     #[must_use]
     pub fn egress(&self) -> Option<SocketAddr> {
         self.address(Port::Egress)
-    }
-
-    /// Where what was going to the service is brought to.
-    #[must_use]
-    pub fn inbound(&self) -> Option<SocketAddr> {
-        self.address(Port::Inbound)
-    }
-
-    /// Where what the service sends out is brought to.
-    #[must_use]
-    pub fn outbound(&self) -> Option<SocketAddr> {
-        self.address(Port::Outbound)
     }
 
     /// The operator's port.

@@ -31,13 +31,15 @@ use crate::accept::{Accepted, Port};
 use crate::generation::Generation;
 use crate::metrics::{Became, Way};
 
+pub(crate) use destination::at_home;
+
 use destination::Refused;
 use peek::{Heard, Limits, Until};
 
 /// What a connection turned out to be.
 enum Found {
-    /// HTTP that is for us, and which of home's endpoints it was going to.
-    Ours(TcpStream, Option<usize>),
+    /// HTTP that is for us.
+    Ours(TcpStream),
     /// Not for us: both ends, and why.
     Passing(TcpStream, TcpStream, Became),
     /// Nothing is left of it.
@@ -50,7 +52,10 @@ pub(crate) async fn receive(mut accepted: Accepted, socket: TcpStream) -> Option
     accepted.from.set_ip(accepted.from.ip().to_canonical());
     let metrics = accepted.shared.metrics.clone();
     let found = match destination::of(&socket, &accepted.shared.listening.load()) {
-        Ok(to) => Going { accepted: &mut accepted, to }.find_out(socket).await,
+        Ok(to) => {
+            accepted.bound_for = Some(to).filter(|_| way == Way::Inbound);
+            Going { accepted: &mut accepted, to }.find_out(socket).await
+        }
         Err(refused) => {
             tracing::debug!(from = %accepted.from, ?refused, "a connection that no rule brought here is reset");
             relay::reset(&socket);
@@ -61,9 +66,8 @@ pub(crate) async fn receive(mut accepted: Accepted, socket: TcpStream) -> Option
         }
     };
     match found {
-        Ok(Found::Ours(socket, bound_for)) => {
+        Ok(Found::Ours(socket)) => {
             metrics.intercepted(way, Became::Served);
-            accepted.bound_for = bound_for;
             Some((accepted, socket))
         }
         Ok(Found::Passing(client, far, why)) => {
@@ -119,10 +123,8 @@ impl Going<'_> {
             () = self.accepted.stopping.begun() => return Ok(Found::Over(Became::Gone)),
         };
         match heard {
-            Heard::Http(head) => Ok(match self.is_ours(generation, &head) {
-                Some(bound_for) => Found::Ours(client, bound_for),
-                None => Found::Passing(client, far, Became::NotOurs),
-            }),
+            Heard::Http(head) if self.is_ours(generation, &head) => Ok(Found::Ours(client)),
+            Heard::Http(_) => Ok(Found::Passing(client, far, Became::NotOurs)),
             Heard::Other => Ok(Found::Passing(client, far, Became::NotHttp)),
             // Its end is passed on like its bytes.
             Heard::Ended | Heard::Nothing => Ok(Found::Passing(peek::again(client)?, far, Became::Silent)),
@@ -131,19 +133,19 @@ impl Going<'_> {
     }
 
     async fn http(&self, generation: &Generation, client: TcpStream, head: &[u8]) -> io::Result<Found> {
-        match self.is_ours(generation, head) {
-            Some(bound_for) => Ok(Found::Ours(client, bound_for)),
-            None => self.pass(generation, client, Became::NotOurs).await,
+        if self.is_ours(generation, head) {
+            return Ok(Found::Ours(client));
         }
+        self.pass(generation, client, Became::NotOurs).await
     }
 
-    /// Whether we answer HTTP that begins so; and which of home's endpoints it was going to.
-    fn is_ours(&self, generation: &Generation, head: &[u8]) -> Option<Option<usize>> {
+    /// Whether we answer HTTP that begins so.
+    fn is_ours(&self, generation: &Generation, head: &[u8]) -> bool {
         if self.accepted.port == Port::Outbound {
-            let uri = peek::fetched(head, self.to.port())?;
-            return self.accepted.shared.data.allows(&uri).then_some(None);
+            let fetched = peek::fetched(head, self.to.port());
+            return fetched.is_some_and(|uri| self.accepted.shared.data.allows(&uri));
         }
-        destination::at_home(&generation.config, self.to).map(Some)
+        at_home(&generation.config, self.to).is_some()
     }
 
     async fn pass(&self, generation: &Generation, client: TcpStream, why: Became) -> io::Result<Found> {

@@ -22,6 +22,7 @@ mod sight;
 mod upgrade;
 mod warm;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -65,8 +66,8 @@ pub(crate) struct Arrival {
     pub(crate) from: From,
     /// Who has what outlives it.
     pub(crate) owner: Owner,
-    /// Which of home's endpoints it was sent to, if it was intercepted.
-    pub(crate) bound_for: Option<usize>,
+    /// Where it was going at home, if it was intercepted.
+    pub(crate) bound_for: Option<SocketAddr>,
 }
 
 /// Who is at the other end of a connection.
@@ -128,11 +129,7 @@ async fn onward(arrival: &Arrival, mut request: Request<Body>, mark: Mark) -> Re
         _ => (request, Looked::Not),
     };
     let course = plan(shared, generation, *worker, &request, &mark, wanted.is_some(), &Said { linked, looked });
-    if let Some(endpoint) = *bound_for
-        && course.about.is_none()
-    {
-        course.upload.prefer(course.view.home, endpoint);
-    }
+    course.is_bound_for(*bound_for);
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
     let warming = warm::towards(&course);
     let transferred = match mark {

@@ -31,7 +31,7 @@ pub(super) fn of(socket: &TcpStream, listening: &[(Port, SocketAddr)]) -> Result
 }
 
 /// The endpoint of home's at which `to` is this host's service, if it is.
-pub(super) fn at_home(config: &Config, to: SocketAddr) -> Option<usize> {
+pub(crate) fn at_home(config: &Config, to: SocketAddr) -> Option<usize> {
     let is_here = |host: &str| match host.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || ip.is_unspecified() || ip.to_canonical() == to.ip(),
         Err(_) => host == "localhost",

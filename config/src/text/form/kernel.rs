@@ -70,7 +70,7 @@ pub(crate) const USER: Form<u32> = Form {
     write: "a whole number from 0 to 4294967294, without quotes",
     example: "1337",
     // The last one means nobody.
-    reader: |value| number(value).filter(|user| *user < u32::MAX).ok_or(Bad::Why("no user has it")),
+    reader: |value| number(value)?.filter(|user| *user < u32::MAX).ok_or(Bad::Why("no user has it")),
 };
 
 /// A mark of packets.
@@ -79,7 +79,7 @@ pub(crate) const MARK: Form<NonZeroU32> = Form {
     unit: "",
     write: "a whole number from 1 to 4294967295, without quotes",
     example: "1337",
-    reader: |value| number(value).and_then(NonZeroU32::new).ok_or(Bad::Why("it marks nothing")),
+    reader: |value| number(value)?.and_then(NonZeroU32::new).ok_or(Bad::Why("it marks nothing")),
 };
 
 /// What rules do when the sidecar is gone.
@@ -96,16 +96,14 @@ pub(crate) const FAIL: Form<Fail> = Form {
 };
 
 fn port(value: &DeValue<'_>) -> Result<u16, Bad> {
-    if !value.is_integer() {
-        return Err(Bad::Type);
-    }
-    let port = number(value).and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
+    let port = number(value)?.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
     port.ok_or(Bad::Why("it is not from 1 to 65535"))
 }
 
-fn number(value: &DeValue<'_>) -> Option<u32> {
-    let number = value.as_integer()?;
-    u32::from_str_radix(number.as_str(), number.radix()).ok()
+/// A whole number, if it is one that 32 bits hold.
+fn number(value: &DeValue<'_>) -> Result<Option<u32>, Bad> {
+    let number = value.as_integer().ok_or(Bad::Type)?;
+    Ok(u32::from_str_radix(number.as_str(), number.radix()).ok())
 }
 
 #[cfg(test)]

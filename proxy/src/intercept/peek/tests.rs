@@ -1,3 +1,5 @@
+//! What is taken for HTTP, and that looking takes nothing away.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -1,3 +1,5 @@
+//! The scripts, to the letter, and which configurations make none.
+
 use super::iptables::{IPV4, IPV6, Ours, undoing};
 use super::*;
 
