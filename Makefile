@@ -5,7 +5,7 @@ DEMO_ARGS ?=
 TOOLS := target/tools
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo pictures static test test-cgroup-v2 test-intercept test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
+.PHONY: help demo pictures static test test-cgroup-v2 test-intercept test-two-sides check fmt clippy doc deny bench-intercept bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
@@ -18,6 +18,7 @@ help:
 	@echo "make check           format, lints, documentation, dependencies"
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make fuzz-model      throw changed model files at their reader for FUZZ_SECONDS=60 (needs a nightly toolchain)"
+	@echo "make bench-intercept   what interception costs, against the same requests sent to the sidecar itself (root)"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
 	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
 	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
@@ -84,6 +85,9 @@ static:
 
 docs:
 	$(CARGO) run -q -p config --example write_reference
+
+bench-intercept:
+	benches/intercept/run.sh
 
 bench-load:
 	$(CARGO) bench -p benches --bench load

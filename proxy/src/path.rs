@@ -22,7 +22,6 @@ mod sight;
 mod upgrade;
 mod warm;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -32,14 +31,13 @@ use hyper::body::Incoming;
 use policy::{NetworkSet, Shadowing};
 
 use crate::body::Body;
-use crate::cache;
-use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
 use crate::runtime::Owner;
 use crate::upstream::{SendError, Upload};
+use crate::{cache, clock};
 
 use asynchronous::About;
 use classify::Classified;
@@ -67,7 +65,7 @@ pub(crate) struct Arrival {
     /// Who has what outlives it.
     pub(crate) owner: Owner,
     /// Where it was going at home, if it was intercepted.
-    pub(crate) bound_for: Option<SocketAddr>,
+    pub(crate) bound_for: Option<std::net::SocketAddr>,
 }
 
 /// Who is at the other end of a connection.
