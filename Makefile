@@ -5,18 +5,20 @@ DEMO_ARGS ?=
 TOOLS := target/tools
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo pictures static test test-cgroup-v2 test-two-sides check fmt clippy doc deny bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
+.PHONY: help demo pictures static test test-cgroup-v2 test-intercept test-two-sides check fmt clippy doc deny bench-intercept bench-load bench-decision bench-shapes bench-shadow-tax bench-progress bench-regret bench-operate docs fuzz-model nightly
 
 help:
 	@echo "make demo            two networks on this machine, real jobs, a table (DEMO_ARGS='--seconds 60 --json')"
 	@echo "make test            install what the tests need, and pass them"
 	@echo "make test-cgroup-v2  boot a Debian kernel in a virtual machine, and pass the tests of version 2 control groups"
+	@echo "make test-intercept  services that know nothing of adumbra, intercepted in network namespaces (root)"
 	@echo "make test-two-sides  two sidecars in two network namespaces around a service from PyPI; cut, killed, mended"
 	@echo "make pictures        the page with something to show, as pictures for the documentation"
 	@echo "make static          a program without libraries, run as its container image would run it (needs root)"
 	@echo "make check           format, lints, documentation, dependencies"
 	@echo "make docs            write docs/config.md from the parser again"
 	@echo "make fuzz-model      throw changed model files at their reader for FUZZ_SECONDS=60 (needs a nightly toolchain)"
+	@echo "make bench-intercept   what interception costs, against the same requests sent to the sidecar itself (root)"
 	@echo "make bench-load      CPU per request, rate and latency beside HAProxy, nginx, Envoy and a TCP relay"
 	@echo "make bench-decision  nanoseconds and allocations of a plan and a decision"
 	@echo "make bench-shadow-tax  what shadows cost the jobs they are shadows of"
@@ -34,6 +36,9 @@ test:
 
 test-cgroup-v2:
 	tests/cgroup-v2.sh
+
+test-intercept:
+	tests/intercept/run.sh
 
 test-two-sides:
 	tests/two_sides/run.sh
@@ -80,6 +85,9 @@ static:
 
 docs:
 	$(CARGO) run -q -p config --example write_reference
+
+bench-intercept:
+	benches/intercept/run.sh
 
 bench-load:
 	$(CARGO) bench -p benches --bench load

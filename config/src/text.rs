@@ -8,6 +8,7 @@ mod cache;
 pub(crate) mod form;
 mod guard;
 mod identity;
+mod intercept;
 mod lane;
 mod listen;
 mod network;
@@ -106,7 +107,7 @@ fn file(mut root: Table<'_>, previous: Option<&Config>) -> Option<Config> {
     );
     root.fixed("workers", RESTART, previous.is_some_and(|previous| previous.workers != workers as usize));
     let drain = root.or("drain", &LONG, "'30s'", "How long a shutdown waits for jobs in flight.");
-    let listen = listen::listen(&mut root);
+    let listen = listen::listen(&mut root, previous);
     let identity = identity::identity(&mut root);
     let networks = Networks::read(&mut root, &listen, home.as_deref(), previous);
     identity::check_somebody_may_send(&root, identity.as_ref(), &listen, &networks);

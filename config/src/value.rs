@@ -5,6 +5,7 @@
 mod cache;
 mod guard;
 mod identity;
+mod intercept;
 mod lane;
 mod route;
 
@@ -19,6 +20,7 @@ use policy::{Caps, SpendCaps};
 pub use cache::Cache;
 pub use guard::{Guard, State};
 pub use identity::{Identity, SpiffeUri};
+pub use intercept::{Fail, Intercept, Ports, Prefix};
 pub use lane::{Lane, LaneKind, Run};
 pub use route::{Asynchronous, ClassBy, Extract, Input, InputAt, Match, Mode, Poll, Route, Sign};
 
@@ -85,6 +87,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// Whoever can say what stands in this file may change things through the admin port; without it, nobody may.
     pub admin_token: Option<PathBuf>,
+    /// What is brought here without the service's or its clients' knowing.
+    pub intercept: Option<Intercept>,
 }
 
 /// A certificate chain and its key, PEM.

@@ -31,7 +31,7 @@ use crate::identity::{Identity, JobsTls, Verified};
 use crate::path::{self, Arrival, From};
 use crate::peer;
 use crate::runtime::{Owner, Stopping};
-use crate::{admin, data, problem::Problem};
+use crate::{admin, data, intercept, problem::Problem};
 
 use guard::{Guard, Spoken, Watch, Wire};
 use handshake::shake_hands;
@@ -58,13 +58,18 @@ pub(crate) enum Port {
     Peers,
     /// The service's way out.
     Egress,
+    /// What was going to the service.
+    Inbound,
+    /// What the service has sent out.
+    Outbound,
     /// The operator.
     Admin,
 }
 
 impl Port {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Jobs, Self::Peers, Self::Egress, Self::Admin];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Jobs, Self::Peers, Self::Egress, Self::Inbound, Self::Outbound, Self::Admin];
 
     /// What it is called under `listen`.
     pub(crate) const fn word(self) -> &'static str {
@@ -72,6 +77,8 @@ impl Port {
             Self::Jobs => "jobs",
             Self::Peers => "peers",
             Self::Egress => "egress",
+            Self::Inbound => "intercept.inbound",
+            Self::Outbound => "intercept.outbound",
             Self::Admin => "admin",
         }
     }
@@ -95,6 +102,8 @@ pub(crate) struct Accepted {
     pub(crate) tls: Option<Tls>,
     pub(crate) stopping: Stopping,
     pub(crate) owner: Owner,
+    /// Where it was going at home before it was brought here.
+    pub(crate) bound_for: Option<SocketAddr>,
 }
 
 impl Accepted {
@@ -111,7 +120,11 @@ impl Accepted {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(accepted: Accepted, socket: TcpStream) {
+pub(crate) async fn serve(mut accepted: Accepted, mut socket: TcpStream) {
+    if matches!(accepted.port, Port::Inbound | Port::Outbound) {
+        let Some(ours) = Box::pin(intercept::receive(accepted, socket)).await else { return };
+        (accepted, socket) = ours;
+    }
     let lossless = if accepted.port == Port::Peers { peer::notice_loss(&socket) } else { Ok(()) };
     if let Err(error) = lossless.and_then(|()| socket.set_nodelay(true)) {
         tracing::debug!(%error, from = %accepted.from, "a connection was gone before it was served");
@@ -282,7 +295,9 @@ impl Answering {
         let head_fields = accepted.shared.generation.load().config.limits.head_fields;
         let from = match accepted.port {
             Port::Peers => From::Peer(peer),
-            Port::Jobs | Port::Egress | Port::Admin => From::Stranger(Forwarded::new(accepted.from.ip(), encryption)),
+            Port::Jobs | Port::Egress | Port::Inbound | Port::Outbound | Port::Admin => {
+                From::Stranger(Forwarded::new(accepted.from.ip(), encryption))
+            }
         };
         Self {
             port: accepted.port,
@@ -291,6 +306,7 @@ impl Answering {
                 worker: accepted.worker,
                 from,
                 owner: accepted.owner,
+                bound_for: accepted.bound_for,
             },
             shared: accepted.shared,
             head_fields,
@@ -303,8 +319,9 @@ impl Answering {
             return Problem::HeadTooLarge.response("the request has more header fields than `limits.head_fields`");
         }
         match self.port {
-            Port::Jobs | Port::Peers => path::answer(&self.arrival, request).await,
+            Port::Jobs | Port::Peers | Port::Inbound => path::answer(&self.arrival, request).await,
             Port::Egress => Box::pin(data::egress(&self.shared.data, request)).await,
+            Port::Outbound => Box::pin(data::egress(&self.shared.data, intercept::as_asked(request))).await,
             Port::Admin => Box::pin(admin::answer(&self.shared, request)).await,
         }
     }

@@ -1,6 +1,7 @@
 //! The whole sidecar, started from a configuration: what `adumbra serve` runs, and what tests run in process.
 
 mod error;
+mod intercepting;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -17,6 +18,8 @@ use tokio::sync::{mpsc, watch};
 
 pub use error::StartError;
 
+pub use crate::intercept::outgoing::OwnTraffic;
+
 use crate::accept::Port;
 use crate::admin::{TokenError, Tokens};
 use crate::data::Cache;
@@ -24,6 +27,7 @@ use crate::generation::{Classes, Generation, Shared};
 use crate::guard::Guard;
 use crate::handover::{Inherited, Offer};
 use crate::identity::{Certificates, Identity, JobsTls, Papers};
+use crate::intercept;
 use crate::journal::Around;
 use crate::lane::{Recipe, Service};
 use crate::metrics::Metrics;
@@ -134,6 +138,7 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
+        config.listen.intercept.as_ref().map(intercept::outgoing::begin).transpose()?;
         let names: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
         let metrics = Arc::new(Metrics::new(&names));
         let certificates = certificates(&config, &metrics)?;

@@ -8,6 +8,7 @@ mod check;
 mod explain;
 mod http;
 mod inject;
+mod intercept;
 mod lane_exec;
 mod lane_reap;
 mod logging;
@@ -51,6 +52,8 @@ enum Command {
     Certs(certificates::Args),
     /// Say what was decided for a job, or what would be for a request, and why
     Explain(explain::Args),
+    /// Put up, take down and show the rules that bring connections to the sidecar
+    Intercept(intercept::Args),
     /// Say what another configuration or model would have decided on what really happened
     Replay(replay::Args),
     /// Make, show, check and compare models that predict
@@ -128,6 +131,9 @@ enum CliError {
     /// The CA did not do what it should.
     #[error("no certificate was made or revoked")]
     Certs(#[from] certs::AuthorityError),
+    /// Nothing was put up, taken down or watched.
+    #[error(transparent)]
+    Intercept(#[from] intercept::InterceptError),
     /// Nothing was replayed.
     #[error(transparent)]
     Replay(#[from] replay::ReplayError),
@@ -174,6 +180,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args).map(success),
         Command::Certs(args) => certificates::run(&args).map(success),
         Command::Explain(args) => explain::run(&args).map(success),
+        Command::Intercept(args) => intercept::run(&args),
         Command::Replay(args) => replay::run(&args).map(success),
         Command::Model(args) => model::run(&args),
         Command::Inject(args) => Err(CliError::Inject(inject::run(&args))),

@@ -207,6 +207,11 @@ impl Cache {
         }
     }
 
+    /// Whether `url` may be fetched.
+    pub(crate) fn allows(&self, url: &Uri) -> bool {
+        self.rules.load().allowed.key(url).is_some()
+    }
+
     /// The bytes of `url` that are here, if all of them are, and fresh.
     pub(crate) fn contains(&self, url: &Uri) -> Option<u64> {
         let key = self.rules.load().allowed.key(url)?;

@@ -23,6 +23,7 @@ mod throttle;
 
 mod generation;
 mod identity;
+mod intercept;
 mod peer;
 pub mod reload;
 mod upstream;

@@ -14,6 +14,7 @@ mod edge;
 mod family;
 mod guard;
 mod histogram;
+mod intercept;
 mod jobs;
 mod lane;
 mod learning;
@@ -32,6 +33,7 @@ use crate::admin::NetworkStatus;
 
 pub(crate) use cache::{Bypass, CacheCounters, CacheResult, CacheSoFar, Dropped, NotStored};
 pub(crate) use data::{DataCounters, DataSoFar};
+pub(crate) use intercept::{Became, Way};
 pub(crate) use jobs::{Asynchronous, Unread};
 pub(crate) use lane::ProcessesSoFar;
 pub(crate) use learning::{ModelFile, Refit};
@@ -46,6 +48,7 @@ use configuration::ConfigCounters;
 use edge::EdgeCounters;
 use family::{Axis, Names, Scraped};
 use guard::GuardCounters;
+use intercept::InterceptCounters;
 use jobs::JobCounters;
 use lane::LaneCounters;
 use learning::LearningCounters;
@@ -67,6 +70,7 @@ pub(crate) struct Metrics {
     shadows: ShadowCounters,
     lane: LaneCounters,
     edge: EdgeCounters,
+    intercept: InterceptCounters,
     peers: PeerCounters,
     learning: LearningCounters,
     log: LogCounters,
@@ -91,6 +95,7 @@ impl Metrics {
             shadows: ShadowCounters::new(&network),
             lane: LaneCounters::new(),
             edge: EdgeCounters::new(&network),
+            intercept: InterceptCounters::new(),
             peers: PeerCounters::new(&network),
             learning: LearningCounters::new(&network),
             log: LogCounters::new(),
@@ -114,7 +119,7 @@ impl Metrics {
     }
 
     fn families(&self) -> impl Iterator<Item = &dyn Scraped> {
-        let edge = self.edge.families().into_iter().chain(self.peers.families());
+        let edge = self.edge.families().into_iter().chain(self.intercept.families()).chain(self.peers.families());
         let jobs = self.jobs.families().into_iter();
         let rest = self.learning.families().into_iter().chain(self.log.families()).chain(self.config.families());
         jobs.chain(self.guard.families())

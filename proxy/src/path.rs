@@ -31,14 +31,13 @@ use hyper::body::Incoming;
 use policy::{NetworkSet, Shadowing};
 
 use crate::body::Body;
-use crate::cache;
-use crate::clock;
 use crate::generation::{Generation, Shared};
 use crate::hygiene::{self, Caller, Forwarded};
 use crate::peer::{self, Mark};
 use crate::problem::Problem;
 use crate::runtime::Owner;
 use crate::upstream::{SendError, Upload};
+use crate::{cache, clock};
 
 use asynchronous::About;
 use classify::Classified;
@@ -65,6 +64,8 @@ pub(crate) struct Arrival {
     pub(crate) from: From,
     /// Who has what outlives it.
     pub(crate) owner: Owner,
+    /// Where it was going at home, if it was intercepted.
+    pub(crate) bound_for: Option<std::net::SocketAddr>,
 }
 
 /// Who is at the other end of a connection.
@@ -108,7 +109,7 @@ pub(crate) async fn answer(arrival: &Arrival, mut request: Request<Incoming>) ->
 
 /// Answers a request that is a job, or a shadow of one.
 async fn onward(arrival: &Arrival, mut request: Request<Body>, mark: Mark) -> Response<Body> {
-    let Arrival { shared, worker, from, owner } = arrival;
+    let Arrival { shared, worker, from, owner, bound_for } = arrival;
     // A shadow has one answer: it cannot become another protocol.
     let wanted = upgrade::wanted(&mut request).filter(|_| !matches!(mark, Mark::Shadow(_)));
     let linked = needs::linked(request.headers());
@@ -126,6 +127,7 @@ async fn onward(arrival: &Arrival, mut request: Request<Body>, mark: Mark) -> Re
         _ => (request, Looked::Not),
     };
     let course = plan(shared, generation, *worker, &request, &mark, wanted.is_some(), &Said { linked, looked });
+    course.is_bound_for(*bound_for);
     // Moving data takes longest, so it starts before anything is decided, and stops if the decision goes elsewhere.
     let warming = warm::towards(&course);
     let transferred = match mark {

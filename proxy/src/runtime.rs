@@ -125,7 +125,7 @@ async fn work(shared: Arc<Shared>, worker: usize, mut handed: mpsc::Receiver<Han
     let (mut connections, tasks) = (JoinSet::new(), Tasks::default());
     let accepted = |Handed { socket, from, port, tls, stopping, place }| {
         let owner = Owner::new(&tasks, place);
-        (socket, Accepted { shared: Arc::clone(&shared), worker, port, from, tls, stopping, owner })
+        (socket, Accepted { shared: Arc::clone(&shared), worker, port, from, tls, stopping, owner, bound_for: None })
     };
     loop {
         tokio::select! {

@@ -152,6 +152,9 @@ pub enum Fault {
         /// The listener's key.
         listener: &'static str,
     },
+    /// The sidecar's own connections would be brought back to it.
+    #[error("what the sidecar sends out itself would come back here: nothing tells it from what the service sends")]
+    OwnTraffic,
     /// A route that no request can get to.
     #[error("no request gets to this route: `{earlier}`, above it, takes them all")]
     Unreachable {
@@ -207,6 +210,7 @@ impl Fault {
             Self::InputsUnused => "inputs-unused",
             Self::NobodyMaySend => "nobody-may-send",
             Self::OwnListener { .. } => "own-listener",
+            Self::OwnTraffic => "own-traffic",
             Self::Unreachable { .. } => "unreachable",
             Self::NeedsRestart { .. } => "needs-restart",
             Self::NoPlace { .. } => "no-place",
@@ -254,6 +258,9 @@ impl Fault {
             }
             Self::OwnListener { .. } => {
                 "write the address of the service, or of the other network's sidecar".to_owned()
+            }
+            Self::OwnTraffic => {
+                "add `user = 1337`, the number of the user that the sidecar alone runs as, or a `mark`".to_owned()
             }
             Self::Unreachable { earlier } => format!("move it above `{earlier}`, or remove it"),
             Self::NeedsRestart { .. } => "restart to change it, or put back what was there".to_owned(),

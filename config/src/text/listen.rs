@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::form::{FILE, LISTENER, LONG};
+use super::intercept;
 use super::report::{Placed, Report};
 use super::table::Table;
 use crate::errors::Fault;
-use crate::value::{Endpoint, Listen, TlsFiles};
+use crate::value::{Config, Endpoint, Intercept, Listen, TlsFiles};
 
 /// The listeners that could be read, for whatever must not be one of them.
 pub(super) struct Listeners {
@@ -17,11 +18,12 @@ pub(super) struct Listeners {
     egress: Option<SocketAddr>,
     admin: SocketAddr,
     admin_token: Option<PathBuf>,
+    intercept: Option<Intercept>,
     /// Whether sidecars prove who they are.
     mutual: bool,
 }
 
-pub(super) fn listen(root: &mut Table<'_>) -> Listeners {
+pub(super) fn listen(root: &mut Table<'_>, previous: Option<&Config>) -> Listeners {
     let mutual = root.has("identity") || root.report().describes();
     let mut table = root.table("listen", "The sockets. Port 0 takes any free port.");
     let jobs = table.required("jobs", &LISTENER, "Jobs.");
@@ -53,7 +55,12 @@ pub(super) fn listen(root: &mut Table<'_>) -> Listeners {
     if let Some(address) = peers.filter(|address| !mutual && !address.ip().is_loopback()) {
         table.fault("peers", Fault::PeersExposed { address });
     }
-    let listeners = Listeners { jobs, tls, peers, egress, admin, admin_token, mutual };
+    let intercept = intercept::intercept(&mut table, previous);
+    if !table.has("intercept") && previous.is_some_and(|previous| previous.listen.intercept.is_some()) {
+        // Rules would go on bringing connections to where nobody listens.
+        table.fault("intercept", Fault::NeedsRestart { key: "intercept" });
+    }
+    let listeners = Listeners { jobs, tls, peers, egress, admin, admin_token, intercept, mutual };
     listeners.check_apart(&table);
     listeners
 }
@@ -90,12 +97,20 @@ impl Listeners {
 
     /// What the configuration says, if all of it could be read.
     pub(super) fn finish(self) -> Option<Listen> {
-        let Self { jobs, tls, peers, egress, admin, admin_token, .. } = self;
-        Some(Listen { jobs: jobs?, tls, peers, egress, admin, admin_token })
+        let Self { jobs, tls, peers, egress, admin, admin_token, intercept, .. } = self;
+        Some(Listen { jobs: jobs?, tls, peers, egress, admin, admin_token, intercept })
     }
 
     fn all(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-        let named = [("jobs", self.jobs), ("peers", self.peers), ("egress", self.egress), ("admin", Some(self.admin))];
+        let intercepted = self.intercept.as_ref();
+        let named = [
+            ("jobs", self.jobs),
+            ("peers", self.peers),
+            ("egress", self.egress),
+            ("admin", Some(self.admin)),
+            ("intercept", intercepted.map(|intercept| intercept.inbound)),
+            ("intercept", intercepted.and_then(|intercept| intercept.outbound)),
+        ];
         named.into_iter().filter_map(|(name, address)| Some((name, address?)))
     }
 

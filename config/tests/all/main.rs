@@ -5,6 +5,7 @@ mod documents;
 mod fixes;
 mod following;
 mod identity;
+mod intercept;
 mod matching;
 mod mistakes;
 mod smallest;

@@ -49,7 +49,7 @@ fn what_is_written_as_its_default_changes_nothing() {
     for row in keys() {
         let Presence::Default(default) = row.presence else { continue };
         // To say anything in one of these is to have it, and then more is needed.
-        let needs_more = ["listen.tls", "identity"].contains(&row.table.as_str());
+        let needs_more = ["listen.tls", "listen.intercept", "identity"].contains(&row.table.as_str());
         if !row.table.starts_with("routes") && !needs_more {
             written += &format!("{} = {default}\n", row.path().replace("NAME", "a"));
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::identity::IdentityError;
+use crate::intercept::outgoing::OwnTraffic;
 
 /// Why the sidecar did not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub enum StartError {
         /// What home is called.
         home: String,
     },
+    /// What is intercepted could not be told from what the sidecar sends itself.
+    #[error("the sidecar's own connections would be intercepted")]
+    OwnTraffic(#[from] OwnTraffic),
     /// The decision log, the trainer or a worker cannot be started.
     #[error("cannot start {what}")]
     Thread {
@@ -96,6 +100,7 @@ impl StartError {
             Self::Identity(_) => vec!["identity", "certificate"],
             Self::Network { network, .. } => vec!["networks", network, "ca"],
             Self::NoService { home } | Self::TwoServices { home } => vec!["networks", home, "upstreams"],
+            Self::OwnTraffic(_) => vec!["listen", "intercept"],
             Self::NoWorkers => vec!["lane", "kind"],
             Self::Thread { .. } => vec!["log", "decisions"],
         }

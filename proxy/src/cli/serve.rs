@@ -90,7 +90,9 @@ fn tell_systemd(state: NotifyState<'_>) {
 /// One line for each listener, for people and for whoever started this with port 0.
 pub(super) fn say_where(app: &App, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "listening jobs={}", app.jobs())?;
-    for (what, address) in [("peers", app.peers()), ("egress", app.egress())] {
+    let others =
+        [("peers", app.peers()), ("egress", app.egress()), ("inbound", app.inbound()), ("outbound", app.outbound())];
+    for (what, address) in others {
         if let Some(address) = address {
             writeln!(out, "listening {what}={address}")?;
         }

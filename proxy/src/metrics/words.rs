@@ -402,6 +402,8 @@ mod tests {
         check::<super::super::learning::Refit>();
         check::<super::super::learning::ModelFile>();
         check::<policy::learn::BadRow>();
+        check::<super::super::intercept::Way>();
+        check::<super::super::intercept::Became>();
         check::<Lookup>();
         check::<DataRefusal>();
         check::<Found>();

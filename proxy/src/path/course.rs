@@ -1,5 +1,6 @@
 //! One job under way: what was known when it was planned, and how its requests are made.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -16,6 +17,7 @@ use super::needs::Needs;
 use crate::body::Body;
 use crate::data::{self, Attendance};
 use crate::generation::{Generation, Shared};
+use crate::intercept;
 use crate::journal::Seen;
 use crate::peer;
 use crate::spend::Tab;
@@ -93,6 +95,15 @@ impl Course {
     /// A network of the job's generation.
     pub(super) fn network(&self, id: NetworkId) -> &Arc<Network> {
         &self.generation.networks[id.index()]
+    }
+
+    /// Its client meant this service of home's, as far as it was intercepted: at home, it goes nowhere else first.
+    pub(super) fn is_bound_for(&self, to: Option<SocketAddr>) {
+        // What it is about runs where it runs, whatever address it was asked for at.
+        let to = to.filter(|_| self.about.is_none());
+        if let Some(endpoint) = to.and_then(|to| intercept::at_home(&self.generation.config, to)) {
+            self.upload.prefer(self.view.home, endpoint);
+        }
     }
 
     /// The job's name as the sidecars that run it are told.

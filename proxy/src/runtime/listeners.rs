@@ -70,10 +70,13 @@ struct Behind {
 /// Where the configuration wants listeners.
 pub(crate) fn wanted(config: &Config) -> impl Iterator<Item = (Port, &'static str, SocketAddr)> {
     let listen = &config.listen;
+    let intercept = listen.intercept.as_ref();
     let all = [
         (Port::Jobs, Some(listen.jobs)),
         (Port::Peers, listen.peers),
         (Port::Egress, listen.egress),
+        (Port::Inbound, intercept.map(|intercept| intercept.inbound)),
+        (Port::Outbound, intercept.and_then(|intercept| intercept.outbound)),
         (Port::Admin, Some(listen.admin)),
     ];
     all.into_iter().filter_map(|(port, address)| Some((port, port.word(), address?)))
@@ -206,7 +209,7 @@ fn tls_of(port: Port, certificates: &Certificates) -> Option<Tls> {
     match port {
         Port::Jobs => certificates.jobs.clone().map(Tls::Jobs),
         Port::Peers => certificates.identity.clone().map(Tls::Peers),
-        Port::Egress | Port::Admin => None,
+        Port::Egress | Port::Inbound | Port::Outbound | Port::Admin => None,
     }
 }
 
@@ -214,7 +217,7 @@ fn tls_of(port: Port, certificates: &Certificates) -> Option<Tls> {
 /// waits for data by the egress listener, and the operator must be heard above all when everything else is full.
 fn connections_most(port: Port, limits: &Limits) -> usize {
     match port {
-        Port::Jobs | Port::Peers | Port::Egress => limits.connections,
+        Port::Jobs | Port::Peers | Port::Egress | Port::Inbound | Port::Outbound => limits.connections,
         Port::Admin => ADMIN_CONNECTIONS,
     }
 }
@@ -294,7 +297,8 @@ impl Acceptor {
             let owner = Owner::new(&Tasks::default(), place);
             let (shared, worker) = (Arc::clone(&self.shared), self.own);
             // Ends with its connection, or with this runtime.
-            tokio::spawn(accept::serve(Accepted { shared, worker, port, from, tls, stopping, owner }, socket));
+            let accepted = Accepted { shared, worker, port, from, tls, stopping, owner, bound_for: None };
+            tokio::spawn(accept::serve(accepted, socket));
             return;
         }
         let Some(worker) = self.workers.iter().min_by_key(|w| w.open.load(Ordering::Relaxed)) else { return };

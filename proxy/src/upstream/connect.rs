@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::identity::{Carries, Dialled, Linked, Wire};
+use crate::intercept;
 
 /// A connection's bytes.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl Stream {
     ) -> Result<Self, ConnectError> {
         let connecting = async {
             let io = |source| ConnectError::Io { address, source };
-            let tcp = TcpStream::connect(address).await.map_err(io)?;
+            let tcp = intercept::outgoing::connect(address).await.map_err(io)?;
             tcp.set_nodelay(true).map_err(io)?;
             match tls {
                 None => Ok(Self::Tcp(tcp)),
