@@ -206,18 +206,18 @@ fn spent(record: &Record, json: &mut Json<'_>) {
     json.millionths(record.waited_s);
     json.raw(key!("terms"));
     let Some(terms) = &record.terms else { return json.value("null") };
-    json.raw(concat!("{", key!("waiting")));
-    json.millionths(terms.waiting);
-    json.raw(key!("moving"));
-    json.millionths(terms.moving);
-    json.raw(key!("running"));
-    json.millionths(terms.running);
-    json.raw(key!("resources"));
-    json.millionths(terms.resources);
-    json.raw(key!("congestion"));
-    json.millionths(terms.congestion);
-    json.raw(key!("crossing"));
-    json.millionths(terms.crossing);
+    let figures = [
+        (concat!("{", key!("waiting")), terms.waiting),
+        (key!("moving"), terms.moving),
+        (key!("running"), terms.running),
+        (key!("resources"), terms.resources),
+        (key!("congestion"), terms.congestion),
+        (key!("crossing"), terms.crossing),
+    ];
+    for (key, figure) in figures {
+        json.raw(key);
+        json.millionths(figure);
+    }
     json.end(b'}');
 }
 
